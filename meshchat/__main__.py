@@ -1,0 +1,5 @@
+"""``python -m meshchat``."""
+
+from meshchat.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The pure heart: no asyncio, sockets, clock, randomness or threads, live and simulated alike."""

@@ -1,0 +1,250 @@
+"""Everything that can go into a Node and come out of it.
+
+A driver (asyncio or virtual time) feeds events to ``Node.handle`` inside one
+store transaction, commits, then carries out the effects in order.
+"""
+
+from dataclasses import dataclass
+
+from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
+from meshchat.errors import UsageError
+
+# --- in: links -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A transport has a path to a neighbour; nothing has been said on it yet."""
+
+    link: int
+    """Chosen by the driver, never reused while the node lives."""
+    transport: str
+    """``lan``, ``ble`` or ``sim``."""
+    outbound: bool
+    """True if our side dialled; the dialler speaks first."""
+    mtu: int
+    """Largest frame in bytes the path carries, 256 to 16,384."""
+    prologue: bytes
+    """What both sides must agree on before the handshake (docs/reference/wire.md, "Links")."""
+    origin: bytes
+    """Stands for the physical neighbour (an address), for budgets. Opaque, at most 64 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The path is gone. Nothing more may be sent on it."""
+
+    link: int
+    reason: str = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Whole frames from a neighbour, in order."""
+
+    link: int
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """The time given by ``Node.next_wakeup`` has come."""
+
+
+# --- in: commands of our own user ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A wish of our user, answered by exactly one ``Done`` or ``Refused``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Command):
+    """Write a message. Result: the stored ``Message``."""
+
+    chat: ChatId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddContact(Command):
+    """Add a person by card text. Result: the ``Contact``."""
+
+    card: str
+    petname: str = ""
+    """Empty: the name the card claims."""
+    replaces: bytes = b""
+    """Fingerprint of a contact this key takes the place of; that one becomes ``changed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify(Command):
+    """Record that the safety words were compared (or that the mark is taken back)."""
+
+    fp: bytes
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Command):
+    fp: bytes
+    petname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Command):
+    fp: bytes
+    blocked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Accept(Command):
+    """Turn a stranger's request into a contact."""
+
+    fp: bytes
+    petname: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Introduce(Command):
+    """Send each of two contacts the other's card. Result: the two ``Message`` objects."""
+
+    one: bytes
+    other: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRoom(Command):
+    """Join a room. Result: the ``Room``. Passphrase hashing is slow, so the key comes ready."""
+
+    name: str
+    key: bytes
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRoom(Command):
+    rid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRead(Command):
+    chat: ChatId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveDraft(Command):
+    chat: ChatId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetName(Command):
+    """The name we give ourselves, sent inside messages and announces."""
+
+    name: str
+
+
+Event = LinkUp | LinkDown | Received | Wake | Command
+
+
+# --- out: for the transports -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrames:
+    link: int
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """End a link, after what was sent before. No ``LinkDown`` is expected back."""
+
+    link: int
+    reason: str
+
+
+# --- out: for people ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command was carried out and is durable once the transaction commits."""
+
+    command: Command
+    result: object
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command was not carried out; nothing changed."""
+
+    command: Command
+    error: UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAdded:
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChanged:
+    """State, carriers or reason of one of our messages changed."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChanged:
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    room: Room
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourUp:
+    neighbour: Neighbour
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourDown:
+    link: int
+    transport: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyChanged:
+    """What we hold changed (at most one per handled event)."""
+
+    stored: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know, as a stable code (``store_full``, ``clock_wrong``…)."""
+
+    code: str
+    detail: str = ""
+
+
+Tell = (
+    MessageAdded
+    | MessageChanged
+    | ContactChanged
+    | RoomChanged
+    | NeighbourUp
+    | NeighbourDown
+    | CustodyChanged
+    | Notice
+)
+Effect = SendFrames | CloseLink | Done | Refused | Tell

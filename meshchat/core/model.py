@@ -1,0 +1,267 @@
+"""Values the whole product speaks in: people, rooms, messages, what we hold for others.
+
+Plain frozen data. Text that came from a peer is ``Clean`` from the moment it is
+read back from a store, so no screen, log or file name can meet raw peer bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+from meshchat.text import Clean
+
+NO_TEXT = Clean()
+
+ChatId = bytes
+"""``b"c" + fingerprint`` (33 bytes) for a contact, ``b"r" + room id`` (17 bytes) for a room."""
+
+
+class Now(NamedTuple):
+    """Both clocks at one instant."""
+
+    mono: float
+    """Monotonic seconds: timers only."""
+    wall: float
+    """Seconds since 1970: only what is stored, shown, or compared across restarts."""
+
+
+class Trust(StrEnum):
+    """How far a contact's key has been checked. It never rises by itself."""
+
+    UNVERIFIED = "unverified"
+    INTRODUCED = "introduced"
+    VERIFIED = "verified"
+    CHANGED = "changed"
+    """Superseded by another key under the same name: frozen, nothing is sent to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person we know by key, under the name *we* gave."""
+
+    fp: bytes
+    """Identity fingerprint, 32 bytes."""
+    card: bytes
+    """The newest card seen, wire form (197 bytes)."""
+    petname: Clean
+    """Our name for them; unique among contacts, compared by skeleton."""
+    claimed: Clean = NO_TEXT
+    """The name they give themselves: shown quoted, never trusted."""
+    trust: Trust = Trust.UNVERIFIED
+    blocked: bool = False
+    request: bool = False
+    """A stranger who wrote to us and was not accepted yet: no receipts, no notifications."""
+    introduced_by: bytes = b""
+    """Fingerprint of the introducer, or empty."""
+    added_at: float = 0.0
+    heard_at: float = 0.0
+    """Wall time of the last thing proven to come from them; 0 = never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A named place anybody with the name (and passphrase, if private) can read and write."""
+
+    rid: bytes
+    """Room id, 16 bytes."""
+    name: Clean
+    key: bytes
+    """Room key RK, 32 bytes."""
+    private: bool
+    joined_at: float = 0.0
+
+
+class State(StrEnum):
+    """Where a message is. Each is a fact, never a hope."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    """Ours, stored, in nobody else's hands."""
+    CARRIED = "carried"
+    """At least one neighbour has committed a whole copy to its own store and told us so."""
+    DELIVERED = "delivered"
+    """The recipient's proof token reached us."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as a person reads it."""
+
+    id: bytes
+    """8 bytes, the same on every device: H(author, author's message number)."""
+    chat: ChatId
+    author: bytes
+    """Fingerprint, or room author key (32 bytes)."""
+    author_name: Clean
+    """Name the author claims (rooms, requests); empty when the contact's petname applies."""
+    outgoing: bool
+    text: Clean
+    sent_at: float
+    """Author's claim, wall seconds. Not used for ordering."""
+    received_at: float
+    state: State
+    carriers: int = 0
+    """Neighbours that confirmed custody to us directly (a lower bound of the copies)."""
+    delivered_at: float = 0.0
+    expires_at: float = 0.0
+    """When we stop trying (outgoing) or the author's envelope ends (incoming)."""
+    reason: str = ""
+    """Why it failed or waits, a stable code such as ``expired`` or ``no_key``."""
+    eid: bytes = b""
+    """Envelope it travels in now, 16 bytes, or empty while it waits to be sealed."""
+    seq: int = 0
+    """Local order of arrival, given by the store; 0 before it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a message's journey as far as we know it."""
+
+    at: float
+    what: str
+    """``written``, ``sealed``, ``handed``, ``delivered``, ``received`` or ``failed``."""
+    detail: str = ""
+    """Such as ``lan`` or the reason; never a peer's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSummary:
+    """A row of the chat list."""
+
+    chat: ChatId
+    last: Message | None
+    unread: int
+    read_seq: int
+    """Messages with a greater ``seq`` are new."""
+    draft: Clean
+
+
+class Kind(IntEnum):
+    """Why we hold an envelope. Own and mine are pinned: strangers never push them out."""
+
+    CARRIED = 0
+    OWN = 1
+    MINE = 2
+    """Addressed to us or to a room we are in, already opened; carried on like any other."""
+
+
+class Fate(IntEnum):
+    """What became of an envelope id we have seen."""
+
+    HELD = 0
+    PROVEN = 1
+    """A delivery proof arrived: the copy is gone, the id stays known until it expires."""
+    EVICTED = 2
+    REFUSED = 3
+    EXPIRED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An envelope in our custody."""
+
+    eid: bytes
+    size_class: int
+    exp_h: int
+    """Expiry, hours since 1970."""
+    done: bytes
+    """16 bytes; a token hashing to it proves delivery."""
+    data: bytes
+    """The whole envelope; its length is that of its class."""
+    origin: bytes
+    """Keyed hash (8 bytes) of the physical neighbour it was first heard through; empty: our own."""
+    kind: Kind = Kind.CARRIED
+    stamp: int = 0
+    """Leading zero bits of its stamp: breaks ties when a full store must choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A released delivery token."""
+
+    done: bytes
+    token: bytes
+    exp_h: int
+    release_at: float = 0.0
+    """Not offered to neighbours before this wall time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prekey:
+    """One of our daily X25519 key pairs that others seal first messages to."""
+
+    public: bytes
+    secret: bytes
+    exp_h: int
+    """Last hour a sender may use it."""
+    delete_at: float
+    """Wall time at which the secret half is destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The first bytes of an envelope whose transfer was cut."""
+
+    eid: bytes
+    size: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of the store one group of envelopes fills."""
+
+    size_class: int
+    origin: bytes
+    kind: Kind
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A live link, for status and screens."""
+
+    link: int
+    transport: str
+    contact: bytes
+    """Fingerprint when the peer proved to be a contact, else empty."""
+    since: float
+    """Wall time the link opened."""
+    outbound: bool
+    sent_bytes: int
+    received_bytes: int
+    tag: str
+    """Four characters of the peer's throw-away node key."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyStatus:
+    """What we hold, in total and for whom."""
+
+    own: int
+    mine: int
+    carried: int
+    size_bytes: int
+    quota_bytes: int
+    proofs: int
+    untried: int
+    """Stored, but not yet checked for being addressed to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """Everything ``status`` says about the node itself."""
+
+    fp: bytes
+    name: Clean
+    neighbours: Sequence[Neighbour]
+    custody: CustodyStatus
+    queued: int
+    """Outgoing messages nobody has taken custody of yet."""
+    carried: int
+    """Outgoing messages on their way."""
+    counters: dict[str, int]
+    """Dropped input by reason code, links opened, envelopes stored and so on, since start."""

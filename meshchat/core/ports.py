@@ -1,0 +1,235 @@
+"""What the core needs from outside: a store and a source of randomness.
+
+Two implementations of each exist: SQLCipher and in-memory; the system's and a
+seeded one. Every call is synchronous. Writes happen inside the transaction the
+driver opened; if that fails, the driver drops the Node and builds a new one
+from the store, the same path as after a crash.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from meshchat.core.model import (
+    ChatId,
+    ChatSummary,
+    Contact,
+    Fate,
+    Held,
+    Kind,
+    Message,
+    Partial,
+    Prekey,
+    Proof,
+    Room,
+    State,
+    Step,
+    Usage,
+)
+
+
+class Entropy(Protocol):
+    """Cryptographic randomness; the simulator's is seeded."""
+
+    def bytes(self, n: int) -> bytes:
+        """Return ``n`` random bytes."""
+        ...
+
+
+class Store(Protocol):
+    """Durable state of one profile. Raises ``StoreError`` and nothing else of its own.
+
+    Message text, names and drafts are given back as ``Clean``.
+    """
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing, durable on exit. Not nestable."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Inside a transaction: undo only this part if the body raises."""
+        ...
+
+    def close(self) -> None: ...
+
+    # --- single values: seed, own name, counters ---
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, value: bytes) -> None: ...
+
+    # --- our prekeys ---
+    def add_prekey(self, prekey: Prekey) -> None: ...
+
+    def prekeys(self) -> list[Prekey]:
+        """Newest (greatest ``exp_h``) first."""
+        ...
+
+    def drop_prekeys(self, due: float) -> int:
+        """Destroy those with ``delete_at <= due``; returns how many."""
+        ...
+
+    # --- people and rooms ---
+    def contacts(self) -> list[Contact]:
+        """All, also blocked ones and requests, in order of petname."""
+        ...
+
+    def contact(self, fp: bytes) -> Contact | None: ...
+
+    def save_contact(self, contact: Contact) -> None:
+        """Insert, or replace the one with the same fingerprint."""
+        ...
+
+    def rooms(self) -> list[Room]: ...
+
+    def save_room(self, room: Room) -> None: ...
+
+    def drop_room(self, rid: bytes) -> None:
+        """Leave: the room goes, its messages stay until they are deleted."""
+        ...
+
+    # --- conversations ---
+    def add_message(self, message: Message) -> Message | None:
+        """Store a new message; returns it with its ``seq``, or None if its id is known."""
+        ...
+
+    def message(self, mid: bytes) -> Message | None: ...
+
+    def message_by_envelope(self, eid: bytes) -> Message | None:
+        """The outgoing message that travels in this envelope."""
+        ...
+
+    def change_message(
+        self,
+        mid: bytes,
+        *,
+        state: State | None = None,
+        carriers: int | None = None,
+        delivered_at: float | None = None,
+        expires_at: float | None = None,
+        reason: str | None = None,
+        eid: bytes | None = None,
+    ) -> Message:
+        """Change the given fields; returns the message as it is now."""
+        ...
+
+    def pending(self) -> list[Message]:
+        """Outgoing messages that are queued or carried, oldest first."""
+        ...
+
+    def messages(
+        self, chat: ChatId, *, before: int | None = None, after: int | None = None, limit: int = 200
+    ) -> list[Message]:
+        """A page in order of ``seq``: the last ``limit`` with ``seq < before``, or the first
+        ``limit`` with ``seq > after``; with neither, the newest ``limit``."""
+        ...
+
+    def message_sizes(self, chat: ChatId) -> list[tuple[int, int, float]]:
+        """``(seq, characters of text, received_at)`` of every message, in order of ``seq``:
+        enough to lay out a history of any length without loading it."""
+        ...
+
+    def chats(self) -> list[ChatSummary]:
+        """Every contact (not blocked), request, and room, newest activity first."""
+        ...
+
+    def mark_read(self, chat: ChatId, seq: int) -> None:
+        """Everything up to ``seq`` has been seen; never goes back."""
+        ...
+
+    def save_draft(self, chat: ChatId, text: str) -> None: ...
+
+    def add_step(self, mid: bytes, step: Step) -> None: ...
+
+    def journey(self, mid: bytes) -> list[Step]:
+        """In order of being added."""
+        ...
+
+    # --- custody ---
+    def known(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Which of these (at most 1,024) are ids of envelopes ever seen or ``done`` of proofs."""
+        ...
+
+    def add_envelopes(self, held: Iterable[Held], at: float) -> None:
+        """Take custody. An id that is known already is left as it is."""
+        ...
+
+    def add_refused(self, eid: bytes, exp_h: int) -> None:
+        """Remember an id we do not want again."""
+        ...
+
+    def envelope(self, eid: bytes) -> Held | None:
+        """With its data, or None if we do not hold it (any more)."""
+        ...
+
+    def fate(self, eid: bytes) -> Fate | None:
+        """None: never seen."""
+        ...
+
+    def holder_of(self, done: bytes) -> bytes | None:
+        """Id of the envelope ever seen (held or not) whose ``done`` is this."""
+        ...
+
+    def offered(self, now_h: int) -> list[tuple[bytes, int]]:
+        """``(id, size class)`` of every envelope held with ``exp_h > now_h``, small classes
+        first, then newest first."""
+        ...
+
+    def untried(self, limit: int) -> list[Held]:
+        """Held, and not yet checked for being addressed to us; oldest first."""
+        ...
+
+    def count_untried(self) -> int: ...
+
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> None:
+        """Record the check's outcome."""
+        ...
+
+    def retry_all(self) -> None:
+        """Check every held envelope of kind CARRIED again (a new key is known)."""
+        ...
+
+    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
+        """Destroy the data, keep the id."""
+        ...
+
+    def usage(self) -> list[Usage]:
+        """Of what is held now, grouped by class, origin and kind."""
+        ...
+
+    def evictable(
+        self, *, origin: bytes | None, size_classes: Sequence[int], limit: int
+    ) -> list[tuple[bytes, int, int]]:
+        """``(id, size class, exp_h)`` of CARRIED envelopes, worst first: fewest stamp bits, then
+        least life left; of one origin or of all."""
+        ...
+
+    def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
+        """Destroy the data of held envelopes with ``exp_h <= now_h``; returns them. Also forgets
+        ids and proofs with ``exp_h + 1 <= now_h``, and ids beyond the cap, soonest expiry first."""
+        ...
+
+    # --- delivery proofs ---
+    def add_proof(self, proof: Proof) -> bool:
+        """False if it was known."""
+        ...
+
+    def proof(self, done: bytes) -> Proof | None: ...
+
+    def released(self, wall: float) -> list[bytes]:
+        """``done`` of every proof with ``release_at <= wall``."""
+        ...
+
+    def next_release(self, after: float) -> float | None:
+        """The soonest ``release_at`` greater than ``after``."""
+        ...
+
+    def count_proofs(self) -> int: ...
+
+    # --- transfers cut in their middle ---
+    def save_partial(self, partial: Partial) -> None:
+        """At most 64 are kept, the oldest goes first."""
+        ...
+
+    def partial(self, eid: bytes) -> Partial | None: ...
+
+    def drop_partial(self, eid: bytes) -> None: ...
