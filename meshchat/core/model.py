@@ -111,6 +111,10 @@ class Message:
     """Why it failed or waits, a stable code such as ``expired`` or ``no_key``."""
     eid: bytes = b""
     """Envelope it travels in now, 16 bytes, or empty while it waits to be sealed."""
+    number: bytes = b""
+    """The author's random number (8 bytes), kept of our own to seal the same message again."""
+    about: bytes = b""
+    """Fingerprint of the person an outgoing introduction is about, or empty."""
     seq: int = 0
     """Local order of arrival, given by the store; 0 before it is stored."""
 

@@ -198,9 +198,9 @@ class Store(Protocol):
 
     def evictable(
         self, *, origin: bytes | None, size_classes: Sequence[int], limit: int
-    ) -> list[tuple[bytes, int, int]]:
-        """``(id, size class, exp_h)`` of CARRIED envelopes, worst first: fewest stamp bits, then
-        least life left; of one origin or of all."""
+    ) -> list[tuple[bytes, int, int, int]]:
+        """``(id, size class, exp_h, stamp)`` of CARRIED envelopes, worst first: lowest stamp, then
+        least life left, then by id (random to a peer); of one origin or of all."""
         ...
 
     def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
@@ -216,7 +216,8 @@ class Store(Protocol):
     def proof(self, done: bytes) -> Proof | None: ...
 
     def released(self, wall: float) -> list[bytes]:
-        """``done`` of every proof with ``release_at <= wall``."""
+        """``done`` of every proof with ``release_at <= wall``, and of every one due so far ahead
+        (over ``RELEASE_AHEAD_MAX_S``) that the clock must have been set back."""
         ...
 
     def next_release(self, after: float) -> float | None:

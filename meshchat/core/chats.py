@@ -1,0 +1,527 @@
+"""Conversations: writing, sealing, opening and the true state of every message.
+
+The only part that knows what an envelope of ours contains. Stage 1 of the sealing
+(docs/reference/wire.md, 5): each DM is a stateless first message to a gossiped prekey.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from meshchat.core.contacts import People
+from meshchat.core.crypto import sign_public
+from meshchat.core.custody import HOUR_S, Custody, hours
+from meshchat.core.envelope import (
+    TOKEN_BYTES,
+    Opened,
+    envelope_id,
+    open_sealed,
+    seal,
+)
+from meshchat.core.events import (
+    MessageAdded,
+    MessageChanged,
+    RoomChanged,
+    Tell,
+)
+from meshchat.core.identity import Card, room_author_seed, room_id, room_name, room_secret
+from meshchat.core.limits import (
+    ANNOUNCE_EVERY_S,
+    ANNOUNCE_LIFE_H,
+    DM_LIFE_BASE_H,
+    MESSAGE_LIFE_S,
+    RECEIPT_DELAY_S,
+)
+from meshchat.core.model import (
+    NO_TEXT,
+    ChatId,
+    Contact,
+    Fate,
+    Held,
+    Kind,
+    Message,
+    Now,
+    Proof,
+    Room,
+    State,
+    Step,
+)
+from meshchat.core.ports import Entropy, Store
+from meshchat.core.sealed import (
+    NUMBER_BYTES,
+    TEXT_MAX_BYTES,
+    Body,
+    BodyType,
+    announce,
+    decode_body,
+    encode_body,
+    first_dm,
+    message_id,
+    open_announce,
+    open_first_dm,
+    open_room_post,
+    room_post,
+)
+from meshchat.errors import UsageError
+from meshchat.text import Clean
+
+DAY_S = 86_400
+ROOM_DAYS_BACK = 8  # an envelope lives a week and a little
+
+
+def contact_chat(fp: bytes) -> ChatId:
+    return b"c" + fp
+
+
+def room_chat(rid: bytes) -> ChatId:
+    return b"r" + rid
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A proof we may release, and whom it tells first."""
+
+    proof: Proof
+    author: bytes
+
+
+class Chats:
+    """Messages of one node."""
+
+    def __init__(
+        self,
+        store: Store,
+        entropy: Entropy,
+        people: People,
+        custody: Custody,
+        tell: Callable[[Tell], None],
+    ) -> None:
+        self._store = store
+        self._entropy = entropy
+        self._people = people
+        self._custody = custody
+        self._tell = tell
+        self._rooms = {room.rid: room for room in store.rooms()}
+        self._secrets: list[bytes] = []
+        self._owners: list[bytes] = []  # fingerprint or room id behind each secret
+        self._secrets_day = -1
+        self.sealed: list[Held] = []
+        """Envelopes of ours made in this step, for the node to offer."""
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def send(self, chat: ChatId, text: str, now: Now) -> Message:
+        """Accept a message: stored when the transaction commits, sealed now or when a key comes."""
+        body = text.strip("\n").encode("utf-8", "replace")
+        if not body.strip():
+            raise UsageError("empty_text", "There is nothing to send: write some text.")
+        if len(body) > TEXT_MAX_BYTES:
+            raise UsageError(
+                "text_too_long",
+                f"The text has {len(body)} bytes; a message holds {TEXT_MAX_BYTES} "
+                f"(a Cyrillic letter counts as two). Send it in parts.",
+            )
+        return self._write(chat, Clean(body.decode()), b"", now)
+
+    def introduce(self, one: bytes, other: bytes, now: Now) -> tuple[Message, Message]:
+        """Give two contacts each other's card."""
+        first, second = self._people.writable(one), self._people.writable(other)
+        if one == other:
+            raise UsageError("same_contact", "Name two different contacts.")
+        return (
+            self._write(contact_chat(one), Clean(f"[introduced {second.petname}]"), other, now),
+            self._write(contact_chat(other), Clean(f"[introduced {first.petname}]"), one, now),
+        )
+
+    def _write(self, chat: ChatId, text: Clean, about: bytes, now: Now) -> Message:
+        author = self._author_for(chat)
+        number = self._entropy.bytes(NUMBER_BYTES)
+        mid = message_id(author, number)
+        message = self._store.add_message(
+            Message(
+                id=mid,
+                chat=chat,
+                author=author,
+                author_name=NO_TEXT,
+                outgoing=True,
+                text=text,
+                sent_at=now.wall,
+                received_at=now.wall,
+                state=State.QUEUED,
+                expires_at=now.wall + MESSAGE_LIFE_S,
+                number=number,
+                about=about,
+            )
+        )
+        assert message is not None, "a fresh random number cannot be known"
+        self._store.add_step(mid, Step(now.wall, "written"))
+        message = self._seal(message, now)
+        self._tell(MessageAdded(message))
+        return message
+
+    def _author_for(self, chat: ChatId) -> bytes:
+        if chat[:1] == b"c":
+            self._people.writable(chat[1:])
+            return self._people.identity.fp
+        room = self._rooms.get(chat[1:])
+        if room is None:
+            raise UsageError("unknown_room", "You are not in this room: join it first.")
+        return sign_public(self._author_seed(room.rid))
+
+    def _author_seed(self, rid: bytes) -> bytes:
+        return room_author_seed(self._people.identity.seed, rid)
+
+    def _counter(self) -> int:
+        value = int.from_bytes(self._store.get("counter") or b"", "little") + 1
+        self._store.put("counter", value.to_bytes(8, "little"))
+        return value
+
+    def _life_h(self, now: Now) -> int:
+        spread = int.from_bytes(self._entropy.bytes(2), "little") % (DM_LIFE_BASE_H // 4 + 1)
+        return hours(now.wall) + DM_LIFE_BASE_H + spread
+
+    def _seal(self, message: Message, now: Now) -> Message:
+        """Seal a queued message into an envelope, if we have a key for it."""
+        about = message.about
+        body = Body(
+            BodyType.TEXT, message.number, int(message.sent_at), message.text, self._people.name
+        )
+        if about:
+            body = replace(
+                body,
+                type=BodyType.INTRODUCTION,
+                text="",
+                name=str(self._people.need(about).petname),
+                card=self._people.need(about).card,
+            )
+        if message.chat[:1] == b"c":
+            data = self._seal_dm(message.chat[1:], body, now)
+            if data is None:
+                return self._store.change_message(message.id, reason="no_key")
+        else:
+            data = self._seal_room(self._rooms[message.chat[1:]], body, now)
+        eid = envelope_id(data)
+        self.sealed.append(self._custody.add_own(data, eid, now))
+        self._store.add_step(message.id, Step(now.wall, "sealed"))
+        return self._store.change_message(message.id, eid=eid, reason="")
+
+    def _seal_dm(self, fp: bytes, body: Body, now: Now) -> bytes | None:
+        card = self._people.card_of(fp)
+        exp_h = min(card.exp_h, self._life_h(now))
+        if exp_h <= hours(now.wall) + 1:
+            return None
+        people, own, raw = self._people, Card.decode(self._people.card), encode_body(body)
+        return seal(
+            lambda e: first_dm(people.identity, own, card, e, raw, self._entropy),
+            raw,
+            exp_h,
+            self._entropy.bytes(TOKEN_BYTES),
+            want_proof=body.type is not BodyType.PROFILE,
+            entropy=self._entropy,
+            long_term_secret=people.identity.seed,
+            counter=self._counter(),
+            prekey=card.prekey,
+        )
+
+    def _seal_room(self, room: Room, body: Body, now: Now) -> bytes:
+        key = f"room_seq:{room.rid.hex()}"
+        seq = int.from_bytes(self._store.get(key) or b"", "little") + 1
+        self._store.put(key, seq.to_bytes(4, "little"))
+        author, raw = self._author_seed(room.rid), encode_body(body)
+        return self._seal_shared(
+            room_secret(room.key, int(now.wall // DAY_S)),
+            lambda e: room_post(author, room.rid, e, seq, int(now.wall), raw),
+            raw,
+            self._life_h(now),
+        )
+
+    def _seal_shared(
+        self, secret: bytes, build: Callable[[bytes], bytes], raw: bytes, exp_h: int
+    ) -> bytes:
+        return seal(
+            build,
+            raw,
+            exp_h,
+            self._entropy.bytes(TOKEN_BYTES),
+            want_proof=False,
+            entropy=self._entropy,
+            long_term_secret=self._people.identity.seed,
+            counter=self._counter(),
+            secret=secret,
+        )
+
+    def announce(self, now: Now) -> None:
+        """Tell every contact our newest card, once a day and after each new prekey."""
+        body = Body(BodyType.PROFILE, bytes(NUMBER_BYTES), int(now.wall), "", self._people.name)
+        raw, people = encode_body(body), self._people
+        card = Card.decode(people.card)
+        data = self._seal_shared(
+            self._people.announce_key,
+            lambda e: announce(people.identity, card, e, people.boot, raw),
+            raw,
+            hours(now.wall) + ANNOUNCE_LIFE_H,
+        )
+        self.sealed.append(self._custody.add_own(data, envelope_id(data), now))
+        self._store.put("announced", int(now.wall).to_bytes(8, "little"))
+
+    def announce_due(self, now: Now) -> bool:
+        last = int.from_bytes(self._store.get("announced") or b"", "little")
+        return not last <= now.wall < last + ANNOUNCE_EVERY_S
+
+    def share_card(self, now: Now, *, but: bytes) -> None:
+        """Send our new card to every friend by a silent DM: the announce key was renewed."""
+        for contact in self._people.friends():
+            if contact.fp != but:
+                number = self._entropy.bytes(NUMBER_BYTES)
+                body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
+                data = self._seal_dm(contact.fp, body, now)
+                if data is not None:
+                    self.sealed.append(self._custody.add_own(data, envelope_id(data), now))
+
+    def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
+        """Seal what waits for a key, of one contact or of all."""
+        for message in self._store.pending():
+            if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
+                if not self._can_send(message.chat):
+                    continue
+                try:
+                    changed = self._seal(message, now)
+                except UsageError:
+                    return  # our share of the store is full: the rest waits
+                if changed.eid:
+                    self._tell(MessageChanged(changed))
+
+    def _can_send(self, chat: ChatId) -> bool:
+        if chat[:1] == b"c":
+            return self._people.is_friend(chat[1:])
+        return chat[1:] in self._rooms
+
+    # --- rooms --------------------------------------------------------------------------------
+
+    def join(self, name: str, key: bytes, private: bool, now: Now) -> Room:
+        canonical = room_name(name)
+        rid = room_id(key)
+        room = self._rooms.get(rid)
+        if room is None:
+            for other in self._rooms.values():
+                if other.name == canonical:
+                    raise UsageError(
+                        "room_exists",
+                        f"You are in #{canonical} with another passphrase: leave it first.",
+                    )
+            room = Room(rid, Clean.line(canonical), key, private, now.wall)
+            self._store.save_room(room)
+            self._rooms[rid] = room
+            self.keys_changed()
+            self._tell(RoomChanged(room, joined=True))
+        return room
+
+    def leave(self, rid: bytes) -> Room:
+        room = self._rooms.pop(rid, None)
+        if room is None:
+            raise UsageError("unknown_room", "You are not in this room.")
+        self._store.drop_room(rid)
+        self._secrets_day = -1
+        self._tell(RoomChanged(room, joined=False))
+        return room
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def keys_changed(self) -> None:
+        """A contact, card or room is new: what we carry may open now."""
+        self._secrets_day = -1
+        self._custody.retry_all()
+
+    def _load_secrets(self, day: int) -> None:
+        self._secrets.clear()
+        self._owners.clear()
+        for secret, fp in self._people.announce_secrets():
+            self._secrets.append(secret)
+            self._owners.append(fp)
+        for room in self._rooms.values():
+            for back in range(-1, ROOM_DAYS_BACK + 1):
+                self._secrets.append(room_secret(room.key, day - back))
+                self._owners.append(room.rid)
+        self._secrets_day = day
+
+    def open(self, held: Held, now: Now) -> Receipt | None:
+        """Try an envelope with all our keys and act on what is inside.
+
+        Returns a receipt to release when a message for us was stored. Content that opens but is
+        malformed raises ``ProtocolError`` after the envelope was marked as checked.
+        """
+        day = int(now.wall // DAY_S)
+        if day != self._secrets_day:
+            self._load_secrets(day)
+        opened = open_sealed(held.data, secrets=self._secrets, prekeys=self._people.prekeys)
+        if opened is None:
+            self._custody.tried(held, Kind.CARRIED)
+            return None
+        self._custody.tried(held, Kind.MINE)
+        if opened.prekey is not None:
+            return self._open_dm(held, opened, now)
+        assert opened.via_secret is not None
+        owner = self._owners[opened.via_secret]
+        room = self._rooms.get(owner)
+        if room is not None:
+            self._open_room(room, held, opened, now)
+        else:
+            self._open_announce(owner, opened, now)
+        return None
+
+    def _open_announce(self, fp: bytes, opened: Opened, now: Now) -> None:
+        card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
+        body = decode_body(raw)
+        contact = self._people.get(fp)
+        if contact is not None:
+            self._learn(contact, card, body.name, now)
+
+    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> None:
+        """A friend's newer card: messages that waited for a key can go."""
+        before = contact.card
+        after = self._people.heard(contact, card, Clean.line(name), now)
+        if after.card != before:
+            self._secrets_day = -1
+            self.seal_waiting(now, contact.fp)
+
+    def _open_dm(self, held: Held, opened: Opened, now: Now) -> Receipt | None:
+        assert opened.prekey is not None
+        card, raw = open_first_dm(
+            opened.inner, self._people.identity, opened.prekey, opened.header.e
+        )
+        body = decode_body(raw)
+        known = self._people.get(card.fp)
+        if known is not None and known.blocked:
+            return None
+        if body.type == BodyType.PROFILE:
+            if known is not None:
+                self._learn(known, card, body.name, now)
+            return None
+        is_text = body.type == BodyType.TEXT
+        name = Clean.line(body.name) if is_text else NO_TEXT
+        contact = self._people.meet(card, name, now)
+        if known is not None:
+            self._learn(known, card, "", now)
+        if body.type == BodyType.INTRODUCTION:
+            if contact.request:
+                return None
+            third = Card.decode(body.card)
+            new = self._people.introduced(third, Clean.line(body.name), contact, now)
+            if new is not None:
+                self.keys_changed()
+            text = Clean(f'[introduces "{Clean.line(body.name)}"]')
+        else:
+            text = Clean(body.text)
+        self._store_incoming(
+            contact_chat(card.fp), card.fp, NO_TEXT, text, body, held.exp_h, "direct", now
+        )
+        if contact.request or not opened.wants_proof:
+            return None
+        proof = self._custody.prove(opened.token, held.exp_h, now, now.wall + self._delay_s())
+        return Receipt(proof[0], card.fp) if proof else None
+
+    def _open_room(self, room: Room, held: Held, opened: Opened, now: Now) -> None:
+        author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
+        body = decode_body(raw)
+        if body.type != BodyType.TEXT:
+            return
+        if author == sign_public(self._author_seed(room.rid)):
+            return
+        self._store_incoming(
+            room_chat(room.rid),
+            author,
+            Clean.line(body.name),
+            Clean(body.text),
+            replace(body, sent=sent),
+            held.exp_h,
+            "room",
+            now,
+        )
+
+    def _store_incoming(
+        self,
+        chat: ChatId,
+        author: bytes,
+        author_name: Clean,
+        text: Clean,
+        body: Body,
+        exp_h: int,
+        how: str,
+        now: Now,
+    ) -> None:
+        message = self._store.add_message(
+            Message(
+                id=message_id(author, body.number),
+                chat=chat,
+                author=author,
+                author_name=author_name,
+                outgoing=False,
+                text=text,
+                sent_at=float(body.sent),
+                received_at=now.wall,
+                state=State.RECEIVED,
+                expires_at=float(exp_h * HOUR_S),
+            )
+        )
+        if message is not None:
+            self._store.add_step(message.id, Step(now.wall, "received", how))
+            self._tell(MessageAdded(message))
+
+    def _delay_s(self) -> float:
+        low, high = RECEIPT_DELAY_S
+        return low + (high - low) * int.from_bytes(self._entropy.bytes(2), "little") / 65_535
+
+    # --- what becomes of ours -----------------------------------------------------------------
+
+    def handed(self, eids: Iterable[bytes], where: str, now: Now) -> None:
+        """A neighbour has committed these to its own store."""
+        for eid in eids:
+            message = self._store.message_by_envelope(eid)
+            if message is not None and message.state in (State.QUEUED, State.CARRIED):
+                changed = self._store.change_message(
+                    message.id, state=State.CARRIED, carriers=message.carriers + 1
+                )
+                self._store.add_step(message.id, Step(now.wall, "handed", where))
+                self._tell(MessageChanged(changed))
+
+    def delivered(self, eid: bytes, now: Now) -> bool:
+        """The proof for an envelope reached us. True if it was a message of ours."""
+        message = self._store.message_by_envelope(eid)
+        if message is None or not message.outgoing:
+            return False
+        if message.state is not State.DELIVERED:
+            changed = self._store.change_message(
+                message.id, state=State.DELIVERED, delivered_at=now.wall, reason=""
+            )
+            self._store.add_step(message.id, Step(now.wall, "delivered"))
+            self._tell(MessageChanged(changed))
+        return True
+
+    def ended(self, eids: Iterable[bytes]) -> None:
+        """Envelopes of ours expired: seal again while the message has life, else say it failed."""
+        for eid in eids:
+            message = self._store.message_by_envelope(eid)
+            if message is None or message.state not in (State.QUEUED, State.CARRIED):
+                continue
+            if message.chat[:1] == b"r" and message.state is State.CARRIED:
+                self._store.change_message(message.id, eid=b"", reason="ended")
+            else:
+                self._store.change_message(message.id, eid=b"")
+
+    def give_up(self, now: Now) -> None:
+        """Messages whose time is over have failed; nothing stays *queued* for ever."""
+        for message in self._store.pending():
+            if message.expires_at <= now.wall and message.reason != "ended":
+                self._fail(message, "expired", now)
+
+    def key_replaced(self, fp: bytes, now: Now) -> None:
+        """What waits for a replaced key is not sent again, and not carried on by us."""
+        for message in self._store.pending():
+            if message.chat == contact_chat(fp):
+                if message.eid:
+                    self._custody.drop(message.eid, Fate.EVICTED)
+                self._fail(message, "key_changed", now)
+
+    def _fail(self, message: Message, reason: str, now: Now) -> None:
+        changed = self._store.change_message(message.id, state=State.FAILED, reason=reason)
+        self._store.add_step(message.id, Step(now.wall, "failed", reason))
+        self._tell(MessageChanged(changed))

@@ -1,0 +1,355 @@
+"""People: our own identity and prekeys, and everybody we know by key.
+
+Petnames are ours and unique; a key never changes under a name without our user saying so.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from meshchat.core.crypto import x25519_keypair
+from meshchat.core.custody import hours
+from meshchat.core.events import AddContact, ContactChanged, Tell
+from meshchat.core.identity import (
+    NAME_MAX_BYTES,
+    Card,
+    Identity,
+    announce_secret,
+    card_text,
+    key_tag,
+    make_card,
+    name_skeleton,
+    parse_card_text,
+)
+from meshchat.core.limits import PREKEY_DELETE_S, PREKEY_EVERY_S, PREKEY_LIFE_H
+from meshchat.core.link import pair_key
+from meshchat.core.model import Contact, Now, Prekey, Trust
+from meshchat.core.ports import Entropy, Store
+from meshchat.errors import AuthError, TrustError, UsageError
+from meshchat.text import NAME_MAX_CHARS, Clean
+
+
+def check_name(text: str, what: str) -> Clean:
+    """One line of 1 to 48 bytes, or a UsageError that says so."""
+    name = Clean.line(text[: 4 * NAME_MAX_BYTES], NAME_MAX_CHARS)
+    if not name or len(text.encode("utf-8", "replace")) > NAME_MAX_BYTES:
+        raise UsageError(
+            "bad_name",
+            f"{what} must be 1 to {NAME_MAX_BYTES} bytes of visible text "
+            f"(a Cyrillic letter counts as two).",
+        )
+    return name
+
+
+class People:
+    """Our identity and our contacts, cached; every change goes to the store at once."""
+
+    def __init__(
+        self, store: Store, entropy: Entropy, tell: Callable[[Tell], None], now: Now
+    ) -> None:
+        seed, ak = store.get("seed"), store.get("ak")
+        if seed is None or ak is None:
+            raise UsageError("no_identity", "This profile has no identity yet: run meshchat init.")
+        self._store = store
+        self._entropy = entropy
+        self._tell = tell
+        self.identity = Identity.from_seed(seed)
+        self.seed = seed
+        self._ak = ak
+        self.name = Clean.line((store.get("name") or b"").decode())
+        self.boot = int.from_bytes(store.get("boot") or bytes(4), "little")
+        self.prekeys: list[Prekey] = store.prekeys()
+        self._contacts = {contact.fp: contact for contact in store.contacts()}
+        self._pairs: dict[bytes, bytes] = {}
+        self._cards: dict[bytes, Card] = {}
+        self.card = b""
+        if self.prekeys:
+            self._make_card()
+        self.rotate(now)
+
+    @staticmethod
+    def create(
+        store: Store, entropy: Entropy, now: Now, name: str, seed: bytes | None = None
+    ) -> None:
+        """Write a new identity (or one restored from ``seed``) into an empty store.
+
+        Raises:
+            UsageError: The name cannot be used.
+        """
+        clean = check_name(name, "Your name")
+        store.put("seed", seed or entropy.bytes(32))
+        store.put("ak", entropy.bytes(32))
+        store.put("name", clean.encode())
+        boot = hours(now.wall) if seed else 0  # rises with every restore
+        store.put("boot", boot.to_bytes(4, "little"))
+
+    # --- ourselves -------------------------------------------------------------------------
+
+    def rotate(self, now: Now) -> bool:
+        """Make the daily prekey if it is due, destroy those past their time. True if made."""
+        if self._store.drop_prekeys(now.wall):
+            self.prekeys = self._store.prekeys()
+        newest = max((prekey.delete_at for prekey in self.prekeys), default=0.0)
+        if newest > now.wall + PREKEY_DELETE_S - PREKEY_EVERY_S:
+            return False
+        self._new_prekey(now)
+        return True
+
+    def _new_prekey(self, now: Now) -> None:
+        secret, public = x25519_keypair(self._entropy.bytes(32))
+        exp_h = hours(now.wall) + PREKEY_LIFE_H
+        self._store.add_prekey(Prekey(public, secret, exp_h, now.wall + PREKEY_DELETE_S))
+        self.prekeys = self._store.prekeys()
+        self._make_card()
+
+    def _make_card(self) -> None:
+        newest = max(self.prekeys, key=lambda prekey: prekey.delete_at)
+        self.card = make_card(self.identity, self._ak, newest.public, newest.exp_h).encode()
+
+    def card_text(self) -> str:
+        return card_text(self.card, self.name)
+
+    @property
+    def announce_key(self) -> bytes:
+        """The shared secret our announces are sealed to."""
+        return announce_secret(self._ak)
+
+    def rename_self(self, name: str) -> None:
+        self.name = check_name(name, "Your name")
+        self._store.put("name", self.name.encode())
+
+    # --- looking up ------------------------------------------------------------------------
+
+    def get(self, fp: bytes) -> Contact | None:
+        return self._contacts.get(fp)
+
+    def need(self, fp: bytes) -> Contact:
+        contact = self._contacts.get(fp)
+        if contact is None:
+            raise UsageError("unknown_contact", "There is no such contact.")
+        return contact
+
+    def writable(self, fp: bytes) -> Contact:
+        """The contact, if sending to it makes sense now.
+
+        Raises:
+            TrustError: A person has to decide something first.
+        """
+        contact = self.need(fp)
+        if contact.trust is Trust.CHANGED:
+            raise TrustError(
+                "key_changed",
+                f"The key of {contact.petname} was replaced: write to the new contact instead.",
+            )
+        if contact.blocked:
+            raise TrustError("blocked", f"{contact.petname} is blocked: unblock before writing.")
+        if contact.request:
+            raise TrustError(
+                "not_accepted",
+                f"{contact.petname} is a stranger: accept the request before answering.",
+            )
+        return contact
+
+    def friends(self) -> list[Contact]:
+        """Contacts we deal with: accepted, not blocked, key not replaced."""
+        return [
+            contact
+            for contact in self._contacts.values()
+            if not (contact.request or contact.blocked or contact.trust is Trust.CHANGED)
+        ]
+
+    def is_friend(self, fp: bytes) -> bool:
+        contact = self._contacts.get(fp)
+        return contact is not None and not (
+            contact.request or contact.blocked or contact.trust is Trust.CHANGED
+        )
+
+    def card_of(self, fp: bytes) -> Card:
+        card = self._cards.get(fp)
+        if card is None:
+            card = self._cards[fp] = Card.decode(self.need(fp).card)
+        return card
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """``(fingerprint, pair key)`` of every friend, last heard first: for HELLO tags."""
+        friends = sorted(self.friends(), key=lambda contact: (-contact.heard_at, contact.fp))
+        found: list[tuple[bytes, bytes]] = []
+        for contact in friends:
+            key = self._pairs.get(contact.fp)
+            if key is None:
+                key = pair_key(
+                    self.identity.dh_secret,
+                    self.card_of(contact.fp).dh_public,
+                    self.identity.fp,
+                    contact.fp,
+                )
+                self._pairs[contact.fp] = key
+            found.append((contact.fp, key))
+        return found
+
+    def announce_secrets(self) -> list[tuple[bytes, bytes]]:
+        """``(secret, fingerprint)`` under which each friend's announces open."""
+        return [
+            (announce_secret(self.card_of(contact.fp).announce_key), contact.fp)
+            for contact in self.friends()
+        ]
+
+    # --- changing ----------------------------------------------------------------------------
+
+    def _save(self, contact: Contact) -> Contact:
+        self._contacts[contact.fp] = contact
+        self._cards.pop(contact.fp, None)
+        self._store.save_contact(contact)
+        self._tell(ContactChanged(contact))
+        return contact
+
+    def _namesake(self, name: str, fp: bytes) -> Contact | None:
+        skeleton = name_skeleton(name)
+        for contact in self._contacts.values():
+            if contact.fp != fp and name_skeleton(contact.petname) == skeleton:
+                return contact
+        return None
+
+    def _free_name(self, wanted: str, fp: bytes) -> Clean:
+        """``wanted``, or with the key's tag behind it where somebody has that name already."""
+        if wanted and not self._namesake(wanted, fp):
+            return Clean.line(wanted)
+        base = wanted[: NAME_MAX_CHARS - 10] or "stranger"
+        name = f"{base}~{key_tag(fp)}"
+        turn = 2
+        while self._namesake(name, fp):
+            name = f"{base}~{key_tag(fp)}{turn}"
+            turn += 1
+        return Clean.line(name)
+
+    def add(self, command: AddContact, now: Now) -> Contact:
+        """Add by card, or bring a known contact's card and name up to date."""
+        card, claimed = parse_card_text(command.card)
+        if card.fp == self.identity.fp:
+            raise UsageError("own_card", "This is your own card: send it to a friend instead.")
+        known = self._contacts.get(card.fp)
+        wanted = check_name(command.petname, "A name") if command.petname else claimed
+        if known is None and not wanted:
+            raise UsageError("no_name", "This card has no name in it: give one with --as NAME.")
+        namesake = self._namesake(wanted, card.fp) if wanted else None
+        old: Contact | None = None
+        if command.replaces:
+            old = self.need(command.replaces)
+            if old.fp == card.fp:
+                raise UsageError("same_key", f"{old.petname} has this key already.")
+        if namesake is not None and namesake is not old:
+            raise TrustError(
+                "name_taken",
+                f"You already know {namesake.petname} under another key. Choose another name "
+                f"with --as NAME, or, if {namesake.petname} told you of a new key in person, "
+                f"use --replaces.",
+            )
+        if known is not None:
+            name = wanted if command.petname or known.request else known.petname
+            kept = card if card.supersedes(self.card_of(card.fp)) else self.card_of(card.fp)
+            contact = replace(
+                known,
+                card=kept.encode(),
+                petname=name or known.petname,
+                claimed=claimed or known.claimed,
+                request=False,
+            )
+        else:
+            contact = Contact(
+                fp=card.fp, card=card.encode(), petname=wanted, claimed=claimed, added_at=now.wall
+            )
+        if old is not None:
+            self._freeze(old)
+        return self._save(contact)
+
+    def _freeze(self, old: Contact) -> None:
+        name = f"{old.petname[: NAME_MAX_CHARS - 16]} (old key)"
+        self._save(replace(old, trust=Trust.CHANGED, petname=self._free_name(name, old.fp)))
+
+    def meet(self, card: Card, claimed: Clean, now: Now) -> Contact:
+        """The author of a first message that opened: a contact, or a new request.
+
+        Raises:
+            AuthError: The card shares a signing key with a contact but is another identity.
+        """
+        known = self._contacts.get(card.fp)
+        if known is None:
+            for contact in self._contacts.values():
+                if self.card_of(contact.fp).sign_public == card.sign_public:
+                    raise AuthError("split_identity")
+            return self._save(
+                Contact(
+                    fp=card.fp,
+                    card=card.encode(),
+                    petname=self._free_name(claimed, card.fp),
+                    claimed=claimed,
+                    request=True,
+                    added_at=now.wall,
+                    heard_at=now.wall,
+                )
+            )
+        return self.heard(known, card, claimed, now)
+
+    def heard(self, contact: Contact, card: Card | None, claimed: Clean, now: Now) -> Contact:
+        """Something proven to come from a contact: newer card, name they use, time."""
+        newer = card if card is not None and card.supersedes(self.card_of(contact.fp)) else None
+        changed = replace(
+            contact,
+            card=newer.encode() if newer else contact.card,
+            claimed=claimed or contact.claimed,
+            heard_at=now.wall,
+        )
+        return self._save(changed)
+
+    def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:
+        """A friend gave us a third person's card. Never lowers or raises what is known already."""
+        known = self._contacts.get(card.fp)
+        if card.fp == self.identity.fp or (known is not None and not known.request):
+            return None
+        return self._save(
+            Contact(
+                fp=card.fp,
+                card=card.encode(),
+                petname=self._free_name(claimed, card.fp),
+                claimed=claimed,
+                trust=Trust.INTRODUCED,
+                introduced_by=by.fp,
+                added_at=now.wall,
+            )
+        )
+
+    def verify(self, fp: bytes, verified: bool) -> Contact:
+        contact = self.need(fp)
+        if contact.trust is Trust.CHANGED:
+            raise TrustError(
+                "key_changed",
+                f"{contact.petname} has been replaced by another key: check that one.",
+            )
+        if contact.request:
+            raise TrustError("not_accepted", f"Accept {contact.petname} before verifying.")
+        unverified = Trust.INTRODUCED if contact.introduced_by else Trust.UNVERIFIED
+        return self._save(replace(contact, trust=Trust.VERIFIED if verified else unverified))
+
+    def rename(self, fp: bytes, petname: str) -> Contact:
+        contact = self.need(fp)
+        name = check_name(petname, "A name")
+        namesake = self._namesake(name, fp)
+        if namesake is not None:
+            raise UsageError(
+                "name_taken", f"{namesake.petname} has that name, or one that looks the same."
+            )
+        return self._save(replace(contact, petname=name))
+
+    def accept(self, fp: bytes, petname: str) -> Contact:
+        contact = self.need(fp)
+        if petname:
+            contact = self.rename(fp, petname)
+        return self._save(replace(contact, request=False))
+
+    def block(self, fp: bytes, blocked: bool, now: Now) -> Contact:
+        """Block or unblock. Blocking renews our announce key, so they lose sight of us."""
+        contact = self._save(replace(self.need(fp), blocked=blocked))
+        if blocked:
+            self._ak = self._entropy.bytes(32)
+            self._store.put("ak", self._ak)
+            self._new_prekey(now)
+        return contact

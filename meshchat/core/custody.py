@@ -1,0 +1,258 @@
+"""What we hold for ourselves and others: admission, shares, eviction, expiry, delivery proofs.
+
+Knows envelopes only by their outside. Keeps running totals so that admitting one costs no
+query; they are rebuilt from the store when a Node is built.
+"""
+
+from dataclasses import dataclass
+
+from meshchat.core.envelope import Header, done_of, parse_header, stamp_bits
+from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
+from meshchat.core.model import CustodyStatus, Fate, Held, Kind, Now, Proof
+from meshchat.core.ports import Store
+from meshchat.core.wire import Refusal
+from meshchat.errors import UsageError
+
+HOUR_S = 3_600
+EVICT_LOOK_MAX = 64  # candidates looked at to make room for one envelope
+STAMP_MIN_BITS = 12  # fewer zero bits come by chance and mean nothing
+BULK_CLASSES = (2, 3)
+LARGER_CLASSES = (1, 2, 3)
+ALL_CLASSES = (0, 1, 2, 3)
+
+
+def hours(wall: float) -> int:
+    """Whole hours since 1970."""
+    return int(wall // HOUR_S)
+
+
+@dataclass(slots=True)
+class _Totals:
+    by_class: list[int]
+    by_origin: dict[bytes, int]
+    count: dict[Kind, int]
+    own: int = 0
+
+    def add(self, size_class: int, origin: bytes, kind: Kind, count: int, size: int) -> None:
+        self.by_class[size_class] += size
+        self.count[kind] += count
+        if kind is Kind.OWN:
+            self.own += size
+        if origin:
+            self.by_origin[origin] = self.by_origin.get(origin, 0) + size
+            if self.by_origin[origin] <= 0:
+                del self.by_origin[origin]
+
+
+class Custody:
+    """The envelopes and proofs of one node."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._waiting: dict[bytes, Held] = {}  # admitted in this step, written by ``flush``
+        self._totals = _Totals([0] * 4, {}, dict.fromkeys(Kind, 0))
+        for usage in store.usage():
+            self._totals.add(
+                usage.size_class, usage.origin, usage.kind, usage.count, usage.size_bytes
+            )
+        self._untried = store.count_untried()
+        self.stored = 0
+        self.dropped = 0
+        self.was_full = False
+        """Something was refused or evicted for want of space since this was last reset."""
+
+    # --- taking -------------------------------------------------------------------------------
+
+    def admit(
+        self, data: bytes, eid: bytes, origin: bytes, trusted: bool, now: Now
+    ) -> Held | Refusal:
+        """Judge an envelope from a neighbour; a ``Held`` is in our custody after ``flush``.
+
+        Raises:
+            WireError: It is not an envelope at all (the neighbour is at fault).
+        """
+        header = parse_header(data)
+        if not hours(now.wall) < header.exp_h <= hours(now.wall) + EXPIRY_AHEAD_MAX_H:
+            return Refusal.EXPIRED
+        if eid in self._waiting or self._store.proof(header.done) is not None:
+            return Refusal.UNWANTED
+        held = self._held(header, data, eid, origin, Kind.CARRIED)
+        if not self._make_room(held, trusted):
+            self.was_full = True
+            return Refusal.FULL
+        self._take(held)
+        self._untried += 1
+        return held
+
+    def add_own(self, data: bytes, eid: bytes, now: Now) -> Held:
+        """Take our own envelope. Strangers' mail gives way; our share is bounded.
+
+        Raises:
+            UsageError: Our own waiting mail fills its share of the store.
+        """
+        held = self._held(parse_header(data), data, eid, b"", Kind.OWN)
+        if self._totals.own + len(data) > self._limits.store_bytes * self._limits.own_share:
+            raise UsageError(
+                "outbox_full",
+                "Too much of your own mail is waiting to be carried. Wait until some of it is "
+                "delivered, or make the store larger in the settings.",
+            )
+        self._evict(None, ALL_CLASSES, self._used() + len(data) - self._limits.store_bytes, None)
+        self._take(held)
+        self.flush(now)
+        self._store.tried([eid], Kind.OWN)
+        return held
+
+    def flush(self, now: Now) -> None:
+        """Write what was admitted in this step."""
+        if self._waiting:
+            self._store.add_envelopes(self._waiting.values(), now.wall)
+            self._waiting.clear()
+
+    def _held(self, header: Header, data: bytes, eid: bytes, origin: bytes, kind: Kind) -> Held:
+        bits = stamp_bits(data)
+        stamp = bits if bits >= STAMP_MIN_BITS else 0
+        return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, stamp)
+
+    def _take(self, held: Held) -> None:
+        self._waiting[held.eid] = held
+        self._totals.add(held.size_class, held.origin, held.kind, 1, len(held.data))
+        self.stored += 1
+
+    # --- opening ------------------------------------------------------------------------------
+
+    @property
+    def untried(self) -> int:
+        """Envelopes not yet checked for being addressed to us."""
+        return self._untried
+
+    def tried(self, held: Held, kind: Kind) -> None:
+        """Record that an envelope was checked, and what it turned out to be."""
+        self._store.tried([held.eid], kind)
+        self._untried = max(0, self._untried - 1)
+        if kind is not held.kind:
+            self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
+            self._totals.add(held.size_class, held.origin, kind, 1, len(held.data))
+
+    def retry_all(self) -> None:
+        """A new key is known: what we carry may be for us after all."""
+        self._store.retry_all()
+        self._untried = self._store.count_untried()
+
+    # --- dropping -----------------------------------------------------------------------------
+
+    def drop(self, eid: bytes, fate: Fate) -> Held | None:
+        """Destroy a copy; None if we did not hold it."""
+        held = self._store.envelope(eid)
+        if held is None:
+            return None
+        self._store.drop_envelopes([eid], fate)
+        self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
+        self._untried = self._store.count_untried()
+        self.dropped += 1
+        return held
+
+    def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
+        """Destroy what has expired; returns it."""
+        gone = self._store.expire(hours(now.wall))
+        if gone:
+            self._totals = _Totals([0] * 4, {}, dict.fromkeys(Kind, 0))
+            for usage in self._store.usage():
+                self._totals.add(
+                    usage.size_class, usage.origin, usage.kind, usage.count, usage.size_bytes
+                )
+            self._untried = self._store.count_untried()
+            self.dropped += len(gone)
+        return gone
+
+    # --- proofs -------------------------------------------------------------------------------
+
+    def prove(
+        self, token: bytes, exp_h: int, now: Now, release_at: float
+    ) -> tuple[Proof, bytes] | None:
+        """Keep a delivery token. Returns it with the id of the envelope it proves (or empty).
+
+        None if it is known, expired, or one unmatched token too many. The copy is not dropped
+        here: its holder decides when.
+        """
+        done = done_of(token)
+        eid = self._store.holder_of(done) or b""
+        now_h = hours(now.wall)
+        if not now_h < exp_h <= now_h + EXPIRY_AHEAD_MAX_H:
+            return None
+        if not eid and self._store.count_proofs() >= self._limits.proofs_max:
+            return None
+        proof = Proof(done, token, exp_h, release_at)
+        return (proof, eid) if self._store.add_proof(proof) else None
+
+    # --- shares -------------------------------------------------------------------------------
+
+    def _used(self) -> int:
+        return sum(self._totals.by_class)
+
+    def _make_room(self, held: Held, trusted: bool) -> bool:
+        """Evict by rule until the new one fits; False if it is the worst itself."""
+        size, limits, by_class = len(held.data), self._limits, self._totals.by_class
+        quota = limits.store_bytes
+        share = limits.contact_share if trusted else limits.origin_share
+        from_origin = self._totals.by_origin.get(held.origin, 0)
+        if from_origin + size > quota * share and not self._evict(
+            held.origin, ALL_CLASSES, from_origin + size - quota * share, held
+        ):
+            return False
+        if held.size_class in BULK_CLASSES:
+            over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
+            if over > 0 and not self._evict(None, BULK_CLASSES, over, held):
+                return False
+        if held.size_class:
+            over = sum(by_class[1:]) + size - quota * (1 - limits.small_reserve)
+            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held):
+                return False
+        over = self._used() + size - quota
+        if over <= 0:
+            return True
+        largest = max(
+            sorted(self._totals.by_origin.items()), key=lambda item: item[1], default=None
+        )
+        if largest and self._evict(largest[0], ALL_CLASSES, over, held):
+            return True
+        return self._evict(None, ALL_CLASSES, self._used() + size - quota, held)
+
+    def _evict(
+        self, origin: bytes | None, classes: tuple[int, ...], over: float, newcomer: Held | None
+    ) -> bool:
+        """Free ``over`` bytes from the worst; never anything better than the newcomer."""
+        if over <= 0:
+            return True
+        self._store.add_envelopes(self._waiting.values(), 0.0)  # so that the query sees them
+        worst: list[bytes] = []
+        freed = 0
+        for eid, size_class, exp_h, stamp in self._store.evictable(
+            origin=origin, size_classes=classes, limit=EVICT_LOOK_MAX
+        ):
+            if freed >= over:
+                break
+            if newcomer is not None and (stamp, exp_h) >= (newcomer.stamp, newcomer.exp_h):
+                break
+            worst.append(eid)
+            freed += CLASS_SIZES_BYTES[size_class]
+        if freed < over:
+            return False
+        self.was_full = True
+        for eid in worst:
+            self.drop(eid, Fate.EVICTED)
+            self._waiting.pop(eid, None)
+        return True
+
+    def status(self) -> CustodyStatus:
+        count = self._totals.count
+        return CustodyStatus(
+            own=count[Kind.OWN],
+            mine=count[Kind.MINE],
+            carried=count[Kind.CARRIED],
+            size_bytes=self._used(),
+            quota_bytes=self._limits.store_bytes,
+            proofs=self._store.count_proofs(),
+            untried=self._untried,
+        )

@@ -1,0 +1,221 @@
+"""The envelope: what is stored and carried, sealed to a prekey or to a shared secret.
+
+Layout in docs/reference/wire.md, section 3. An envelope has no address: a
+receiver tries what it holds, and only a match of the commitment ``kc`` leads
+to decryption. What is inside is the business of ``sealed``.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from meshchat.core import crypto
+from meshchat.core.crypto import H
+from meshchat.core.limits import CLASS_SIZES_BYTES
+from meshchat.core.model import Prekey
+from meshchat.core.ports import Entropy
+from meshchat.errors import AuthError, UsageError, WireError
+
+CLASS_SIZES = CLASS_SIZES_BYTES
+HEADER_BYTES = 80
+TOKEN_BYTES = 16
+EID_BYTES = 16
+
+_HEADER = struct.Struct("<BBHI8s32s16s16s")
+_VERSION = 1
+_KC_BYTES = 16
+_DONE_BYTES = 16
+_STAMP = slice(8, 16)
+_END = b"\x80"
+_OVERHEAD_BYTES = HEADER_BYTES + crypto.TAG_BYTES + TOKEN_BYTES + len(_END)
+
+
+class Header(NamedTuple):
+    """What a carrier can read of an envelope."""
+
+    size_class: int
+    exp_h: int
+    """Expiry, hours since 1970."""
+    e: bytes
+    kc: bytes
+    done: bytes
+
+
+def parse_header(data: bytes) -> Header:
+    """Check the shape of a whole envelope.
+
+    Raises:
+        WireError: Version, class, flags, or a length that is not that of the class.
+    """
+    if len(data) < HEADER_BYTES:
+        raise WireError("envelope_length")
+    version, size_class, flags, exp_h, _, e, kc, done = _HEADER.unpack_from(data)
+    if version != _VERSION:
+        raise WireError("envelope_version")
+    if size_class >= len(CLASS_SIZES):
+        raise WireError("envelope_class")
+    if len(data) != CLASS_SIZES[size_class]:
+        raise WireError("envelope_length")
+    if flags:
+        raise WireError("envelope_flags")
+    return Header(size_class, exp_h, e, kc, done)
+
+
+def envelope_id(data: bytes) -> bytes:
+    """16 bytes; the stamp nonce does not count."""
+    return H(b"mc1 eid", data[: _STAMP.start] + data[_STAMP.stop :], EID_BYTES)
+
+
+def stamp_bits(data: bytes) -> int:
+    """Leading zero bits (0 to 64) of the stamp: work somebody spent on this envelope."""
+    value = H(b"mc1 stamp", envelope_id(data) + data[_STAMP], 8)
+    return 64 - int.from_bytes(value, "big").bit_length()
+
+
+def done_of(token: bytes) -> bytes:
+    """The ``done`` value that a released token proves."""
+    return H(b"mc1 done", token, _DONE_BYTES)
+
+
+def smallest_class(inner_len: int) -> int:
+    """The smallest class with room for ``inner_len`` bytes. ``UsageError`` if there is none."""
+    for size_class, size in enumerate(CLASS_SIZES):
+        if inner_len + _OVERHEAD_BYTES <= size:
+            return size_class
+    raise UsageError("too_long", "This is too long for one message: send it in parts.")
+
+
+def seal(
+    build: Callable[[bytes], bytes],
+    body: bytes,
+    exp_h: int,
+    token: bytes,
+    *,
+    size_class: int | None = None,
+    want_proof: bool,
+    entropy: Entropy,
+    long_term_secret: bytes,
+    counter: int,
+    prekey: bytes | None = None,
+    secret: bytes | None = None,
+) -> bytes:
+    """Make one envelope. Its one-use key pair ``e`` never leaves this function.
+
+    Args:
+        build: Called once with the public ``e``; returns the inner (it is bound to ``e``).
+        body: What the inner will carry; mixed into the secret of ``e``, so that a bad source
+            of randomness does not repeat it.
+        exp_h: Expiry, hours since 1970.
+        token: 16 fresh random bytes; the recipient releases them to prove delivery.
+        size_class: At least this class; None: the smallest that fits.
+        want_proof: False puts random bytes in the place of ``done``; nobody can tell.
+        entropy: Gives 32 bytes for ``e``, then what ``build`` draws, then ``done`` if random.
+        long_term_secret: 32 bytes only we know, also mixed into the secret of ``e``.
+        counter: Rises with every envelope we seal (u64).
+        prekey: Public prekey to seal to, or
+        secret: the shared secret S (32 bytes) to seal to. Exactly one of the two.
+
+    Raises:
+        UsageError: The inner fits into no class, or not into ``size_class``.
+        AuthError: The prekey is a point of low order.
+    """
+    e_secret = H(
+        b"mc1 e-secret",
+        entropy.bytes(32) + long_term_secret + struct.pack("<Q", counter) + body,
+        32,
+    )
+    e = crypto.x25519_public(e_secret)
+    if prekey is not None and secret is None:
+        keys = _prekey_keys(crypto.dh(e_secret, prekey), e, prekey)
+    elif secret is not None and prekey is None:
+        keys = _secret_keys(secret, e)
+    else:
+        raise ValueError("give a prekey or a secret")
+    if len(token) != TOKEN_BYTES:
+        raise ValueError("a token has 16 bytes")
+    inner = build(e)
+    smallest = smallest_class(len(inner))
+    if size_class is None:
+        size_class = smallest
+    elif size_class < smallest:
+        raise UsageError("too_long", "This is too long for the size of envelope asked for.")
+    done = done_of(token) if want_proof else entropy.bytes(_DONE_BYTES)
+    kc, key = keys[:_KC_BYTES], keys[_KC_BYTES:]
+    header = _HEADER.pack(_VERSION, size_class, 0, exp_h, bytes(8), e, kc, done)
+    room = CLASS_SIZES[size_class] - HEADER_BYTES - crypto.TAG_BYTES
+    plaintext = (token + inner + _END).ljust(room, b"\0")
+    return header + crypto.aead_seal(key, plaintext, _bound(header))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An envelope that was for us."""
+
+    inner: bytes
+    token: bytes
+    wants_proof: bool
+    header: Header
+    via_secret: int | None
+    """Index of the secret it was sealed to, or None:"""
+    prekey: Prekey | None
+    """then the prekey of ours it was sealed to."""
+
+
+def open_sealed(
+    data: bytes, *, secrets: Sequence[bytes], prekeys: Sequence[Prekey]
+) -> Opened | None:
+    """Try what we hold: about 1 us for each secret, then 35 to 60 us for each prekey.
+
+    Returns:
+        None if it is not for us, or was for us but is damaged or badly formed.
+
+    Raises:
+        WireError: It is no envelope at all (see ``parse_header``).
+    """
+    header = parse_header(data)
+    e, kc = header.e, header.kc
+    for index, secret in enumerate(secrets):
+        keys = _secret_keys(secret, e)
+        if crypto.equal(keys[:_KC_BYTES], kc):
+            return _decrypt(data, header, keys[_KC_BYTES:], index, None)
+    for prekey in prekeys:
+        try:
+            shared = crypto.dh(prekey.secret, e)
+        except AuthError:
+            return None  # e is of low order: nobody sealed this to a prekey
+        keys = _prekey_keys(shared, e, prekey.public)
+        if crypto.equal(keys[:_KC_BYTES], kc):
+            return _decrypt(data, header, keys[_KC_BYTES:], None, prekey)
+    return None
+
+
+def _decrypt(
+    data: bytes, header: Header, key: bytes, via_secret: int | None, prekey: Prekey | None
+) -> Opened | None:
+    try:
+        plaintext = crypto.aead_open(key, data[HEADER_BYTES:], _bound(data))
+    except AuthError:
+        return None
+    token, padded = plaintext[:TOKEN_BYTES], plaintext[TOKEN_BYTES:].rstrip(b"\0")
+    if not padded.endswith(_END):
+        return None
+    wants_proof = crypto.equal(done_of(token), header.done)
+    return Opened(padded[: -len(_END)], token, wants_proof, header, via_secret, prekey)
+
+
+def _bound(data: bytes) -> bytes:
+    """The header without its stamp nonce: the associated data."""
+    return data[: _STAMP.start] + data[_STAMP.stop : HEADER_BYTES]
+
+
+def _prekey_keys(shared: bytes, e: bytes, prekey: bytes) -> bytes:
+    """``kc || K`` of an envelope sealed to a prekey."""
+    return H(b"mc1 outer-dm", shared + e + prekey, _KC_BYTES + crypto.KEY_BYTES)
+
+
+def _secret_keys(secret: bytes, e: bytes) -> bytes:
+    """``kc || K`` of an envelope sealed to a shared secret."""
+    if len(secret) != crypto.KEY_BYTES:  # an empty key would be anybody's key
+        raise ValueError("a shared secret has 32 bytes")
+    return H(b"mc1 outer-sym", e, _KC_BYTES + crypto.KEY_BYTES, secret)

@@ -1,0 +1,49 @@
+"""Every budget of a node in one place, with its reason (design study: abuse without accounts)."""
+
+from dataclasses import dataclass
+
+CLASS_SIZES_BYTES = (512, 2_048, 8_192, 32_768)  # four sizes hide what is inside
+EXPIRY_AHEAD_MAX_H = 200  # 170 of the sender; clocks set to local time are hours off
+RELEASE_AHEAD_MAX_S = 120.0  # a receipt due later than this was planned before a clock jump
+DM_LIFE_BASE_H = 136  # plus up to 25 %: 170 h at most, so the exact hour says little
+ANNOUNCE_LIFE_H = 72  # three daily announces overlap
+ANNOUNCE_EVERY_S = 86_400.0  # with each new prekey
+MESSAGE_LIFE_S = 7 * 86_400.0  # how long we go on trying, sealing again where needed
+PREKEY_LIFE_H = 192  # senders may use it for eight days
+PREKEY_DELETE_S = 9 * 86_400.0  # then its secret half goes: forward secrecy of first messages
+PREKEY_EVERY_S = 86_400.0
+CLOCK_FLOOR_S = 1_767_225_600.0  # 2026-01-01: this code did not exist before
+RECEIPT_DELAY_S = (5.0, 60.0)  # an instant receipt tells a watcher who is where
+HAVE_IDS_MAX = 512  # ids of one HAVE
+WANTS_OPEN_MAX = 64  # requests to one neighbour not answered yet
+WANTS_WAITING_MAX = 1_024  # ids remembered to ask for before the next HAVE is invited
+CREDIT_BYTES = 65_536  # file bytes in flight: chat stays at 60 ms beside a file at 8 Mbit/s
+STALL_S = 60.0  # a neighbour that owes us bytes and sends none is cut off
+TRY_AT_ONCE_MAX = 8  # arrivals opened in the step that stored them; more wait for their turn
+TRY_PER_WAKE_MAX = 32  # trial opening costs up to 2 ms each
+TRY_GAP_S = 0.02
+HOUSEKEEPING_S = 600.0  # also how soon a jump of the wall clock is noticed
+REHELLO_S = 60.0  # next sixteen contacts
+HELLO_TAGS = 16
+NODE_KEY_LIFE_S = 86_400.0  # a link key that lasts a week would be a name
+HANDSHAKE_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a node lends to others. Testers may change them; the defaults are for people."""
+
+    store_bytes: int = 256 * 1024 * 1024
+    small_reserve: float = 0.25  # of the store only class 0 may use
+    bulk_share: float = 0.50  # classes 2 and 3 together
+    origin_share: float = 0.10  # first heard through one neighbour
+    contact_share: float = 0.20  # the same, from a contact
+    own_share: float = 0.25  # our own waiting mail
+    proofs_max: int = 20_000  # unmatched tokens too; 20 bytes each
+    links_max: int = 24
+    half_open_max: int = 8
+    handshakes_per_window: int = 20  # from one address
+    envelopes_burst: int = 1_200  # new ones from a stranger's link ...
+    envelopes_per_s: float = 20.0  # ... and the rate after that; a contact gets ten times both
+    offers_burst: int = 12_288  # ids a neighbour may offer at once ...
+    offers_per_s: float = 900.0  # ... and later

@@ -1,0 +1,326 @@
+"""Our neighbours: links from the first byte to the last, greeting, one link per pair.
+
+Turns frames into outcomes for the node and the node's wishes into frames. What a peer does
+wrong ends its link and is counted; nothing a peer sends leaves this file as an exception.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from meshchat.core import link as wire_link
+from meshchat.core.contacts import People
+from meshchat.core.crypto import H
+from meshchat.core.custody import hours
+from meshchat.core.events import (
+    CloseLink,
+    LinkDown,
+    LinkUp,
+    NeighbourDown,
+    NeighbourUp,
+    Received,
+    SendFrames,
+    Tell,
+)
+from meshchat.core.limits import (
+    HANDSHAKE_WINDOW_S,
+    HELLO_TAGS,
+    NODE_KEY_LIFE_S,
+    REHELLO_S,
+    Limits,
+)
+from meshchat.core.link import Link, make_hello, new_node_key, read_hello
+from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
+from meshchat.core.ports import Entropy, Store
+from meshchat.core.sync import PROOF_CLASS, Outcome, Sync, Transfers
+from meshchat.errors import HandshakeError, ProtocolError, QuotaError
+
+HELLOS_KEPT_MAX = 4  # to find a contact in again when one is added
+CLOSE_CODES: dict[type, int] = {QuotaError: wire_link.CLOSE_BUDGET}
+
+
+@dataclass(slots=True)
+class Peer:
+    """A neighbour as the node sees it."""
+
+    link: Link
+    own_key: bytes
+    sync: Sync | None = None
+    """None until the peer's HELLO came."""
+    contact: bytes = b""
+    hellos: deque[bytes] = field(default_factory=lambda: deque(maxlen=HELLOS_KEPT_MAX))
+    greeted: int = 0
+    """How many contacts our HELLOs on this link have gone through."""
+    greet_at: float = 0.0
+
+    @property
+    def dialler_key(self) -> bytes:
+        return self.own_key if self.link.outbound else self.link.remote_key
+
+
+class Neighbours:
+    """All links of one node."""
+
+    def __init__(
+        self,
+        store: Store,
+        entropy: Entropy,
+        people: People,
+        psk: bytes,
+        limits: Limits,
+        counters: Counter[str],
+        tell: Callable[[Tell], None],
+        outcome: Callable[["Peer", Outcome, Now], None],
+        now: Now,
+    ) -> None:
+        self._store = store
+        self._entropy = entropy
+        self._people = people
+        self._psk = psk
+        self._limits = limits
+        self._counters = counters
+        self._tell = tell
+        self._outcome = outcome
+        self._peers: dict[int, Peer] = {}
+        self._transfers = Transfers()
+        self._handshakes: dict[bytes, deque[float]] = {}
+        self._closing: list[SendFrames | CloseLink] = []
+        self._key = new_node_key(entropy)
+        self._key_made = now.mono
+
+    # --- for the node ---
+
+    def offer(self, eid: bytes, size_class: int) -> None:
+        """Something new is to be had here: an envelope, or a proof (class -1)."""
+        for peer in self._peers.values():
+            if peer.sync is not None:
+                peer.sync.offer(eid, size_class)
+
+    def confirm(self, author: bytes, proof: Proof) -> None:
+        """Give a receipt to its author at once, if that contact is our neighbour."""
+        for peer in self._peers.values():
+            if peer.contact == author and peer.sync is not None:
+                peer.sync.push_proof(proof.done, proof.token, proof.exp_h)
+
+    def pump(self, now: Now) -> None:
+        """Let every link move on."""
+        for peer in list(self._peers.values()):
+            if peer.sync is not None:
+                self._guard(peer, now, lambda sync=peer.sync: sync.pump(now))  # type: ignore[misc]
+
+    def flush(self, now: Now) -> list[SendFrames | CloseLink]:
+        """What is ready to leave, then the links that end."""
+        effects: list[SendFrames | CloseLink] = []
+        for peer in self._peers.values():
+            frames = peer.link.flush(now)
+            if frames:
+                effects.append(SendFrames(peer.link.id, frames))
+        effects += self._closing
+        self._closing = []
+        return effects
+
+    def wake(self, now: Now) -> None:
+        """Pings, time-outs and further HELLOs that are due."""
+        for peer in list(self._peers.values()):
+            alive = self._guard(peer, now, lambda link=peer.link: link.wake(now))  # type: ignore[misc]
+            if alive and peer.sync is not None and now.mono >= peer.greet_at:
+                self._greet(peer, now)
+
+    def next_wakeup(self) -> float | None:
+        """Monotonic time at which ``wake`` is due."""
+        due: list[float] = []
+        for peer in self._peers.values():
+            for at in (
+                peer.link.next_wakeup(),
+                peer.sync.next_wakeup() if peer.sync else None,
+                peer.greet_at if peer.sync else None,
+            ):
+                if at is not None:
+                    due.append(at)
+        return min(due, default=None)
+
+    def drop_contact(self, fp: bytes, reason: str, now: Now) -> None:
+        """End the links with a contact."""
+        for peer in list(self._peers.values()):
+            if peer.contact == fp:
+                self._close(peer, reason, wire_link.CLOSE_DONE, now)
+
+    def all(self) -> list[Neighbour]:
+        """Every neighbour that has greeted us."""
+        return [self._neighbour(peer) for peer in self._peers.values() if peer.sync]
+
+    # --- links ---
+
+    def up(self, up: LinkUp, now: Now) -> None:
+        """A path to a neighbour exists."""
+        refusal = self._refuse_link(up, now)
+        if refusal:
+            self._counters[refusal] += 1
+            self._closing.append(CloseLink(up.link, refusal))
+            return
+        if now.mono - self._key_made > NODE_KEY_LIFE_S:
+            self._key, self._key_made = new_node_key(self._entropy), now.mono
+        link = Link(up, self._key, self._psk, self._entropy, now)
+        self._peers[up.link] = Peer(link, self._key.public)
+
+    def _refuse_link(self, up: LinkUp, now: Now) -> str:
+        """Reason not to talk at all, or empty."""
+        if len(self._peers) >= self._limits.links_max:
+            return "links_full"
+        if up.outbound:
+            return ""
+        half_open = sum(not peer.link.is_open for peer in self._peers.values())
+        if half_open >= self._limits.half_open_max:
+            return "half_open_full"
+        since = now.mono - HANDSHAKE_WINDOW_S
+        for origin in [origin for origin, at in self._handshakes.items() if at[-1] < since]:
+            del self._handshakes[origin]
+        recent = self._handshakes.setdefault(up.origin, deque())
+        while recent and recent[0] < since:
+            recent.popleft()
+        if len(recent) >= self._limits.handshakes_per_window:
+            return "handshake_rate"
+        recent.append(now.mono)
+        return ""
+
+    def down(self, event: LinkDown) -> None:
+        """A path is gone."""
+        peer = self._peers.get(event.link)
+        if peer is not None:
+            self._forget(peer, event.reason)
+
+    def _forget(self, peer: Peer, reason: str) -> None:
+        del self._peers[peer.link.id]
+        if peer.sync is not None:
+            peer.sync.close()
+            self._tell(NeighbourDown(peer.link.id, peer.link.transport, reason))
+
+    def _close(self, peer: Peer, reason: str, code: int, now: Now) -> None:
+        """End a link from our side, saying why where the peer may hear it."""
+        peer.link.close(code)
+        frames = peer.link.flush(now)
+        if frames:
+            self._closing.append(SendFrames(peer.link.id, frames))
+        self._closing.append(CloseLink(peer.link.id, reason))
+        self._forget(peer, reason)
+
+    def _guard(self, peer: Peer, now: Now, step: Callable[[], object]) -> bool:
+        """Run a step that takes a peer's input; what the peer did wrong ends its link."""
+        try:
+            step()
+        except ProtocolError as error:
+            self._counters[error.reason] += 1
+            code = CLOSE_CODES.get(type(error), wire_link.CLOSE_PROTOCOL)
+            self._close(peer, error.reason, code, now)
+            return False
+        return True
+
+    def received(self, event: Received, now: Now) -> None:
+        """Frames from a neighbour."""
+        peer = self._peers.get(event.link)
+        if peer is not None:
+            self._guard(peer, now, lambda: self._frames(peer, event.frames, now))
+
+    def _frames(self, peer: Peer, frames: tuple[bytes, ...], now: Now) -> None:
+        link = peer.link
+        records = link.receive(frames, now)
+        if link.is_open and not peer.greet_at and not self._opened(peer, now):
+            return
+        for kind, body in records:
+            if kind == wire_link.HELLO:
+                self._hello(peer, body, now)
+            elif peer.sync is None:
+                raise HandshakeError("record_before_hello")
+            else:
+                outcome = peer.sync.record(kind, body, now)
+                if outcome is not None:
+                    self._outcome(peer, outcome, now)
+        if link.closed_by_peer is not None:
+            self._closing.append(CloseLink(link.id, "closed_by_peer"))
+            self._forget(peer, "closed_by_peer")
+
+    def _opened(self, peer: Peer, now: Now) -> bool:
+        """The handshake is done: keep one link per pair, greet. False if this one had to go."""
+        self._counters["links_opened"] += 1
+        for other in list(self._peers.values()):
+            if other is peer or other.link.remote_key != peer.link.remote_key:
+                continue
+            # Both sides know both diallers, so both decide alike. Same dialler: it dialled again
+            # because the older link is dead to it.
+            keep_other = other.dialler_key < peer.dialler_key
+            loser = peer if keep_other else other
+            self._counters["links_duplicate"] += 1
+            self._close(loser, "duplicate", wire_link.CLOSE_DUPLICATE, now)
+            if loser is peer:
+                return False
+        self._greet(peer, now)
+        return True
+
+    def _greet(self, peer: Peer, now: Now) -> None:
+        """Send a HELLO with the next sixteen contacts."""
+        linked = {other.contact for other in self._peers.values() if other is not peer}
+        pairs = [pair for pair in self._people.pairs() if pair[0] not in linked]
+        start = peer.greeted if peer.greeted < len(pairs) else 0
+        chosen = pairs[start : start + HELLO_TAGS]
+        peer.greeted = start + HELLO_TAGS
+        hello = make_hello(
+            chosen,
+            peer.link.handshake_hash,
+            peer.link.outbound,
+            self._people.identity.fp,
+            self._entropy,
+        )
+        peer.link.send(wire_link.HELLO, hello)
+        peer.greet_at = now.mono + REHELLO_S if len(pairs) > HELLO_TAGS else float("inf")
+
+    def _hello(self, peer: Peer, body: bytes, now: Now) -> None:
+        peer.hellos.append(body)
+        first = peer.sync is None
+        link = peer.link
+        pairs = self._people.pairs()
+        fp = read_hello(body, pairs, link.handshake_hash, link.outbound)
+        if first:
+            ids = self._store.offered(hours(now.wall))
+            proofs = [(done, PROOF_CLASS) for done in self._store.released(now.wall)]
+            peer.sync = Sync(
+                link, self._store, self._transfers, self._limits, trusted=bool(fp), now=now
+            )
+            peer.sync.open(proofs + ids)
+        if fp and fp != peer.contact:
+            self._recognised(peer, fp, now)
+        elif first:
+            self._tell(NeighbourUp(self._neighbour(peer)))
+
+    def _recognised(self, peer: Peer, fp: bytes, now: Now) -> None:
+        peer.contact = fp
+        if peer.sync is not None:
+            peer.sync.trust(now)
+        self._tell(NeighbourUp(self._neighbour(peer)))
+        self._people.heard(self._people.need(fp), None, NO_TEXT, now)
+
+    def regreet(self, now: Now) -> None:
+        """Contacts changed: look again who our neighbours are, and let them see us."""
+        pairs = self._people.pairs()
+        for peer in self._peers.values():
+            if peer.sync is None or peer.contact:
+                continue
+            for body in peer.hellos:
+                fp = read_hello(body, pairs, peer.link.handshake_hash, peer.link.outbound)
+                if fp:
+                    self._recognised(peer, fp, now)
+                    break
+            peer.greeted = 0
+            self._greet(peer, now)
+
+    def _neighbour(self, peer: Peer) -> Neighbour:
+        link = peer.link
+        return Neighbour(
+            link=link.id,
+            transport=link.transport,
+            contact=peer.contact,
+            since=link.opened_wall,
+            outbound=link.outbound,
+            sent_bytes=link.sent_bytes,
+            received_bytes=link.received_bytes,
+            tag=H(b"mc1 tag", link.remote_key, 2).hex(),
+        )

@@ -1,0 +1,418 @@
+"""The node: events in, effects out, one timer. The same code live and simulated.
+
+Owns the links and the order of things inside one step; people, conversations, custody and
+synchronisation are its parts. Nothing here waits, and nothing a peer sends escapes as an
+exception: it is counted, and the link that brought it may be ended.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from meshchat.core.chats import Chats, Receipt
+from meshchat.core.contacts import People
+from meshchat.core.crypto import H
+from meshchat.core.custody import Custody
+from meshchat.core.envelope import done_of, envelope_id, parse_header
+from meshchat.core.events import (
+    Accept,
+    AddContact,
+    Block,
+    Command,
+    CustodyChanged,
+    Done,
+    Effect,
+    Event,
+    Introduce,
+    JoinRoom,
+    LeaveRoom,
+    LinkDown,
+    LinkUp,
+    MarkRead,
+    Notice,
+    Received,
+    Refused,
+    Rename,
+    SaveDraft,
+    Send,
+    SetName,
+    Tell,
+    Verify,
+    Wake,
+)
+from meshchat.core.identity import safety_words, seed_to_words
+from meshchat.core.limits import (
+    CLOCK_FLOOR_S,
+    HOUSEKEEPING_S,
+    RECEIPT_DELAY_S,
+    TRY_AT_ONCE_MAX,
+    TRY_GAP_S,
+    TRY_PER_WAKE_MAX,
+    Limits,
+)
+from meshchat.core.model import (
+    Contact,
+    Fate,
+    Held,
+    Kind,
+    Message,
+    NodeStatus,
+    Now,
+    Room,
+    State,
+)
+from meshchat.core.neighbours import Neighbours, Peer
+from meshchat.core.ports import Entropy, Store
+from meshchat.core.sync import PROOF_CLASS, Arrived, Outcome, Token
+from meshchat.core.wire import Refusal
+from meshchat.errors import ProtocolError, UsageError
+
+DRAFT_MAX_CHARS = 20_000  # a paste somebody is still cutting down
+OPEN_MESH_PSK = H(b"mc1 mesh-psk", b"open mesh", 32)
+
+
+class Node:
+    """One identity on one store.
+
+    ``handle`` must run inside ``store.transaction()``; its effects must be carried out after
+    the commit, in order. If the commit fails, this object is worthless: build a new one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        entropy: Entropy,
+        now: Now,
+        psk: bytes | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Continue from what the store holds. Call inside a transaction.
+
+        Args:
+            store: Holds an identity (see ``create``).
+            entropy: Randomness.
+            now: Both clocks.
+            psk: Key of a closed mesh, 32 bytes; None: the open mesh.
+            limits: What we lend to others.
+        """
+        self._store = store
+        self._entropy = entropy
+        self._limits = limits or Limits()
+        self._tells: list[Tell] = []
+        self._custody = Custody(store, self._limits)
+        self._people = People(store, entropy, self._tells.append, now)
+        self._chats = Chats(store, entropy, self._people, self._custody, self._tells.append)
+        self._counters: Counter[str] = Counter()
+        self._neighbours = Neighbours(
+            store,
+            entropy,
+            self._people,
+            psk or OPEN_MESH_PSK,
+            self._limits,
+            self._counters,
+            self._tells.append,
+            self._on_outcome,
+            now,
+        )
+        self._origin_key = store.get("origin_key") or entropy.bytes(32)
+        store.put("origin_key", self._origin_key)  # shares outlive a restart
+        self._fresh: list[Held] = []
+        self._try_at: float | None = now.mono if self._custody.untried else None
+        self._house_at = now.mono
+        self._release_at: float | None = None
+        self._clock_told = False
+
+    @staticmethod
+    def create(
+        store: Store, entropy: Entropy, now: Now, name: str, seed: bytes | None = None
+    ) -> None:
+        """Write a new identity, or one restored from ``seed``, into an empty store."""
+        People.create(store, entropy, now, name, seed)
+
+    # --- one step -----------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """Take one event; returns what the driver must do after the commit, in order."""
+        answer: Done | Refused | None = None
+        if isinstance(event, Command):
+            answer = self._command(event, now)
+        else:
+            self._inputs[type(event)](self, event, now)
+        self._settle(now)
+        effects: list[Effect] = [*self._neighbours.flush(now)]
+        if answer is not None:
+            effects.append(answer)
+        effects += self._tells
+        self._tells.clear()
+        return effects
+
+    def next_wakeup(self) -> float | None:
+        """Monotonic time at which the driver must give ``Wake``."""
+        due = (self._house_at, self._try_at, self._release_at, self._neighbours.next_wakeup())
+        return min(at for at in due if at is not None)
+
+    def _settle(self, now: Now) -> None:
+        """Finish a step: write, open, offer, and let every link move on."""
+        self._custody.flush(now)
+        if len(self._fresh) <= TRY_AT_ONCE_MAX:
+            for held in self._fresh:
+                self._open(held, now)
+        elif self._fresh:
+            self._try_at = now.mono
+        self._fresh.clear()
+        for held in self._chats.sealed:
+            self._neighbours.offer(held.eid, held.size_class)
+        self._chats.sealed.clear()
+        self._neighbours.pump(now)
+        if self._custody.stored or self._custody.dropped:
+            self._tells.append(CustodyChanged(self._custody.stored, self._custody.dropped))
+            self._counters["envelopes_stored"] += self._custody.stored
+            self._custody.stored = self._custody.dropped = 0
+        if self._custody.was_full:
+            self._custody.was_full = False
+            self._counters["store_full"] += 1
+            if self._counters["store_full"] == 1:
+                self._tells.append(Notice("store_full"))
+
+    # --- envelopes and proofs -----------------------------------------------------------------
+
+    def _on_outcome(self, peer: Peer, outcome: Outcome, now: Now) -> None:
+        if isinstance(outcome, Arrived):
+            self._arrived(peer, outcome, now)
+        elif isinstance(outcome, Token):
+            self._token(outcome, now)
+        else:
+            where = peer.link.transport + (" contact" if peer.contact else "")
+            self._chats.handed(outcome.eids, where, now)
+
+    def _arrived(self, peer: Peer, arrived: Arrived, now: Now) -> None:
+        sync, eid = peer.sync, arrived.eid
+        assert sync is not None, "envelopes arrive through a sync"
+        if arrived.resumed:
+            self._store.drop_partial(eid)
+        if envelope_id(arrived.data) != eid:
+            raise ProtocolError("id_mismatch")
+        origin = H(b"mc1 origin", peer.link.origin, 8, key=self._origin_key)
+        verdict = self._custody.admit(arrived.data, eid, origin, bool(peer.contact), now)
+        if isinstance(verdict, Refusal):
+            self._counters[f"refused_{verdict.name.lower()}"] += 1
+            sync.settle(eid, verdict)
+            proof = self._store.proof(parse_header(arrived.data).done)
+            if proof is not None:
+                sync.push_proof(proof.done, proof.token, proof.exp_h)
+            return
+        sync.settle(eid, None)
+        self._fresh.append(verdict)
+        self._neighbours.offer(eid, verdict.size_class)
+
+    def _open(self, held: Held, now: Now) -> None:
+        try:
+            receipt = self._chats.open(held, now)
+        except ProtocolError as error:
+            self._counters[error.reason] += 1
+            return
+        if receipt is not None:
+            self._release(receipt, held.eid)
+
+    def _release(self, receipt: Receipt, eid: bytes) -> None:
+        """Our own receipt: to the author at once if it is our neighbour, to all others later."""
+        proof = receipt.proof
+        self._custody.drop(eid, Fate.PROVEN)
+        self._neighbours.confirm(receipt.author, proof)
+        self._plan_release()
+
+    def _token(self, token: Token, now: Now) -> None:
+        eid = self._store.holder_of(done_of(token.token)) or b""
+        ours = bool(eid) and self._chats.delivered(eid, now)
+        wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5 if ours else 0.0
+        kept = self._custody.prove(token.token, token.exp_h, now, now.wall + wait)
+        if kept is None:
+            return
+        if eid:
+            self._custody.drop(eid, Fate.PROVEN)
+        if ours:
+            self._plan_release()
+        else:
+            self._neighbours.offer(kept[0].done, PROOF_CLASS)
+
+    def _plan_release(self) -> None:
+        self._release_at = 0.0  # worked out against both clocks at the next wake
+
+    def _release_due(self, now: Now) -> None:
+        for done in self._store.released(now.wall):
+            self._neighbours.offer(done, PROOF_CLASS)
+        due = self._store.next_release(now.wall)
+        self._release_at = None if due is None else now.mono + (due - now.wall) + 0.01
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def _on_wake(self, _event: Wake, now: Now) -> None:
+        self._neighbours.wake(now)
+        if self._release_at is not None and now.mono >= self._release_at:
+            self._release_due(now)
+        if self._try_at is not None and now.mono >= self._try_at:
+            for held in self._store.untried(TRY_PER_WAKE_MAX):
+                self._open(held, now)
+            self._try_at = now.mono + TRY_GAP_S if self._custody.untried else None
+        if now.mono >= self._house_at:
+            self._house(now)
+
+    def _house(self, now: Now) -> None:
+        """Every ten minutes: expiry, prekeys, announces, and messages whose time is over."""
+        self._house_at = now.mono + HOUSEKEEPING_S
+        if now.wall < CLOCK_FLOOR_S:
+            if not self._clock_told:
+                self._clock_told = True
+                self._tells.append(Notice("clock_wrong"))
+            return  # a clock before this code existed would only make wrong keys and expiries
+        gone = self._custody.expire(now)
+        self._chats.ended(eid for eid, kind in gone if kind is Kind.OWN)
+        made = self._people.rotate(now)
+        if made or self._chats.announce_due(now):
+            self._quietly(lambda: self._chats.announce(now))
+        self._chats.give_up(now)
+        self._chats.seal_waiting(now)
+        self._release_due(now)
+        if self._custody.untried and self._try_at is None:
+            self._try_at = now.mono
+
+    def _quietly(self, step: Callable[[], object]) -> None:
+        """Something nobody asked for: if it is refused, count it."""
+        try:
+            step()
+        except UsageError as error:
+            self._counters[error.reason] += 1
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def _command(self, command: Command, now: Now) -> Done | Refused:
+        told = len(self._tells)
+        try:
+            with self._store.savepoint():
+                return Done(command, self._commands[type(command)](self, command, now))
+        except UsageError as error:
+            del self._tells[told:]
+            return Refused(command, error)
+
+    def _do_send(self, command: Send, now: Now) -> Message:
+        return self._chats.send(command.chat, command.text, now)
+
+    def _do_add(self, command: AddContact, now: Now) -> Contact:
+        contact = self._people.add(command, now)
+        if command.replaces:
+            self._chats.key_replaced(command.replaces, now)
+        self._contacts_changed(now, contact.fp)
+        return contact
+
+    def _contacts_changed(self, now: Now, fp: bytes) -> None:
+        self._chats.keys_changed()
+        self._neighbours.regreet(now)
+        self._chats.seal_waiting(now, fp)
+        self._try_at = now.mono
+
+    def _do_verify(self, command: Verify, _now: Now) -> Contact:
+        return self._people.verify(command.fp, command.verified)
+
+    def _do_rename(self, command: Rename, _now: Now) -> Contact:
+        return self._people.rename(command.fp, command.petname)
+
+    def _do_accept(self, command: Accept, now: Now) -> Contact:
+        contact = self._people.accept(command.fp, command.petname)
+        self._contacts_changed(now, contact.fp)
+        return contact
+
+    def _do_block(self, command: Block, now: Now) -> Contact:
+        contact = self._people.block(command.fp, command.blocked, now)
+        self._chats.keys_changed()
+        if command.blocked:
+            self._chats.announce(now)
+            self._chats.share_card(now, but=command.fp)
+            self._neighbours.drop_contact(command.fp, "blocked", now)
+        else:
+            self._neighbours.regreet(now)
+        return contact
+
+    def _do_introduce(self, command: Introduce, now: Now) -> tuple[Message, Message]:
+        return self._chats.introduce(command.one, command.other, now)
+
+    def _do_join(self, command: JoinRoom, now: Now) -> Room:
+        room = self._chats.join(command.name, command.key, command.private, now)
+        self._try_at = now.mono
+        return room
+
+    def _do_leave(self, command: LeaveRoom, _now: Now) -> Room:
+        return self._chats.leave(command.rid)
+
+    def _do_read(self, command: MarkRead, _now: Now) -> None:
+        self._store.mark_read(command.chat, command.seq)
+
+    def _do_draft(self, command: SaveDraft, _now: Now) -> None:
+        self._store.save_draft(command.chat, command.text[:DRAFT_MAX_CHARS])
+
+    def _do_name(self, command: SetName, now: Now) -> None:
+        self._people.rename_self(command.name)
+        self._chats.announce(now)
+
+    # --- looking in ---------------------------------------------------------------------------
+
+    @property
+    def fp(self) -> bytes:
+        """Our fingerprint."""
+        return self._people.identity.fp
+
+    @property
+    def name(self) -> str:
+        """The name we give ourselves."""
+        return self._people.name
+
+    def card_text(self) -> str:
+        """Our newest card as ``meshchat:`` text."""
+        return self._people.card_text()
+
+    def card_bytes(self) -> bytes:
+        """Our newest card, 197 bytes."""
+        return self._people.card
+
+    def safety_words(self, fp: bytes) -> tuple[str, ...]:
+        """Twelve words that are the same on the contact's screen if nobody stands between."""
+        return safety_words(self.fp, self._people.need(fp).fp)
+
+    def seed_words(self) -> tuple[str, ...]:
+        """The 24 words that restore this identity."""
+        return seed_to_words(self._people.identity.seed)
+
+    def status(self, _now: Now) -> NodeStatus:
+        """Facts for status bars and scripts."""
+        pending = [message for message in self._store.pending() if message.reason != "ended"]
+        queued = sum(message.state is State.QUEUED for message in pending)
+        return NodeStatus(
+            fp=self.fp,
+            name=self._people.name,
+            neighbours=self._neighbours.all(),
+            custody=self._custody.status(),
+            queued=queued,
+            carried=len(pending) - queued,
+            counters=dict(self._counters),
+        )
+
+    # ``Any``: each method takes exactly the event it stands under.
+    _inputs: ClassVar[dict[type, Callable[[Any, Any, Now], None]]] = {
+        LinkUp: lambda node, event, now: node._neighbours.up(event, now),
+        LinkDown: lambda node, event, _now: node._neighbours.down(event),
+        Received: lambda node, event, now: node._neighbours.received(event, now),
+        Wake: _on_wake,
+    }
+    _commands: ClassVar[dict[type, Callable[[Any, Any, Now], object]]] = {
+        Send: _do_send,
+        AddContact: _do_add,
+        Verify: _do_verify,
+        Rename: _do_rename,
+        Accept: _do_accept,
+        Block: _do_block,
+        Introduce: _do_introduce,
+        JoinRoom: _do_join,
+        LeaveRoom: _do_leave,
+        MarkRead: _do_read,
+        SaveDraft: _do_draft,
+        SetName: _do_name,
+    }

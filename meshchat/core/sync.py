@@ -1,0 +1,451 @@
+"""Reconciliation and transfer with one neighbour (docs/reference/wire.md, 1.4).
+
+Owns what this neighbour was offered, what we asked it for, and how many bytes may be in
+flight. Knows nothing of people or of what an envelope means: it hands whole objects up as
+outcomes and is told the verdict. A better reconciliation replaces ``open`` and the HAVE/NEXT
+exchange; callers see only ``open``, ``offer``, ``record``, ``settle``, ``pump`` and ``close``.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from meshchat.core import link as records
+from meshchat.core.crypto import H
+from meshchat.core.envelope import done_of
+from meshchat.core.limits import (
+    CLASS_SIZES_BYTES,
+    CREDIT_BYTES,
+    HAVE_IDS_MAX,
+    STALL_S,
+    WANTS_OPEN_MAX,
+    WANTS_WAITING_MAX,
+    Limits,
+)
+from meshchat.core.link import Link
+from meshchat.core.model import Now, Partial
+from meshchat.core.ports import Store
+from meshchat.core.wire import (
+    PART_HEAD_BYTES,
+    Refusal,
+    read_credit,
+    read_digest,
+    read_ids,
+    read_part,
+    read_proof,
+    read_refusals,
+    read_wants,
+    write_credit,
+    write_digest,
+    write_ids,
+    write_part,
+    write_proof,
+    write_refusals,
+    write_wants,
+)
+from meshchat.errors import QuotaError, WireError
+
+PROOF_CLASS = -1  # goes before every envelope: it is small, and it frees space
+IDS_REMEMBERED_MAX = 131_072  # of what the neighbour has; about 12 MiB for a hostile one
+CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Token bucket: ``burst`` at once, ``rate`` a second after that."""
+
+    burst: float
+    rate: float
+    level: float
+    at: float
+
+    @classmethod
+    def full(cls, burst: float, rate: float, now: float) -> "Bucket":
+        return cls(burst, rate, burst, now)
+
+    def refill(self, now: float) -> float:
+        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
+        self.at = now
+        return self.level
+
+    def wait(self, need: float) -> float:
+        """Seconds from the last refill until ``need`` tokens are there."""
+        return max(0.0, (need - self.level) / self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A whole envelope we had asked for; its content is not checked yet."""
+
+    eid: bytes
+    data: bytes
+    resumed: bool
+    """Its first bytes came over an earlier link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A delivery proof token."""
+
+    token: bytes
+    exp_h: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The neighbour has taken custody of these."""
+
+    eids: list[bytes]
+
+
+Outcome = Arrived | Token | Stored
+
+
+@dataclass(slots=True)
+class Incoming:
+    size: int
+    data: bytearray
+    resumed: bool
+
+
+@dataclass(slots=True)
+class Transfers:
+    """Shared by all links of a node: nothing is fetched from two neighbours at once."""
+
+    from_link: dict[bytes, int] = field(default_factory=dict)
+
+
+class Sync:
+    """State of the exchange with one neighbour, from HELLO until the link ends."""
+
+    def __init__(
+        self,
+        link: Link,
+        store: Store,
+        transfers: Transfers,
+        limits: Limits,
+        trusted: bool,
+        now: Now,
+    ) -> None:
+        factor = CONTACT_FACTOR if trusted else 1
+        self._link = link
+        self._store = store
+        self._transfers = transfers
+        self._envelopes = Bucket.full(
+            limits.envelopes_burst * factor, limits.envelopes_per_s * factor, now.mono
+        )
+        self._offers = Bucket.full(
+            limits.offers_burst * factor, limits.offers_per_s * factor, now.mono
+        )
+        self._key = link.handshake_hash[:32]
+        self._digest = b""
+        # what we offer
+        self._to_offer: deque[bytes] = deque()
+        self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> class
+        self._theirs: set[bytes] = set()  # they have it, or refused it: never offered
+        self._have_open = False
+        self._serving: list[tuple[int, int, bytes]] = []  # heap of (class, turn, id)
+        self._offsets: dict[bytes, int] = {}
+        self._loaded: dict[bytes, bytes] = {}
+        self._unanswered: set[bytes] = set()  # whole copies sent, STORED or REFUSED not yet heard
+        self._turn = 0
+        self._credit = CREDIT_BYTES
+        # what we ask for
+        self._wants: dict[bytes, None] = {}
+        self._asked: dict[bytes, Incoming] = {}
+        self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
+        self._next_due = False
+        self._uncredited = 0
+        self._progress = now.mono
+        self._stored: list[bytes] = []
+        self._refused: list[tuple[bytes, int]] = []
+
+    def trust(self, now: Now) -> None:
+        """The neighbour turned out to be a contact: widen its budgets."""
+        for bucket in (self._envelopes, self._offers):
+            bucket.refill(now.mono)
+            bucket.burst *= CONTACT_FACTOR
+            bucket.rate *= CONTACT_FACTOR
+            bucket.level = bucket.burst
+
+    # --- offering --------------------------------------------------------------------------
+
+    def open(self, ids: Iterable[tuple[bytes, int]]) -> None:
+        """Start: ``ids`` is everything we offer, with size class (-1 for proofs), best first."""
+        for eid, size_class in ids:
+            self._ours[eid] = size_class
+            self._to_offer.append(eid)
+        self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
+        self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
+
+    def offer(self, eid: bytes, size_class: int) -> None:
+        """Something new is to be had here."""
+        if eid not in self._theirs and eid not in self._ours:
+            self._ours[eid] = size_class
+            self._to_offer.append(eid)
+
+    def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
+        """Hand over a token without being asked: the peer is the author's own node."""
+        if done not in self._theirs:
+            self._theirs.add(done)
+            self._link.send(records.PROOF, write_proof(token, exp_h))
+
+    def settle(self, eid: bytes, refusal: Refusal | None) -> None:
+        """The verdict on something that ``Arrived``. STORED leaves only after our commit."""
+        self._judging.discard(eid)
+        if refusal is None:
+            self._stored.append(eid)
+        else:
+            self._refused.append((eid, refusal))
+
+    # --- records -----------------------------------------------------------------------------
+
+    def record(self, kind: int, body: bytes, now: Now) -> Outcome | None:
+        """Take one record. Raises ``ProtocolError`` on anything that was not agreed."""
+        if kind == records.PART:
+            return self._on_part(body, now)
+        if kind == records.PROOF:
+            return self._on_proof(body, now)
+        if kind == records.STORED:
+            return self._on_stored(read_ids(body))
+        if kind == records.HAVE:
+            self._on_have(read_ids(body), now)
+        elif kind == records.NEXT:
+            if body or not self._have_open:
+                raise WireError("next_unasked")
+            self._have_open = False
+        elif kind == records.WANT:
+            self._on_want(read_wants(body))
+        elif kind == records.CREDIT:
+            self._credit += read_credit(body)
+            if self._credit > CREDIT_BYTES:
+                raise QuotaError("credit_overrun")
+        elif kind == records.REFUSED:
+            self._on_refused(read_refusals(body), now)
+        elif kind == records.DIGEST:
+            self._on_digest(*read_digest(body))
+        else:
+            raise WireError("record_type")
+        return None
+
+    def _on_digest(self, digest: bytes, count: int) -> None:
+        if digest == self._digest and count == len(self._ours):
+            self._theirs.update(self._ours)
+            self._to_offer.clear()
+
+    def _on_have(self, ids: list[bytes], now: Now) -> None:
+        if self._next_due:
+            raise QuotaError("have_without_next")
+        self._next_due = True
+        self._offers.refill(now.mono)
+        self._offers.level -= len(ids)
+        if len(self._theirs) > IDS_REMEMBERED_MAX:
+            self._theirs.clear()  # costs an offer or two made twice, nothing else
+        self._theirs.update(ids)
+        known = self._store.known(ids)
+        for eid in ids:
+            if eid not in known and eid not in self._asked and eid not in self._judging:
+                self._wants[eid] = None
+
+    def _on_want(self, wants: list[tuple[bytes, int]]) -> None:
+        for eid, offset in wants:
+            size_class = self._ours.get(eid)
+            if size_class is None or eid in self._offsets or eid in self._unanswered:
+                raise WireError("want_unoffered")
+            if eid in self._theirs:
+                self._refused.append((eid, Refusal.UNWANTED))
+                continue
+            size = 1 if size_class == PROOF_CLASS else CLASS_SIZES_BYTES[size_class]
+            if offset >= size:
+                raise WireError("want_offset")
+            if len(self._offsets) >= WANTS_OPEN_MAX:
+                raise QuotaError("wants_open")
+            self._offsets[eid] = offset
+            self._turn += 1
+            heapq.heappush(self._serving, (size_class, self._turn, eid))
+
+    def _on_part(self, body: bytes, now: Now) -> Arrived | None:
+        eid, offset, size, data = read_part(body)
+        incoming = self._asked.get(eid)
+        if incoming is None:
+            raise WireError("part_unasked")
+        self._uncredited += len(body)
+        if self._uncredited > CREDIT_BYTES:
+            raise QuotaError("credit_exceeded")
+        if incoming.size not in (0, size) or offset != len(incoming.data):
+            raise WireError("part_order")
+        if offset + len(data) > size:
+            raise WireError("part_overrun")
+        incoming.size = size
+        incoming.data += data
+        self._progress = now.mono
+        if len(incoming.data) < size:
+            return None
+        self._drop_request(eid)
+        self._judging.add(eid)
+        return Arrived(eid, bytes(incoming.data), incoming.resumed)
+
+    def _on_proof(self, body: bytes, now: Now) -> Token:
+        token, exp_h = read_proof(body)
+        done = done_of(token)
+        self._theirs.add(done)
+        if done in self._asked:
+            self._drop_request(done)
+            self._progress = now.mono
+        return Token(token, exp_h)
+
+    def _on_stored(self, eids: list[bytes]) -> Stored:
+        for eid in eids:
+            if eid not in self._unanswered:
+                raise WireError("stored_unsent")
+            self._unanswered.discard(eid)
+            self._theirs.add(eid)
+        return Stored(eids)
+
+    def _on_refused(self, refusals: list[tuple[bytes, int]], now: Now) -> None:
+        for eid, _ in refusals:
+            if eid in self._unanswered:  # they do not want our copy
+                self._unanswered.discard(eid)
+                self._theirs.add(eid)
+            elif eid in self._asked:  # what we asked for is gone
+                self._drop_request(eid)
+                self._progress = now.mono
+            else:
+                raise WireError("refused_unknown")
+
+    def _drop_request(self, eid: bytes) -> None:
+        del self._asked[eid]
+        self._transfers.from_link.pop(eid, None)
+
+    # --- moving on -----------------------------------------------------------------------------
+
+    def pump(self, now: Now) -> None:
+        """Queue on the link whatever may go now. Call after every event that concerns it."""
+        self._answer()
+        self._send_offers()
+        self._serve()
+        self._invite(now)
+        self._ask(now)
+        if self._asked and now.mono - self._progress > STALL_S:
+            raise QuotaError("stalled")
+
+    def _answer(self) -> None:
+        for at in range(0, len(self._stored), HAVE_IDS_MAX):
+            self._link.send(records.STORED, write_ids(self._stored[at : at + HAVE_IDS_MAX]))
+        for at in range(0, len(self._refused), HAVE_IDS_MAX):
+            chunk = self._refused[at : at + HAVE_IDS_MAX]
+            self._link.send(records.REFUSED, write_refusals(chunk))
+        self._stored.clear()
+        self._refused.clear()
+        if self._uncredited:
+            self._link.send(records.CREDIT, write_credit(self._uncredited))
+            self._uncredited = 0
+
+    def _send_offers(self) -> None:
+        if self._have_open:
+            return
+        most = min(HAVE_IDS_MAX, self._link.max_record // 16)
+        chunk: list[bytes] = []
+        while self._to_offer and len(chunk) < most:
+            eid = self._to_offer.popleft()
+            if eid not in self._theirs:
+                chunk.append(eid)
+        if chunk:
+            self._have_open = True
+            self._link.send(records.HAVE, write_ids(chunk))
+
+    def _serve(self) -> None:
+        room = self._link.max_record - PART_HEAD_BYTES
+        while self._serving and self._credit > PART_HEAD_BYTES:
+            eid = self._serving[0][2]
+            data = self._loaded.get(eid)
+            if data is None:
+                held = self._store.envelope(eid)
+                if held is None:
+                    heapq.heappop(self._serving)
+                    del self._offsets[eid]
+                    self._serve_proof(eid)
+                    continue
+                data = self._loaded[eid] = held.data
+            offset = self._offsets[eid]
+            size = min(room, self._credit - PART_HEAD_BYTES, len(data) - offset)
+            part = write_part(eid, offset, len(data), data[offset : offset + size])
+            self._link.send(records.PART, part)
+            self._credit -= len(part)
+            self._offsets[eid] = offset + size
+            if offset + size == len(data):
+                heapq.heappop(self._serving)
+                del self._offsets[eid], self._loaded[eid]
+                self._unanswered.add(eid)
+
+    def _serve_proof(self, done: bytes) -> None:
+        proof = self._store.proof(done)
+        if proof is None:  # dropped since it was offered
+            self._link.send(records.REFUSED, write_refusals([(done, Refusal.UNWANTED)]))
+        else:
+            self._theirs.add(done)
+            self._link.send(records.PROOF, write_proof(proof.token, proof.exp_h))
+
+    def _invite(self, now: Now) -> None:
+        if not self._next_due or len(self._wants) > WANTS_WAITING_MAX:
+            return
+        if self._offers.refill(now.mono) >= 0:
+            self._next_due = False
+            self._link.send(records.NEXT, b"")
+
+    def _ask(self, now: Now) -> None:
+        room = min(
+            WANTS_OPEN_MAX - len(self._asked) - len(self._judging),
+            self._link.max_record // 18,
+            int(self._envelopes.refill(now.mono)),
+        )
+        if room <= 0 or not self._wants:
+            return
+        busy = self._transfers.from_link
+        chosen: list[bytes] = []
+        for eid in self._wants:
+            if eid not in busy:
+                chosen.append(eid)
+                if len(chosen) == room:
+                    break
+        known = self._store.known(chosen) if chosen else set()
+        wants: list[tuple[bytes, int]] = []
+        for eid in chosen:
+            del self._wants[eid]
+            if eid in known:
+                continue
+            partial = self._store.partial(eid)
+            incoming = (
+                Incoming(partial.size, bytearray(partial.data), True)
+                if partial
+                else Incoming(0, bytearray(), False)
+            )
+            self._asked[eid] = incoming
+            busy[eid] = self._link.id
+            wants.append((eid, len(incoming.data)))
+        if wants:
+            if len(self._asked) == len(wants):
+                self._progress = now.mono
+            self._envelopes.level -= len(wants)
+            self._link.send(records.WANT, write_wants(wants))
+
+    def next_wakeup(self) -> float | None:
+        """Monotonic time at which ``pump`` has something to do by itself."""
+        due: list[float] = []
+        if self._asked:
+            due.append(self._progress + STALL_S + 0.1)
+        elif self._wants and self._envelopes.level < 1:
+            due.append(self._envelopes.at + self._envelopes.wait(1))
+        if self._next_due and len(self._wants) <= WANTS_WAITING_MAX:
+            due.append(self._offers.at + self._offers.wait(0))
+        return min(due, default=None)
+
+    def close(self) -> None:
+        """The link is gone: keep what arrived of unfinished envelopes, free them for others."""
+        for eid, incoming in self._asked.items():
+            self._transfers.from_link.pop(eid, None)
+            if incoming.data:
+                self._store.save_partial(Partial(eid, incoming.size, bytes(incoming.data)))
+        self._asked.clear()
+        self._wants.clear()

@@ -1,0 +1,111 @@
+"""Bodies of the synchronisation records (docs/reference/wire.md, 1.3): strict, fixed layouts.
+
+``link`` knows records as ``(type, body)``; this module knows what stands in those that
+``sync`` speaks. Every reader raises ``WireError`` on anything but the exact form.
+"""
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+
+from meshchat.core.limits import CLASS_SIZES_BYTES, HAVE_IDS_MAX, WANTS_OPEN_MAX
+from meshchat.errors import WireError
+
+ID_BYTES = 16
+_DIGEST = struct.Struct("<12sI")
+_WANT = struct.Struct("<16sH")
+_PART = struct.Struct("<16sHH")
+_REFUSAL = struct.Struct("<16sB")
+_PROOF = struct.Struct("<16sI")
+_CREDIT = struct.Struct("<I")
+PART_HEAD_BYTES = _PART.size
+
+
+class Refusal(IntEnum):
+    """Why an envelope was not taken."""
+
+    FULL = 1
+    EXPIRED = 2
+    MALFORMED = 3
+    UNWANTED = 4
+
+
+def write_digest(digest: bytes, count: int) -> bytes:
+    return _DIGEST.pack(digest, count)
+
+
+def read_digest(body: bytes) -> tuple[bytes, int]:
+    if len(body) != _DIGEST.size:
+        raise WireError("digest_length")
+    digest, count = _DIGEST.unpack(body)
+    return digest, count
+
+
+def write_ids(ids: Sequence[bytes]) -> bytes:
+    return b"".join(ids)
+
+
+def read_ids(body: bytes) -> list[bytes]:
+    """1 to 512 ids (HAVE, STORED)."""
+    if not body or len(body) % ID_BYTES or len(body) > HAVE_IDS_MAX * ID_BYTES:
+        raise WireError("ids_length")
+    return [body[at : at + ID_BYTES] for at in range(0, len(body), ID_BYTES)]
+
+
+def write_wants(wants: Sequence[tuple[bytes, int]]) -> bytes:
+    return b"".join(_WANT.pack(eid, offset) for eid, offset in wants)
+
+
+def read_wants(body: bytes) -> list[tuple[bytes, int]]:
+    if not body or len(body) % _WANT.size or len(body) > WANTS_OPEN_MAX * _WANT.size:
+        raise WireError("wants_length")
+    return list(_WANT.iter_unpack(body))
+
+
+def write_part(eid: bytes, offset: int, size: int, data: bytes) -> bytes:
+    return _PART.pack(eid, offset, size) + data
+
+
+def read_part(body: bytes) -> tuple[bytes, int, int, bytes]:
+    """``(id, offset, size of the whole, data)``; the size is one of the four classes."""
+    if len(body) <= _PART.size:
+        raise WireError("part_length")
+    eid, offset, size = _PART.unpack_from(body)
+    if size not in CLASS_SIZES_BYTES:
+        raise WireError("part_size")
+    return eid, offset, size, body[_PART.size :]
+
+
+def write_refusals(refusals: Sequence[tuple[bytes, int]]) -> bytes:
+    return b"".join(_REFUSAL.pack(eid, reason) for eid, reason in refusals)
+
+
+def read_refusals(body: bytes) -> list[tuple[bytes, int]]:
+    if not body or len(body) % _REFUSAL.size or len(body) > HAVE_IDS_MAX * _REFUSAL.size:
+        raise WireError("refusals_length")
+    refusals = list(_REFUSAL.iter_unpack(body))
+    if any(not Refusal.FULL <= reason <= Refusal.UNWANTED for _, reason in refusals):
+        raise WireError("refusal_reason")
+    return refusals
+
+
+def write_proof(token: bytes, exp_h: int) -> bytes:
+    return _PROOF.pack(token, exp_h)
+
+
+def read_proof(body: bytes) -> tuple[bytes, int]:
+    if len(body) != _PROOF.size:
+        raise WireError("proof_length")
+    token, exp_h = _PROOF.unpack(body)
+    return token, exp_h
+
+
+def write_credit(count: int) -> bytes:
+    return _CREDIT.pack(count)
+
+
+def read_credit(body: bytes) -> int:
+    if len(body) != _CREDIT.size:
+        raise WireError("credit_length")
+    count: int = _CREDIT.unpack(body)[0]
+    return count

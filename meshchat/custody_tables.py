@@ -1,0 +1,282 @@
+"""The part of the store that holds what we carry: envelopes, delivery proofs, cut transfers.
+
+``SqlStore`` is this and the rest; ``meshchat.core.ports.Store`` has the contract, and
+``schema.py`` says why the tables are cut the way they are.
+"""
+
+import heapq
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from meshchat.core.limits import RELEASE_AHEAD_MAX_S
+from meshchat.core.model import Fate, Held, Kind, Partial, Proof, Usage
+from meshchat.database import Database, Row
+
+SEEN_MAX_COUNT = 1_000_000  # ids remembered, some 150 MB; a flood forgets the soonest to expire
+PARTIALS_MAX_COUNT = 64  # cut transfers kept, at most 2 MiB
+
+_HELD = """SELECT e.eid, l.size_class, e.exp_h, e.done, b.data, l.origin, l.kind, e.stamp
+    FROM envelopes e JOIN lots l ON l.no = e.lot JOIN bodies b ON b.id = e.id"""
+_CUSTODY = """SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin
+    FROM envelopes e JOIN lots l ON l.no = e.lot JOIN bodies b ON b.id = e.id"""
+
+
+class CustodyTables:
+    """Custody over one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def known(self, ids: Sequence[bytes]) -> set[bytes]:
+        asked = json.dumps([some.hex() for some in ids])  # one statement for any number
+        rows = self._db.rows(
+            """WITH asked (id) AS MATERIALIZED (SELECT unhex(value) FROM json_each(?))
+            SELECT eid FROM envelopes WHERE eid IN asked
+            UNION ALL SELECT done FROM proofs WHERE done IN asked""",
+            asked,
+        )
+        return {row[0] for row in rows}
+
+    def add_envelopes(self, held: Iterable[Held], at: float) -> None:
+        offered = list(held)
+        if not offered:
+            return
+        groups = dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
+        lots = {group: self._lot(*group) for group in groups}
+        first: int = self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
+        numbered = [
+            (no, lots[one.size_class, one.origin, one.kind], one)
+            for no, one in enumerate(offered, first)
+        ]
+        self._db.write_many(
+            "INSERT INTO envelopes VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT (eid) DO NOTHING",
+            ((no, one.eid, one.done, one.exp_h, lot, one.stamp, at) for no, lot, one in numbered),
+        )
+        stored = {row[0] for row in self._db.rows("SELECT id FROM envelopes WHERE id >= ?", first)}
+        if len(stored) < len(numbered):
+            numbered = [entry for entry in numbered if entry[0] in stored]
+        self._db.write_many(
+            "INSERT INTO bodies VALUES (?, ?)", ((no, one.data) for no, _, one in numbered)
+        )
+        self._db.write_many(
+            "INSERT INTO untried VALUES (?)",
+            ((no,) for no, _, one in numbered if one.kind is Kind.CARRIED),
+        )
+        counts, sizes = Counter[int](), Counter[int]()
+        for _, lot, one in numbered:
+            counts[lot] += 1
+            sizes[lot] += len(one.data)
+        self._count(counts, sizes)
+
+    def _lot(self, size_class: int, origin: bytes, kind: Kind) -> int:
+        """Number of the lot for these, made if there is none."""
+        key = (size_class, origin, kind)
+        where = "WHERE size_class = ? AND origin = ? AND kind = ?"
+        row = self._db.row(f"SELECT no FROM lots {where}", *key)
+        if row is None:
+            into = "INSERT INTO lots (size_class, origin, kind) VALUES (?, ?, ?) RETURNING no"
+            row = self._db.write(into, *key)[0]
+        no: int = row[0]
+        return no
+
+    def _count(self, counts: Counter[int], sizes: Counter[int]) -> None:
+        """Add (or with negative numbers take away) envelopes and bytes, by lot."""
+        self._db.write_many(
+            "UPDATE lots SET count = count + ?, size_bytes = size_bytes + ? WHERE no = ?",
+            ((count, sizes[lot], lot) for lot, count in counts.items()),
+        )
+
+    def add_refused(self, eid: bytes, exp_h: int) -> None:
+        self._db.write(
+            """INSERT INTO envelopes (eid, exp_h, fate, stamp, at) VALUES (?, ?, ?, 0, 0)
+            ON CONFLICT (eid) DO NOTHING""",
+            *(eid, exp_h, Fate.REFUSED),
+        )
+
+    def envelope(self, eid: bytes) -> Held | None:
+        row = self._db.row(f"{_HELD} WHERE e.eid = ?", eid)
+        return _held(row) if row else None
+
+    def fate(self, eid: bytes) -> Fate | None:
+        row = self._db.row("SELECT fate FROM envelopes WHERE eid = ?", eid)
+        return Fate(row[0]) if row else None
+
+    def holder_of(self, done: bytes) -> bytes | None:
+        """A copied ``done`` gives several: then one that is held, else the oldest."""
+        row = self._db.row(
+            "SELECT eid FROM envelopes WHERE done = ? ORDER BY lot IS NULL, id LIMIT 1", done
+        )
+        return row[0] if row else None
+
+    def offered(self, now_h: int) -> list[tuple[bytes, int]]:
+        return self._db.rows(
+            """SELECT e.eid, l.size_class FROM lots l JOIN envelopes e ON e.lot = l.no
+            WHERE e.exp_h > ? ORDER BY l.size_class, e.id DESC""",
+            now_h,
+        )
+
+    def untried(self, limit: int) -> list[Held]:
+        rows = self._db.rows(f"{_HELD} JOIN untried u ON u.id = e.id ORDER BY u.id LIMIT ?", limit)
+        return [_held(row) for row in rows]
+
+    def count_untried(self) -> int:
+        count: int = self._db.value("SELECT count(*) FROM untried")
+        return count
+
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> None:
+        for eid in eids:
+            row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
+            if row is None:
+                continue
+            no, _, old, lot, size, size_class, origin = row
+            self._db.write("DELETE FROM untried WHERE id = ?", no)
+            if old != kind:
+                new = self._lot(size_class, origin, kind)
+                self._db.write("UPDATE envelopes SET lot = ? WHERE id = ?", new, no)
+                self._count(Counter({lot: -1, new: 1}), Counter({lot: -size, new: size}))
+
+    def retry_all(self) -> None:
+        self._db.write(
+            """INSERT OR IGNORE INTO untried SELECT e.id FROM lots l
+            JOIN envelopes e ON e.lot = l.no WHERE l.kind = ? ORDER BY e.id""",
+            Kind.CARRIED,
+        )
+
+    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
+        """Of ids that are not held any more only the fate is changed."""
+        wanted = list(eids)
+        rows = [self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid) for eid in dict.fromkeys(wanted)]
+        self._destroy([row for row in rows if row is not None])
+        self._db.write_many(
+            "UPDATE envelopes SET fate = ? WHERE eid = ?", ((fate, eid) for eid in wanted)
+        )
+
+    def _destroy(self, rows: list[Row]) -> None:
+        """Delete the data of these rows of ``_CUSTODY``; the caller sets their fate."""
+        numbers = [(row[0],) for row in rows]
+        self._db.write_many("DELETE FROM bodies WHERE id = ?", numbers)
+        self._db.write_many("DELETE FROM untried WHERE id = ?", numbers)
+        self._db.write_many("UPDATE envelopes SET lot = NULL WHERE id = ?", numbers)
+        counts, sizes = Counter[int](), Counter[int]()
+        for _, _, _, lot, size, _, _ in rows:
+            counts[lot] -= 1
+            sizes[lot] -= size
+        self._count(counts, sizes)
+
+    def usage(self) -> list[Usage]:
+        rows = self._db.rows(
+            """SELECT size_class, origin, kind, count, size_bytes FROM lots WHERE count > 0
+            ORDER BY size_class, origin, kind"""
+        )
+        return [
+            Usage(size_class, origin, Kind(kind), count, size_bytes)
+            for size_class, origin, kind, count, size_bytes in rows
+        ]
+
+    def evictable(
+        self, *, origin: bytes | None, size_classes: Sequence[int], limit: int
+    ) -> list[tuple[bytes, int, int, int]]:
+        lots = self._db.rows(
+            """SELECT no, size_class FROM lots
+            WHERE kind = ? AND count > 0 AND (? IS NULL OR origin = ?)
+            AND size_class IN (SELECT value FROM json_each(?))""",
+            *(Kind.CARRIED, origin, origin, json.dumps(list(size_classes))),
+        )
+        worst: Iterator[Row] = heapq.merge(
+            *(
+                self._db.stream(
+                    """SELECT stamp, exp_h, eid, ? FROM envelopes WHERE lot = ?
+                    ORDER BY stamp, exp_h, eid""",
+                    *(size_class, lot),
+                )
+                for lot, size_class in lots
+            )
+        )
+        return [
+            (eid, size_class, exp_h, stamp)
+            for stamp, exp_h, eid, size_class in itertools.islice(worst, limit)
+        ]
+
+    def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
+        rows = self._db.rows(f"{_CUSTODY} WHERE e.exp_h <= ? ORDER BY e.id", now_h)
+        self._destroy(rows)
+        self._db.write_many(
+            "UPDATE envelopes SET fate = ? WHERE id = ?", ((Fate.EXPIRED, row[0]) for row in rows)
+        )
+        self._db.write("DELETE FROM envelopes WHERE exp_h <= ?", now_h - 1)
+        self._db.write("DELETE FROM proofs WHERE exp_h <= ?", now_h - 1)
+        self._db.write("DELETE FROM lots WHERE count = 0")
+        self._forget_beyond(SEEN_MAX_COUNT)
+        return [(row[1], Kind(row[2])) for row in rows]
+
+    def _forget_beyond(self, most: int) -> None:
+        """Forget ids not held, soonest expiry first, until ``most`` are left."""
+        span: int = self._db.value("SELECT coalesce(max(id) - min(id) + 1, 0) FROM envelopes")
+        if span <= most:  # ids are given in order, so there cannot be more: no need to count
+            return
+        surplus: int = self._db.value("SELECT count(*) FROM envelopes") - most
+        if surplus > 0:
+            self._db.write(
+                """DELETE FROM envelopes WHERE id IN
+                (SELECT id FROM envelopes WHERE lot IS NULL ORDER BY exp_h, id LIMIT ?)""",
+                surplus,
+            )
+
+    # --- delivery proofs ---
+
+    def add_proof(self, proof: Proof) -> bool:
+        return bool(
+            self._db.write(
+                "INSERT INTO proofs VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+                *(proof.done, proof.token, proof.exp_h, proof.release_at),
+            )
+        )
+
+    def proof(self, done: bytes) -> Proof | None:
+        row = self._db.row("SELECT * FROM proofs WHERE done = ?", done)
+        return Proof(*row) if row else None
+
+    def released(self, wall: float) -> list[bytes]:
+        """In order of release."""
+        rows = self._db.rows(
+            "SELECT done FROM proofs WHERE release_at <= ? OR release_at > ?"
+            " ORDER BY release_at, done",
+            wall,
+            wall + RELEASE_AHEAD_MAX_S,
+        )
+        return [row[0] for row in rows]
+
+    def next_release(self, after: float) -> float | None:
+        soonest: float | None = self._db.value(
+            "SELECT min(release_at) FROM proofs WHERE release_at > ?", after
+        )
+        return soonest
+
+    def count_proofs(self) -> int:
+        count: int = self._db.value("SELECT count(*) FROM proofs")
+        return count
+
+    # --- transfers cut in their middle ---
+
+    def save_partial(self, partial: Partial) -> None:
+        row = (partial.eid, partial.size, partial.data)
+        self._db.write("INSERT OR REPLACE INTO partials (eid, size, data) VALUES (?, ?, ?)", *row)
+        self._db.write(
+            """DELETE FROM partials WHERE no <=
+            (SELECT no FROM partials ORDER BY no DESC LIMIT 1 OFFSET ?)""",
+            PARTIALS_MAX_COUNT,
+        )
+
+    def partial(self, eid: bytes) -> Partial | None:
+        row = self._db.row("SELECT eid, size, data FROM partials WHERE eid = ?", eid)
+        return Partial(*row) if row else None
+
+    def drop_partial(self, eid: bytes) -> None:
+        self._db.write("DELETE FROM partials WHERE eid = ?", eid)
+
+
+def _held(row: Row) -> Held:
+    eid, size_class, exp_h, done, data, origin, kind, stamp = row
+    return Held(eid, size_class, exp_h, done, data, origin, Kind(kind), stamp)

@@ -1,0 +1,193 @@
+"""One encrypted SQLite connection: settings, transactions, errors. Knows no tables.
+
+Every way the file can fail comes out as a ``StoreError`` with one of the reasons
+``locked``, ``wrong_key``, ``corrupt``, ``full``, ``io``, ``read_only``,
+``cannot_open``, ``rolled_back``, ``no_transaction``, ``nested_transaction`` or
+``failed``.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from sqlcipher3 import dbapi2 as sqlcipher
+
+from meshchat.errors import StoreError
+
+KEY_BYTES = 32  # raw SQLCipher key: no passphrase stretching here, keyfile.py does that
+BUSY_SECONDS = 1.0  # another process holds a profile for good, so waiting longer is useless
+CHECKPOINT_PAGES = 4_000  # backstop of 16 MB; normally the driver checkpoints when idle
+CACHE_KIB = 16_384  # the random id indexes of a week's envelopes fit; small boards can spare it
+STATEMENTS_MAX_COUNT = 256  # more than the store has, so nothing is compiled twice
+
+Row = tuple[Any, ...]
+
+_SETTINGS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",  # NORMAL lost acknowledged commits in a power cut (security.md 5)
+    "fullfsync = ON",  # macOS: fsync alone does not reach the platter; ignored elsewhere
+    "checkpoint_fullfsync = ON",
+    "secure_delete = ON",  # a destroyed key must not stay in a free page
+    "temp_store = MEMORY",
+    "foreign_keys = ON",
+    f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+    f"cache_size = -{CACHE_KIB}",
+)
+
+_REASONS = {  # primary result code: reason and what to tell the user
+    sqlcipher.SQLITE_BUSY: ("locked", "This profile is in use. Close the other meshchat first."),
+    sqlcipher.SQLITE_LOCKED: ("locked", "This profile is in use. Close the other meshchat first."),
+    sqlcipher.SQLITE_CORRUPT: ("corrupt", "The store of this profile is damaged."),
+    sqlcipher.SQLITE_NOTADB: ("wrong_key", "The key does not fit the store of this profile."),
+    sqlcipher.SQLITE_FULL: ("full", "The disk is full. Free some space; nothing saved is lost."),
+    sqlcipher.SQLITE_IOERR: ("io", "The disk does not read or write. Check it and try again."),
+    sqlcipher.SQLITE_READONLY: ("read_only", "The profile cannot be written. Check its folder."),
+    sqlcipher.SQLITE_PERM: ("cannot_open", "The profile cannot be opened. Check its folder."),
+    sqlcipher.SQLITE_CANTOPEN: ("cannot_open", "The profile cannot be opened. Check its folder."),
+}
+
+
+def _explained(error: Exception) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+    return StoreError(*_REASONS.get(code, ("failed", f"The store failed: {error}.")))
+
+
+class Database:
+    """A connection in autocommit mode; writing needs an explicit transaction."""
+
+    def __init__(self, target: str, key: bytes | None) -> None:
+        """``target`` is a path or ``:memory:``; without a ``key`` nothing is encrypted."""
+        try:
+            self._db = sqlcipher.connect(
+                target,
+                isolation_level=None,
+                cached_statements=STATEMENTS_MAX_COUNT,
+                timeout=BUSY_SECONDS,
+            )
+        except sqlcipher.Error as error:
+            raise _explained(error) from error
+        try:
+            if key is not None:
+                self._run(f"PRAGMA key = \"x'{key.hex()}'\"")  # has to be the first statement
+                self._run("PRAGMA cipher_log_level = NONE")  # it would print over the screen
+            # One process per profile. Before the first read, which would otherwise make a
+            # shared-memory file: impossible on a full disk.
+            self._run("PRAGMA locking_mode = EXCLUSIVE")
+            self._run("SELECT count(*) FROM sqlite_master")  # a wrong key fails here
+            for setting in _SETTINGS:
+                self._run(f"PRAGMA {setting}")
+        except StoreError:
+            self._db.close()
+            raise
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> Self:
+        """Open or create an encrypted file that only its owner can read.
+
+        Raises:
+            StoreError: ``wrong_key``, ``locked``, ``cannot_open`` and the like.
+        """
+        if len(key) != KEY_BYTES:
+            raise StoreError("wrong_key", "The key of this profile is not complete.")
+        try:
+            path.touch(mode=0o600)  # SQLite gives the -wal file the same mode
+        except OSError as error:
+            text = f"The profile cannot be opened ({error.strerror}). Check its folder."
+            raise StoreError("cannot_open", text) from error
+        return cls(str(path), key)
+
+    def _run(self, sql: str, params: Row = ()) -> list[Row]:
+        try:
+            rows: list[Row] = self._db.execute(sql, params).fetchall()
+        except sqlcipher.Error as error:
+            raise _explained(error) from error
+        return rows
+
+    def rows(self, sql: str, *params: object) -> list[Row]:
+        """All rows of a query."""
+        return self._run(sql, params)
+
+    def row(self, sql: str, *params: object) -> Row | None:
+        """The first row of a query, or None."""
+        rows = self._run(sql, params)
+        return rows[0] if rows else None
+
+    def value(self, sql: str, *params: object) -> Any:
+        """The only value of a query that always has one row."""
+        return self._run(sql, params)[0][0]
+
+    def stream(self, sql: str, *params: object) -> Iterator[Row]:
+        """Rows one by one; to be used up or dropped before the next write."""
+        try:
+            yield from self._db.execute(sql, params)
+        except sqlcipher.Error as error:
+            raise _explained(error) from error
+
+    def write(self, sql: str, *params: object) -> list[Row]:
+        """Change something inside a transaction; returns what ``RETURNING`` gives."""
+        self._need_transaction()
+        return self._run(sql, params)
+
+    def write_many(self, sql: str, rows: Iterable[Row]) -> None:
+        """The same change for each row, inside a transaction."""
+        self._need_transaction()
+        try:
+            self._db.executemany(sql, rows)
+        except sqlcipher.Error as error:
+            raise _explained(error) from error
+
+    def _need_transaction(self) -> None:
+        if not self._db.in_transaction:  # never begun, or SQLite undid it on a full disk
+            raise StoreError("no_transaction", "A write outside a transaction was refused.")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, on disk when left. Not nestable."""
+        if self._db.in_transaction:
+            raise StoreError("nested_transaction")
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            if not self._db.in_transaction:  # the body swallowed a failed write
+                raise StoreError("rolled_back", "A failed write undid the transaction.")
+            self._run("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._run("ROLLBACK")
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo only this part of the transaction if the body raises."""
+        self._need_transaction()
+        self._run("SAVEPOINT part")
+        kept = False
+        try:
+            yield
+            kept = True
+        finally:
+            if self._db.in_transaction:  # not after SQLite undid everything by itself
+                if not kept:
+                    self._run("ROLLBACK TO part")
+                self._run("RELEASE part")
+
+    def checkpoint(self, mode: str) -> None:
+        """Copy the write-ahead log back into the file; ``PASSIVE`` or ``TRUNCATE``."""
+        self._run(f"PRAGMA wal_checkpoint({mode})")
+
+    def problems(self) -> list[str]:
+        """What SQLite and SQLCipher find wrong with the file; reads all of it."""
+        found: list[str] = []
+        for check in ("integrity_check", "cipher_integrity_check", "foreign_key_check"):
+            try:
+                found += [" ".join(map(str, row)) for row in self._run(f"PRAGMA {check}")]
+            except StoreError as error:
+                found.append(f"{check}: {error}")
+        return [text for text in found if text != "ok"]
+
+    def close(self) -> None:
+        """Empty the log and close; closing twice is fine."""
+        try:
+            self._db.close()
+        except sqlcipher.Error as error:
+            raise _explained(error) from error

@@ -1,0 +1,184 @@
+"""Looks at this device and says what to do: one sentence per check, nothing is changed.
+
+Works without a profile, without a passphrase, and beside a running node.
+"""
+
+import os
+import shutil
+import socket
+import stat
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from meshchat.net.beacon import BEACON_PORT
+from meshchat.net.interfaces import scan
+from meshchat.profile import Profile
+
+DISK_LOW_BYTES = 512 * 1024 * 1024  # the store may take 256 MiB, and SQLite needs room to work
+DISK_NONE_BYTES = 16 * 1024 * 1024  # below this a start may fail
+CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: this program is not older
+CLOCK_CEILING_S = CLOCK_FLOOR_S + 20 * 365 * 86_400
+ECHO_WAIT_S = 1.0  # our own datagram comes back within milliseconds, or never
+LOCK_NEED_BYTES = 8 * 1024 * 1024
+_GROUP = "224.0.0.167"  # that of our beacon; another port, so a running node is not disturbed
+
+_BLUETOOTH = Path("/sys/class/bluetooth")
+_SWAPS = Path("/proc/swaps")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of looking at one thing."""
+
+    name: str
+    level: Literal["ok", "warn", "fail"]
+    says: str
+    """What is so, and what to do if it is not well."""
+
+
+def examine(profile: Profile) -> list[Check]:
+    """Make every check, in the order of a start. Takes up to some seconds."""
+    return [
+        _home(profile),
+        _disk(profile),
+        _clock(time.time()),
+        *_network(),
+        _port(profile),
+        _bluetooth(_BLUETOOTH),
+        _swap(_SWAPS),
+        _memory(),
+    ]
+
+
+def _home(profile: Profile) -> Check:
+    home = profile.home
+    if not home.exists():
+        return Check("home", "warn", f"There is no profile in {home}; make one: meshchat init.")
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        return Check("home", "fail", f"{home} cannot be read and written; mend its owner or mode.")
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if sys.platform != "win32" and mode & 0o077:
+        return Check("home", "fail", f"Others can look into {home}; run: chmod 700 {home}")
+    if not profile.exists():
+        return Check("home", "warn", f"There is no profile in {home}; make one: meshchat init.")
+    return Check("home", "ok", f"{home} is private and writable.")
+
+
+def _disk(profile: Profile) -> Check:
+    place = profile.home
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < DISK_NONE_BYTES:
+        return Check("disk", "fail", f"Only {free >> 20} MiB are free at {place}; make room.")
+    if free < DISK_LOW_BYTES:
+        return Check(
+            "disk", "warn", f"Only {free >> 20} MiB are free; 512 MiB let mail be carried."
+        )
+    return Check("disk", "ok", f"{free >> 20} MiB are free.")
+
+
+def _clock(now: float) -> Check:
+    shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
+    if not CLOCK_FLOOR_S <= now <= CLOCK_CEILING_S:
+        return Check(
+            "clock", "fail", f"The clock says {shown}; set it, or messages expire at once or never."
+        )
+    return Check("clock", "ok", f"It is {shown}; more than an hour off would cost messages.")
+
+
+def _network() -> list[Check]:
+    used = scan().used
+    if not used:
+        says = "No network is connected; join a Wi-Fi or plug in a cable, no internet is needed."
+        return [Check("interfaces", "fail", says)]
+    names = ", ".join(nic.name for nic in used)
+    checks = [Check("interfaces", "ok", f"Neighbours can be found on: {names}.")]
+    for nic in used:
+        for address in nic.v4[:1]:
+            checks.append(_echo(nic.name, str(address.ip), nic.broadcasts[:1]))
+    return checks
+
+
+def _echo(name: str, address: str, broadcasts: tuple[str, ...]) -> Check:
+    """Send a datagram to the beacon's group and the broadcast address; does it come back?"""
+    ways = [("multicast", _GROUP), *(("broadcast", to) for to in broadcasts)]
+    deaf = [kind for kind, to in ways if not _comes_back(address, to)]
+    if not deaf:
+        return Check("multicast", "ok", f"Datagrams to everybody work on {name}.")
+    says = f"No {' and no '.join(deaf)} on {name}; allow UDP port {BEACON_PORT} in the firewall."
+    return Check("multicast", "warn" if len(deaf) < len(ways) else "fail", says)
+
+
+def _comes_back(address: str, to: str) -> bool:
+    mark = os.urandom(16)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sender.bind(("", 0))
+            port = sender.getsockname()[1]
+            if to == _GROUP:
+                own = socket.inet_aton(address)
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+                group = socket.inet_aton(_GROUP) + own
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+            sender.sendto(mark, (to, port))
+            until = time.monotonic() + ECHO_WAIT_S
+            while (left := until - time.monotonic()) > 0:
+                sender.settimeout(left)
+                if sender.recv(64) == mark:
+                    return True
+        except OSError:  # refused or nothing came: both mean that it does not work
+            return False
+    return False
+
+
+def _port(profile: Profile) -> Check:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", BEACON_PORT))
+        except OSError:
+            if profile.socket_path.exists():
+                return Check("udp port", "ok", f"UDP port {BEACON_PORT} is used by a node.")
+            says = f"UDP port {BEACON_PORT} is in use; end the other program if it is not meshchat."
+            return Check("udp port", "warn", says)
+    return Check("udp port", "ok", f"UDP port {BEACON_PORT} is free.")
+
+
+def _bluetooth(place: Path) -> Check:
+    later = "Bluetooth comes in a later version"
+    if sys.platform != "linux":
+        return Check("bluetooth", "ok", f"{later}.")
+    found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if not found:
+        return Check("bluetooth", "warn", f"There is no Bluetooth adapter; {later}.")
+    return Check("bluetooth", "ok", f"Adapter {found[0]} is there; {later}.")
+
+
+def _swap(place: Path) -> Check:
+    if not place.exists():
+        return Check("swap", "ok", "This system does not tell about swap.")
+    rows = [line.split()[0] for line in place.read_text("utf-8").splitlines()[1:] if line.strip()]
+    clear = [row for row in rows if not row.startswith(("/dev/dm-", "/dev/mapper/", "/dev/zram"))]
+    if clear:
+        says = f"Swap on {clear[0]} may be unencrypted and keep keys; encrypt it or: swapoff -a"
+        return Check("swap", "warn", says)
+    return Check("swap", "ok", "No unencrypted swap is in use.")
+
+
+def _memory() -> Check:
+    if sys.platform == "win32":
+        return Check("memory", "ok", "This system has no limit on locked memory.")
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != resource.RLIM_INFINITY and soft < LOCK_NEED_BYTES:
+        says = f"Only {soft >> 10} KiB may be locked; keys may reach swap, so keep swap encrypted."
+        return Check("memory", "warn", says)
+    return Check("memory", "ok", "Enough memory may be locked.")

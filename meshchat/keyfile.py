@@ -1,0 +1,195 @@
+"""The key file: the store's key, sealed by a passphrase (security.md 5).
+
+Layout, little-endian: ``magic 4 | t u32 | m u32 | salt 16 | nonce 24 | sealed key 48``.
+``sealed`` is XChaCha20-Poly1305 of the 32-byte store key under Argon2id(passphrase,
+salt, t passes, m KiB); everything before it is authenticated too.
+
+Without this file the store is noise, so overwriting it is how a profile is wiped.
+"""
+
+import contextlib
+import math
+import os
+import struct
+import time
+import unicodedata
+from pathlib import Path
+
+import nacl.exceptions
+from nacl import bindings, pwhash
+from nacl.utils import random
+
+from meshchat.errors import StoreError
+
+KEY_BYTES = 32
+TIME_FLOOR = 3  # passes of Argon2id; fewer are not accepted from any file
+TIME_MAX = 64  # a minute at 256 MiB; more can only be damage
+MEMORY_FLOOR_KIB = 64 * 1024  # small boards
+MEMORY_KIB = 256 * 1024  # libsodium's "moderate"
+MEMORY_MAX_KIB = 1024 * 1024  # more can only be damage, and would freeze the machine
+CALIBRATE_SECONDS = 0.5  # what one guess shall cost at least on the machine that made the file
+
+_O_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would change line ends
+_MAGIC = b"mc1k"
+_HEAD = struct.Struct("<4sII16s24s")
+_FILE_BYTES = _HEAD.size + KEY_BYTES + 16
+
+
+def create(path: Path, passphrase: str, *, small: bool = False) -> bytes:
+    """Make a store key and its file; returns the key.
+
+    Args:
+        path: Must not exist: overwriting a key file would destroy a profile.
+        passphrase: Any text; it is compared in Unicode form NFKC.
+        small: Use 64 MiB and no calibration, for boards with little memory.
+
+    Raises:
+        StoreError: ``key_file_exists``, ``no_memory``, ``cannot_write``.
+    """
+    if path.exists():
+        raise StoreError("key_file_exists", "There is a profile here already.")
+    key = random(KEY_BYTES)
+    _replace(path, _sealed(key, passphrase, small))
+    return key
+
+
+def unlock(path: Path, passphrase: str) -> bytes:
+    """The store key.
+
+    Raises:
+        StoreError: ``wrong_passphrase``; ``corrupt`` when it is no key file or asks for
+            less work than we ever do, or absurdly much; ``cannot_open``; ``no_memory``.
+    """
+    data = _read(path)
+    if len(data) != _FILE_BYTES:
+        raise _corrupt()
+    magic, passes, memory_kib, salt, nonce = _HEAD.unpack_from(data)
+    if (
+        magic != _MAGIC
+        or not TIME_FLOOR <= passes <= TIME_MAX
+        or not MEMORY_FLOOR_KIB <= memory_kib <= MEMORY_MAX_KIB
+    ):
+        raise _corrupt()  # before any memory is spent on it
+    stretched = _stretch(passphrase, salt, passes, memory_kib)
+    head, sealed = data[: _HEAD.size], data[_HEAD.size :]
+    try:
+        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, head, nonce, stretched)
+    except nacl.exceptions.CryptoError as error:
+        text = "The passphrase is wrong. Try again."
+        raise StoreError("wrong_passphrase", text) from error
+
+
+def change_passphrase(path: Path, old: str, new: str, *, small: bool = False) -> None:
+    """Seal the same key by another passphrase, and overwrite the old file's bytes.
+
+    Raises:
+        StoreError: As ``unlock`` and ``create``; the old passphrase then still works.
+    """
+    data = _sealed(unlock(path, old), new, small)
+    with contextlib.ExitStack() as stack:
+        before = None
+        if os.name == "posix":  # elsewhere an open file cannot be replaced
+            before = stack.enter_context(path.open("r+b", buffering=0))
+        _replace(path, data)
+        if before is not None:
+            _overwrite(before.fileno())
+
+
+def destroy(path: Path) -> None:
+    """Overwrite and remove the file; no error if there is none.
+
+    On flash an old copy may survive this; Argon2id still stands before it.
+
+    Raises:
+        StoreError: ``cannot_write``.
+    """
+    for victim in (path, _beside(path)):
+        try:
+            with victim.open("r+b", buffering=0) as file:
+                _overwrite(file.fileno())
+            victim.unlink()
+            _sync_folder(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unwritable(error) from error
+
+
+def _sealed(key: bytes, passphrase: str, small: bool) -> bytes:
+    """A whole key file."""
+    salt, nonce = random(16), random(24)
+    passes, memory_kib = TIME_FLOOR, MEMORY_FLOOR_KIB if small else MEMORY_KIB
+    while True:
+        started = time.perf_counter()
+        stretched = _stretch(passphrase, salt, passes, memory_kib)
+        took = time.perf_counter() - started
+        if small or took >= CALIBRATE_SECONDS or passes == TIME_MAX:
+            break
+        wanted = math.ceil(passes * CALIBRATE_SECONDS / max(took, 1e-3))
+        passes = min(TIME_MAX, max(passes + 1, wanted))
+    head = _HEAD.pack(_MAGIC, passes, memory_kib, salt, nonce)
+    return head + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(key, head, nonce, stretched)
+
+
+def _stretch(passphrase: str, salt: bytes, passes: int, memory_kib: int) -> bytes:
+    text = unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
+    try:
+        return pwhash.argon2id.kdf(32, text, salt, passes, memory_kib * 1024)
+    except (MemoryError, nacl.exceptions.RuntimeError) as error:  # its only way to fail here
+        text_mib = f"{memory_kib // 1024} MiB of memory are needed to check the passphrase."
+        raise StoreError("no_memory", f"{text_mib} Close other programs.") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FILE_BYTES + 1)
+    except OSError as error:
+        text = f"The key file cannot be read ({error.strerror})."
+        raise StoreError("cannot_open", text) from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read; the old one or the new one survives a crash."""
+    fresh = _beside(path)
+    try:
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o600)
+        try:
+            os.write(handle, data)  # about 100 bytes: whole or not at all
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        fresh.replace(path)
+        _sync_folder(path)
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _overwrite(handle: int) -> None:
+    os.lseek(handle, 0, os.SEEK_SET)
+    os.write(handle, random(_FILE_BYTES))
+    os.fsync(handle)
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name != "posix":  # a folder cannot be opened there; renames are journalled
+        return
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _corrupt() -> StoreError:
+    return StoreError("corrupt", "The key file is damaged. Restore it from a backup.")
+
+
+def _unwritable(error: OSError) -> StoreError:
+    text = f"The key file cannot be written ({error.strerror}). Check the disk."
+    return StoreError("cannot_write", text)

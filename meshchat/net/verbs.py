@@ -1,0 +1,555 @@
+"""ONE table of verbs: what the control socket, the command line and the screens can ask for.
+
+A verb takes a session and named arguments and returns plain data for JSON
+(docs/reference/control-socket.md describes each shape). The running node, and
+a command that opens the store by itself, use the same functions.
+"""
+
+import asyncio
+import difflib
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from meshchat import __version__
+from meshchat.core.events import (
+    Accept,
+    AddContact,
+    Block,
+    Command,
+    ContactChanged,
+    CustodyChanged,
+    Introduce,
+    JoinRoom,
+    LeaveRoom,
+    MarkRead,
+    MessageAdded,
+    MessageChanged,
+    NeighbourDown,
+    NeighbourUp,
+    Notice,
+    Rename,
+    RoomChanged,
+    Send,
+    SetName,
+    Verify,
+)
+from meshchat.core.identity import (
+    key_tag,
+    name_skeleton,
+    private_room_key,
+    public_room_key,
+    room_name,
+)
+from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
+from meshchat.errors import UsageError
+from meshchat.net.runtime import News, Runtime
+from meshchat.net.transport import TransportStatus
+from meshchat.profile import Profile
+from meshchat.text import Clean
+
+Json = dict[str, object]
+
+READ_MAX = 1_000  # messages of one answer: at 7 kB each still a line that fits in memory
+READ_DEFAULT = 50
+FP_PREFIX_MIN = 6  # hex digits: fewer are more likely a name or a typing error
+NEAREST_MAX = 3
+STOP_AFTER_S = 0.1  # time for the answer to "stop" to leave
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What verbs work on: a running node and the profile it belongs to."""
+
+    runtime: Runtime
+    profile: Profile
+    serving: bool = False
+    """A node is running, rather than one command by itself."""
+
+    def own_name(self) -> Clean:
+        """What we call ourselves."""
+        return Clean.line(self.runtime.node.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A row of the table."""
+
+    run: Callable[[Session, "Args"], Awaitable[Json]]
+    needs: Mapping[str, type]
+    """Arguments that must be there, with their types."""
+    takes: Mapping[str, type]
+    """Arguments that may be there."""
+
+
+class Args:
+    """Arguments of one call, their names and types checked."""
+
+    def __init__(self, verb: Verb, given: Mapping[str, object]) -> None:
+        allowed = {**verb.needs, **verb.takes}
+        for name in verb.needs:
+            if given.get(name) is None:
+                raise UsageError("missing_argument", f"The argument {name!r} is missing.")
+        for name, value in given.items():
+            if name not in allowed:
+                shown = Clean.line(name)
+                raise UsageError("unknown_argument", f"There is no argument {shown!r} here.")
+            if value is not None and type(value) is not allowed[name]:
+                wanted = {str: "text", int: "a whole number", bool: "true or false"}[allowed[name]]
+                raise UsageError("bad_argument", f"The argument {name!r} must be {wanted}.")
+        self._given = given
+
+    def text(self, name: str) -> str:
+        """The text, or an empty one."""
+        value = self._given.get(name)
+        return value if isinstance(value, str) else ""
+
+    def number(self, name: str, default: int) -> int:
+        value = self._given.get(name)
+        return value if isinstance(value, int) else default
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._given.get(name)
+        return value if isinstance(value, bool) else default
+
+
+async def call(session: Session, verb: str, args: Mapping[str, object]) -> Json:
+    """Carry out one verb.
+
+    Raises:
+        UsageError: The verb, an argument or the wish itself is impossible.
+        StoreError: It could not be stored.
+    """
+    row = VERBS.get(verb)
+    if row is None:
+        raise UsageError("unknown_verb", f"There is no verb {Clean.line(verb)!r}.")
+    return await row.run(session, Args(row, args))
+
+
+# --- what people are called -------------------------------------------------------------------
+
+
+def resolve_contact(session: Session, name: str) -> Contact:
+    """The contact meant by a petname (exact, then look-alike, then prefix) or fingerprint prefix.
+
+    Raises:
+        UsageError: Nobody, or more than one, is meant; the message names the nearest.
+    """
+    contacts = session.runtime.store.contacts()
+    wanted = name.strip()
+    digits = wanted.lower()
+    skeleton = name_skeleton(wanted[: 4 * 48])
+    is_fp = len(digits) >= FP_PREFIX_MIN and not digits.strip("0123456789abcdef")
+    tests: list[Callable[[Contact], bool]] = [
+        lambda c: c.petname == wanted,
+        lambda c: bool(skeleton) and name_skeleton(c.petname) == skeleton,
+        lambda c: is_fp and c.fp.hex().startswith(digits),
+        lambda c: bool(wanted) and c.petname.casefold().startswith(wanted.casefold()),
+    ]
+    for test in tests:
+        found = [contact for contact in contacts if test(contact)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = _listed(f"{c.petname} ({c.fp.hex()[:8]})" for c in found)
+            raise UsageError("ambiguous_contact", f"More than one contact is meant: {names}.")
+    raise UsageError(
+        "unknown_contact",
+        f"No contact is called {Clean.line(wanted)!r}{_nearest(wanted, contacts)}",
+    )
+
+
+def resolve_room(session: Session, name: str) -> Room:
+    """The room meant by ``#name``, ``name`` or the start of its id.
+
+    Raises:
+        UsageError: We are in no such room, or in several.
+    """
+    rooms = session.runtime.store.rooms()
+    bare = name.strip().lstrip("#").strip()
+    wanted = room_name(bare)
+    found = [room for room in rooms if room.name == wanted]
+    if not found and len(bare) >= FP_PREFIX_MIN:
+        found = [room for room in rooms if room.rid.hex().startswith(bare.lower())]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = _listed(f"#{room.rid.hex()[:8]}" for room in found)
+        raise UsageError("ambiguous_room", f"More than one room is meant: {ids}.")
+    joined = _listed(f"#{room.name}" for room in rooms[:NEAREST_MAX])
+    hint = f"; you are in {joined}." if rooms else "; join one with: meshchat room join NAME"
+    raise UsageError("unknown_room", f"You are in no room #{wanted}{hint}")
+
+
+def resolve(session: Session, to: str) -> ChatId:
+    """The conversation meant by a contact's name or ``#room``."""
+    if to.strip().startswith("#"):
+        return b"r" + resolve_room(session, to).rid
+    return b"c" + resolve_contact(session, to).fp
+
+
+def resolve_message(session: Session, mid: str) -> Message:
+    """The message with this id. Raises ``UsageError`` if there is none."""
+    digits = mid.strip().lower()
+    message = None
+    if len(digits) == 16 and not digits.strip("0123456789abcdef"):
+        message = session.runtime.store.message(bytes.fromhex(digits))
+    if message is None:
+        raise UsageError(
+            "unknown_message", "There is no message with this id; an id has 16 hex digits."
+        )
+    return message
+
+
+def _nearest(wanted: str, contacts: list[Contact]) -> str:
+    if not contacts:
+        return "; add one with: meshchat contact add CARD"
+    names = {contact.petname.casefold(): contact.petname for contact in contacts}
+    near = difflib.get_close_matches(wanted.casefold()[:64], list(names), NEAREST_MAX, 0.5)
+    if not near:
+        return "; see: meshchat contact list"
+    return f". Nearest: {', '.join(names[name] for name in near)}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+# --- plain data -------------------------------------------------------------------------------
+
+
+def when(name: str, wall: float) -> Json:
+    """A time twice: ISO 8601 in UTC, and seconds since 1970; both null if there is none."""
+    if not 0 < wall < 253_402_300_800:  # up to the year 9999
+        return {name: None, f"{name}_s": None}
+    text = datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds")
+    return {name: text.replace("+00:00", "Z"), f"{name}_s": int(wall)}
+
+
+def contact_json(session: Session, contact: Contact) -> Json:
+    introducer = session.runtime.store.contact(contact.introduced_by)
+    return {
+        "fp": contact.fp.hex(),
+        "tag": key_tag(contact.fp),
+        "name": contact.petname,
+        "claimed": contact.claimed,
+        "trust": contact.trust.value,
+        "blocked": contact.blocked,
+        "request": contact.request,
+        "introduced_by": introducer.petname if introducer else None,
+        **when("added_at", contact.added_at),
+        **when("heard_at", contact.heard_at),
+    }
+
+
+def room_json(room: Room) -> Json:
+    return {
+        "rid": room.rid.hex(),
+        "name": f"#{room.name}",
+        "private": room.private,
+        **when("joined_at", room.joined_at),
+    }
+
+
+def message_json(session: Session, message: Message) -> Json:
+    """With the author's name as we know it and how far their key has been checked."""
+    store = session.runtime.store
+    kind, to = ("contact", "") if message.chat[:1] == b"c" else ("room", "")
+    author = None if message.outgoing else store.contact(message.author)
+    if kind == "contact":
+        peer = store.contact(message.chat[1:])
+        to = peer.petname if peer else key_tag(message.chat[1:])
+    else:
+        to = next((f"#{r.name}" for r in store.rooms() if r.rid == message.chat[1:]), "#left")
+    if message.outgoing:
+        name, trust = session.own_name(), "own"
+    elif author is not None:
+        name, trust = author.petname, author.trust.value
+    else:
+        name = Clean.line(f"{message.author_name or 'somebody'}~{key_tag(message.author)}", 60)
+        trust = "stranger"
+    return {
+        "id": message.id.hex(),
+        "seq": message.seq,
+        "chat": {"kind": kind, "id": message.chat[1:].hex(), "name": to},
+        "author": message.author.hex(),
+        "author_name": name,
+        "trust": trust,
+        "outgoing": message.outgoing,
+        "text": message.text,
+        **when("sent_at", message.sent_at),
+        **when("received_at", message.received_at),
+        "state": message.state.value,
+        "carriers": message.carriers,
+        **when("delivered_at", message.delivered_at),
+        **when("expires_at", message.expires_at),
+        "reason": message.reason or None,
+        "envelope": message.eid.hex() or None,
+    }
+
+
+def neighbour_json(session: Session, neighbour: Neighbour) -> Json:
+    contact = session.runtime.store.contact(neighbour.contact) if neighbour.contact else None
+    return {
+        "link": neighbour.link,
+        "transport": neighbour.transport,
+        "tag": neighbour.tag,
+        "contact": contact.petname if contact else None,
+        "outbound": neighbour.outbound,
+        **when("since", neighbour.since),
+        "sent_bytes": neighbour.sent_bytes,
+        "received_bytes": neighbour.received_bytes,
+    }
+
+
+def transport_json(status: TransportStatus) -> Json:
+    return {
+        "name": status.name,
+        "on": status.on,
+        "reason": status.reason or None,
+        "remedy": status.remedy or None,
+        "detail": dict(status.detail),
+    }
+
+
+def event_json(session: Session, news: News) -> Json:
+    """One event of the stream, with its name under ``event``."""
+    match news:
+        case MessageAdded(message):
+            return {"event": "message", "message": message_json(session, message)}
+        case MessageChanged(message):
+            return {"event": "message_changed", "message": message_json(session, message)}
+        case ContactChanged(contact):
+            return {"event": "contact", "contact": contact_json(session, contact)}
+        case RoomChanged(room, joined):
+            return {"event": "room", "room": room_json(room), "joined": joined}
+        case NeighbourUp(neighbour):
+            return {"event": "neighbour_up", "neighbour": neighbour_json(session, neighbour)}
+        case NeighbourDown(link, transport, reason):
+            return {
+                "event": "neighbour_down",
+                "link": link,
+                "transport": transport,
+                "reason": reason,
+            }
+        case CustodyChanged(stored, dropped):
+            return {"event": "custody", "stored": stored, "dropped": dropped}
+        case Notice(code, detail):
+            return {"event": "notice", "code": code, "detail": Clean.line(detail, 300)}
+        case TransportStatus():
+            return {"event": "transport", "transport": transport_json(news)}
+
+
+# --- the verbs --------------------------------------------------------------------------------
+
+
+async def _contact_command(session: Session, command: Command) -> Json:
+    """Carry out a command whose result is a contact."""
+    result = await session.runtime.command(command)
+    fp = result.fp if isinstance(result, Contact) else getattr(command, "fp", b"")
+    contact = session.runtime.store.contact(fp)
+    return {"contact": contact_json(session, contact) if contact else None}
+
+
+async def _card(session: Session, _: Args) -> Json:
+    node = session.runtime.node
+    fp = node.fp
+    text = node.card_text()
+    return {"fp": fp.hex(), "tag": key_tag(fp), "name": session.own_name(), "card": text}
+
+
+async def _name(session: Session, args: Args) -> Json:
+    if args.text("new"):
+        await session.runtime.command(SetName(args.text("new")))
+    return {"name": session.own_name()}
+
+
+async def _words(session: Session, args: Args) -> Json:
+    contact = resolve_contact(session, args.text("name"))
+    words = session.runtime.node.safety_words(contact.fp)
+    return {"contact": contact_json(session, contact), "words": list(words)}
+
+
+async def _backup(session: Session, args: Args) -> Json:
+    from meshchat import keyfile
+
+    path, passphrase = session.profile.key_path, args.text("passphrase")
+    await asyncio.to_thread(keyfile.unlock, path, passphrase)  # raises if it is the wrong one
+    return {"words": list(session.runtime.node.seed_words())}
+
+
+async def _contact_add(session: Session, args: Args) -> Json:
+    replaces = args.text("replaces")
+    old = resolve_contact(session, replaces).fp if replaces else b""
+    return await _contact_command(session, AddContact(args.text("card"), args.text("as"), old))
+
+
+async def _contact_list(session: Session, _: Args) -> Json:
+    store = session.runtime.store
+    unread = {row.chat: row.unread for row in store.chats()}
+    return {
+        "contacts": [
+            {**contact_json(session, contact), "unread": unread.get(b"c" + contact.fp, 0)}
+            for contact in store.contacts()
+        ]
+    }
+
+
+async def _contact_verify(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("name")).fp
+    return await _contact_command(session, Verify(fp, args.flag("verified", True)))
+
+
+async def _contact_rename(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("old")).fp
+    return await _contact_command(session, Rename(fp, args.text("new")))
+
+
+async def _contact_block(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("name")).fp
+    return await _contact_command(session, Block(fp))
+
+
+async def _contact_unblock(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("name")).fp
+    return await _contact_command(session, Block(fp, blocked=False))
+
+
+async def _contact_accept(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("name")).fp
+    return await _contact_command(session, Accept(fp, args.text("as")))
+
+
+async def _contact_introduce(session: Session, args: Args) -> Json:
+    one, other = (resolve_contact(session, args.text(name)).fp for name in ("one", "other"))
+    if one == other:
+        raise UsageError("same_contact", "Name two different contacts to introduce.")
+    result = await session.runtime.command(Introduce(one, other))
+    sent = result if isinstance(result, tuple | list) else ()
+    return {"messages": [message_json(session, message) for message in sent]}
+
+
+async def _room_join(session: Session, args: Args) -> Json:
+    name, passphrase = room_name(args.text("name")), args.text("passphrase")
+    if passphrase:  # slow on purpose, so not on the loop
+        key = await asyncio.to_thread(private_room_key, name, passphrase)
+    else:
+        key = public_room_key(name)
+    room = await session.runtime.command(JoinRoom(name, key, bool(passphrase)))
+    assert isinstance(room, Room)
+    return {"room": room_json(room)}
+
+
+async def _room_list(session: Session, _: Args) -> Json:
+    store = session.runtime.store
+    unread = {row.chat: row.unread for row in store.chats()}
+    return {
+        "rooms": [
+            {**room_json(room), "unread": unread.get(b"r" + room.rid, 0)} for room in store.rooms()
+        ]
+    }
+
+
+async def _room_leave(session: Session, args: Args) -> Json:
+    room = resolve_room(session, args.text("name"))
+    await session.runtime.command(LeaveRoom(room.rid))
+    return {"room": room_json(room)}
+
+
+async def _resolve(session: Session, args: Args) -> Json:
+    chat = resolve(session, args.text("to"))
+    return {"kind": "contact" if chat[:1] == b"c" else "room", "id": chat[1:].hex()}
+
+
+async def _send(session: Session, args: Args) -> Json:
+    chat = resolve(session, args.text("to"))
+    message = await session.runtime.command(Send(chat, args.text("text")))
+    assert isinstance(message, Message)
+    return {"message": message_json(session, message)}
+
+
+async def _read(session: Session, args: Args) -> Json:
+    store, limit = session.runtime.store, args.number("limit", READ_DEFAULT)
+    if not 1 <= limit <= READ_MAX:
+        raise UsageError("bad_limit", f"The limit must be from 1 to {READ_MAX}.")
+    after = resolve_message(session, args.text("since")).seq if args.text("since") else None
+    if args.text("to"):
+        chats = [resolve(session, args.text("to"))]
+    else:
+        chats = [row.chat for row in store.chats()]
+    found: list[Message] = []
+    for chat in chats:
+        found += store.messages(chat, after=after, limit=limit)
+    found.sort(key=lambda message: message.seq)
+    more = len(found) > limit
+    found = found[-limit:] if after is None else found[:limit]
+    if args.flag("mark", True):
+        newest = {message.chat: message.seq for message in found}
+        for chat, seq in newest.items():
+            await session.runtime.command(MarkRead(chat, seq))
+    return {"messages": [message_json(session, message) for message in found], "more": more}
+
+
+async def _message(session: Session, args: Args) -> Json:
+    message = resolve_message(session, args.text("id"))
+    journey = session.runtime.store.journey(message.id)
+    return {
+        "message": message_json(session, message),
+        "journey": [
+            {**when("at", step.at), "what": step.what, "detail": step.detail or None}
+            for step in journey
+        ],
+    }
+
+
+async def _status(session: Session, _: Args) -> Json:
+    status = session.runtime.status()
+    node, trouble = status.node, status.trouble
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "running": session.serving,
+        "fp": node.fp.hex(),
+        "tag": key_tag(node.fp),
+        "name": node.name,
+        "home": str(session.profile.home),
+        "transports": [transport_json(one) for one in status.transports],
+        "neighbours": [neighbour_json(session, one) for one in node.neighbours],
+        "custody": asdict(node.custody),
+        "queued": node.queued,
+        "carried": node.carried,
+        "counters": dict(node.counters),
+        "trouble": {"reason": trouble.reason, "message": str(trouble)} if trouble else None,
+    }
+
+
+async def _stop(session: Session, _: Args) -> Json:
+    # after the answer has left: the loop runs this once the connection has been served
+    asyncio.get_running_loop().call_later(STOP_AFTER_S, session.runtime.stop)
+    return {"pid": os.getpid()}
+
+
+VERBS: dict[str, Verb] = {
+    "card": Verb(_card, {}, {}),
+    "name": Verb(_name, {}, {"new": str}),
+    "words": Verb(_words, {"name": str}, {}),
+    "backup": Verb(_backup, {"passphrase": str}, {}),
+    "contact.add": Verb(_contact_add, {"card": str}, {"as": str, "replaces": str}),
+    "contact.list": Verb(_contact_list, {}, {}),
+    "contact.verify": Verb(_contact_verify, {"name": str}, {"verified": bool}),
+    "contact.rename": Verb(_contact_rename, {"old": str, "new": str}, {}),
+    "contact.block": Verb(_contact_block, {"name": str}, {}),
+    "contact.unblock": Verb(_contact_unblock, {"name": str}, {}),
+    "contact.accept": Verb(_contact_accept, {"name": str}, {"as": str}),
+    "contact.introduce": Verb(_contact_introduce, {"one": str, "other": str}, {}),
+    "room.join": Verb(_room_join, {"name": str}, {"passphrase": str}),
+    "room.list": Verb(_room_list, {}, {}),
+    "room.leave": Verb(_room_leave, {"name": str}, {}),
+    "resolve": Verb(_resolve, {"to": str}, {}),
+    "send": Verb(_send, {"to": str, "text": str}, {}),
+    "read": Verb(_read, {}, {"to": str, "since": str, "limit": int, "mark": bool}),
+    "message": Verb(_message, {"id": str}, {}),
+    "status": Verb(_status, {}, {}),
+    "stop": Verb(_stop, {}, {}),
+}

@@ -1,0 +1,489 @@
+"""One profile on disk: where its files are, its lock, its birth and its end.
+
+| file | holds |
+|---|---|
+| ``config.toml`` | settings (docs/reference/config.md); written by the user, never by us |
+| ``key`` | the store's key, sealed by the passphrase; the profile exists if and only if this does |
+| ``store.db`` | everything else, encrypted |
+| ``lock`` | held by the one process that uses the profile; contains its number |
+| ``node.sock`` | the control socket of a running node (``node.token`` on Windows) |
+| ``log/meshchat.log`` | what went wrong: no message text, keys or names |
+
+With a home directory given (``--home`` or ``MESHCHAT_HOME``) all of them are in
+it; otherwise settings and log go where the platform wants them.
+"""
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import platformdirs
+
+from meshchat.core.model import Now
+from meshchat.errors import StoreError, UsageError
+from meshchat.text import NAME_MAX_CHARS, Clean
+
+if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
+    from meshchat.store import SqlStore
+
+CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
+SOCKET_PATH_MAX_BYTES = 100  # sun_path has 104 (macOS) to 108 bytes
+LOG_MAX_BYTES = 256 * 1024  # two of them are kept
+NAME_MAX_BYTES = 48  # docs/reference/wire.md, section 4
+LOCK_OFFSET = 1 << 20  # Windows locks bytes, and a locked byte cannot be read: lock far behind
+
+_PR_SET_DUMPABLE = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """What ``config.toml`` and the command line may set."""
+
+    lan: bool = True
+    """Use the local network at all."""
+    listen: str = ""
+    """``ADDR:PORT`` to accept links on; empty: every interface, a port the system picks."""
+    peers: tuple[str, ...] = ()
+    """``HOST:PORT`` of nodes to dial although they cannot be discovered."""
+    discover: bool = True
+    """Announce ourselves to the network and look for others."""
+    interfaces: tuple[str, ...] = ()
+    """Names of the interfaces to discover on; empty: all but tunnels."""
+    log_level: str = "warning"
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def bytes(self, n: int) -> bytes:
+        """Return ``n`` random bytes."""
+        return os.urandom(n)
+
+
+def system_now() -> Now:
+    """Both clocks of this machine."""
+    return Now(time.monotonic(), time.time())
+
+
+_KEYS: dict[str, dict[str, tuple[str, type]]] = {
+    "lan": {
+        "enabled": ("lan", bool),
+        "listen": ("listen", str),
+        "peers": ("peers", list),
+        "discover": ("discover", bool),
+        "interfaces": ("interfaces", list),
+    },
+    "log": {"level": ("log_level", str)},
+}
+_LEVELS = ("error", "warning", "info", "debug")
+_TYPES = {bool: "true or false", str: "a text in quotes", list: 'a list such as ["a", "b"]'}
+
+
+class Profile:
+    """The files of one person on this device. Creating the object touches nothing.
+
+    Args:
+        home: Directory for everything; None: the ``MESHCHAT_HOME`` variable, then the
+            platform's own places.
+    """
+
+    def __init__(self, home: str | Path | None = None) -> None:
+        chosen = home or os.environ.get("MESHCHAT_HOME")
+        if chosen:
+            self.home = Path(chosen).expanduser().absolute()
+            self.config_path = self.home / "config.toml"
+            self.log_path = self.home / "log" / "meshchat.log"
+        else:
+            self.home = platformdirs.user_data_path("meshchat", appauthor=False)
+            config = platformdirs.user_config_path("meshchat", appauthor=False)
+            self.config_path = config / "config.toml"
+            logs = platformdirs.user_log_path("meshchat", appauthor=False)
+            self.log_path = logs / "meshchat.log"
+        self.key_path = self.home / "key"
+        self.store_path = self.home / "store.db"
+        self.lock_path = self.home / "lock"
+        self.token_path = self.home / "node.token"
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the control socket is; in a private temporary folder if the path is too long."""
+        path = self.home / "node.sock"
+        if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
+            return path
+        name = hashlib.blake2b(os.fsencode(self.home), digest_size=10).hexdigest()
+        parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        return parent / f"meshchat-{os.getuid()}" / f"{name}.sock"
+
+    def exists(self) -> bool:
+        """True once ``init`` has come to its end."""
+        return self.key_path.exists()
+
+    def require(self) -> None:
+        """Raises ``StoreError`` unless there is a profile to open."""
+        if not self.exists():
+            raise StoreError(
+                "no_profile",
+                f"There is no profile in {self.home}; make one with: meshchat init --name NAME",
+            )
+
+    # --- settings ----------------------------------------------------------------------------
+
+    def options(self) -> RuntimeOptions:
+        """The settings in ``config.toml``; defaults for what it does not name.
+
+        Raises:
+            UsageError: It cannot be read, or has a key or value that means nothing. The message
+                names the file, the line and the key.
+        """
+        try:
+            with self.config_path.open("rb") as file:
+                raw = file.read(CONFIG_MAX_BYTES + 1)
+            text = raw.decode()
+            if len(raw) > CONFIG_MAX_BYTES:
+                self._bad_config("", f"is over {CONFIG_MAX_BYTES} bytes")
+            parsed = tomllib.loads(text)
+        except FileNotFoundError:
+            return RuntimeOptions()
+        except OSError as error:
+            self._bad_config("", f"cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            self._bad_config("", "is not UTF-8 text")
+        except tomllib.TOMLDecodeError as error:
+            self._bad_config("", f"is not valid TOML: {error}")
+        except RecursionError:
+            self._bad_config("", "is nested too deeply")
+        found: dict[str, bool | str | tuple[str, ...]] = {}
+        for section, values in parsed.items():
+            if section not in _KEYS or not isinstance(values, dict):
+                self._bad_config(_line_of(text, section), f"has an unknown key {section!r}")
+            for key, value in values.items():
+                where = _line_of(text, key, section)
+                if key not in _KEYS[section]:
+                    self._bad_config(where, f"has an unknown key {key!r} in [{section}]")
+                field, wanted = _KEYS[section][key]
+                if not _fits(value, wanted):
+                    self._bad_config(where, f"needs {_TYPES[wanted]} for {key!r} in [{section}]")
+                if field == "log_level" and value not in _LEVELS:
+                    self._bad_config(where, f"needs one of {', '.join(_LEVELS)} for 'level'")
+                try:
+                    if field == "listen" and value:
+                        split_address(value)
+                    for peer in value if field == "peers" else ():
+                        split_address(peer)
+                except UsageError as error:
+                    self._bad_config(where, f"has a bad value for {key!r}: {error}")
+                found[field] = tuple(value) if isinstance(value, list) else value
+        return RuntimeOptions(**found)  # type: ignore[arg-type]  # each was checked above
+
+    def _bad_config(self, where: str, problem: str) -> NoReturn:
+        raise UsageError("bad_config", f"The settings file {self.config_path}{where} {problem}.")
+
+    # --- the lock ----------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, wait_s: float = 0.0) -> Iterator[None]:
+        """Own the profile while the body runs.
+
+        Args:
+            wait_s: How long to wait for another process that uses it just now.
+
+        Raises:
+            StoreError: ``in_use`` by another process, or the home cannot be written.
+        """
+        self._make_home()
+        try:
+            descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            until = time.monotonic() + wait_s
+            while not _lock(descriptor):
+                if time.monotonic() >= until:
+                    raise StoreError("in_use", self._in_use(descriptor))
+                time.sleep(0.05)
+            try:
+                os.ftruncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, b"%d\n" % os.getpid())
+            except OSError as error:  # a full disk: the lock itself still holds
+                log.warning("the lock file does not name this process (%s)", error.strerror)
+            yield
+        finally:
+            os.close(descriptor)  # releases the lock
+
+    def _in_use(self, descriptor: int) -> str:
+        owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
+        who = f"process {owner}" if owner.isdigit() else "another process"
+        return f"This profile is in use by {who}; end that one first, or choose another --home."
+
+    def _make_home(self) -> None:
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StoreError:
+        reason = "full" if error.errno == errno.ENOSPC else "unusable_home"
+        return StoreError(
+            reason, f"The profile's home {self.home} is not usable: {error.strerror}."
+        )
+
+    # --- birth, life and end -----------------------------------------------------------------
+
+    def init(
+        self, name: str, passphrase: str, seed: bytes | None = None, small: bool = False
+    ) -> None:
+        """Make a profile. Nothing of it stays if that fails.
+
+        Args:
+            name: What others may call us, 1 to 48 bytes of UTF-8.
+            passphrase: Seals the store's key.
+            seed: 32 bytes restored from a backup; None: a new identity.
+            small: Less memory for the passphrase's hash, for small boards.
+
+        Raises:
+            UsageError: The name or passphrase will not do, or there is a profile already.
+            StoreError: The home cannot be written, or is in use.
+        """
+        clean = check_name(name)
+        check_passphrase(passphrase)
+        fresh = not self.home.exists()
+        try:
+            with self.locked():
+                if self.exists():
+                    raise UsageError(
+                        "profile_exists", f"There is a profile in {self.home} already."
+                    )
+                self._make_private()
+                self._build(clean, passphrase, seed, small)
+        except BaseException:
+            if fresh:
+                shutil.rmtree(self.home, ignore_errors=True)
+            raise
+
+    def _make_private(self) -> None:
+        """The home is for our user's eyes; a folder that others share cannot become one."""
+        found = self.home.stat()
+        foreign = sys.platform != "win32" and found.st_uid != os.getuid()
+        if foreign or found.st_mode & stat.S_ISVTX:
+            raise UsageError(
+                "shared_home",
+                f"{self.home} is shared with others; give --home a folder of its own.",
+            )
+        self.home.chmod(0o700)
+
+    def _build(self, name: str, passphrase: str, seed: bytes | None, small: bool) -> None:
+        from meshchat import keyfile
+        from meshchat.core.node import Node
+        from meshchat.store import SqlStore
+
+        try:
+            with tempfile.TemporaryDirectory(prefix=".init-", dir=self.home) as folder:
+                new = Path(folder)
+                key = keyfile.create(new / "key", passphrase, small=small)
+                store = SqlStore.open(new / "store.db", key)
+                try:
+                    with store.transaction():
+                        Node.create(store, SystemEntropy(), system_now(), name, seed)
+                    store.truncate_wal()
+                finally:
+                    store.close()
+                for rest in ("store.db-wal", "store.db-shm"):  # of an init that was cut
+                    (self.home / rest).unlink(missing_ok=True)
+                (new / "store.db").replace(self.store_path)
+                (new / "key").replace(self.key_path)  # from here on the profile exists
+                _sync_folder(self.home)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def unlock(self, passphrase: str) -> "SqlStore":
+        """Open the store; hold the lock before. Takes a while: the passphrase's hash is slow.
+
+        Raises:
+            StoreError: There is no profile, the passphrase is wrong, or a file is damaged.
+        """
+        from meshchat import keyfile
+        from meshchat.store import SqlStore
+
+        self.require()
+        return SqlStore.open(self.store_path, keyfile.unlock(self.key_path, passphrase))
+
+    def wipe(self, wait_s: float = 0.0) -> None:
+        """Destroy the profile: first the key, which is enough, then everything else.
+
+        Args:
+            wait_s: How long to wait for a node that is ending.
+
+        Raises:
+            StoreError: Another process uses it, or a file could not be removed.
+        """
+        if not self.home.exists():
+            raise StoreError("no_profile", f"There is no profile in {self.home}.")
+        with self.locked(wait_s):
+            if self.exists():
+                from meshchat import keyfile
+
+                keyfile.destroy(self.key_path)
+            try:
+                for path in (self.store_path, self.token_path, self.socket_path, self.config_path):
+                    for suffix in ("", "-wal", "-shm", "-journal"):
+                        path.with_name(path.name + suffix).unlink(missing_ok=True)
+                for rest in self.home.glob(".init-*"):
+                    shutil.rmtree(rest)
+                for path in self.log_path.parent.glob("meshchat.log*"):
+                    path.unlink()
+            except OSError as error:
+                raise StoreError(
+                    "wipe_incomplete",
+                    f"The key is destroyed, so the profile is unreadable, but {error.filename} "
+                    f"could not be removed: {error.strerror}.",
+                ) from error
+        self.lock_path.unlink(missing_ok=True)
+        for folder in (self.log_path.parent, self.home):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    # --- the process -------------------------------------------------------------------------
+
+    def start_log(self, level: str = "warning") -> None:
+        """Send this process's log to the profile's file, and nowhere else."""
+        import logging.handlers
+
+        try:
+            self.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handler: logging.Handler = logging.handlers.RotatingFileHandler(
+                self.log_path, maxBytes=LOG_MAX_BYTES, backupCount=1, encoding="utf-8", delay=True
+            )
+        except OSError:  # a log is not worth a refusal
+            handler = logging.NullHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger()
+        for old in tuple(root.handlers):
+            if isinstance(old, logging.handlers.RotatingFileHandler | logging.NullHandler):
+                root.removeHandler(old)
+                old.close()
+        root.addHandler(handler)
+        root.setLevel(level.upper())
+        logging.raiseExceptions = False  # a full disk must not print tracebacks over the screen
+        logging.getLogger("zeroconf").setLevel(logging.ERROR)  # it warns of every odd datagram
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+def harden() -> None:
+    """Keep keys out of core dumps and out of other processes' reach; private files by default."""
+    if sys.platform == "win32":
+        return
+    os.umask(0o077)
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def check_name(name: str) -> str:
+    """The name as it will be sent.
+
+    Raises:
+        UsageError: Nothing of it can be shown, or it is too long.
+    """
+    clean = Clean.line(name, NAME_MAX_CHARS + 1)
+    if not clean:
+        raise UsageError(
+            "bad_name", "The name has nothing that can be shown; give at least one letter."
+        )
+    if len(clean.encode()) > NAME_MAX_BYTES:
+        raise UsageError(
+            "name_too_long", f"The name is over {NAME_MAX_BYTES} bytes; give a shorter one."
+        )
+    return clean
+
+
+def check_passphrase(passphrase: str) -> None:
+    """Raises ``UsageError`` for one that protects nothing."""
+    if not passphrase:
+        raise UsageError(
+            "passphrase_empty", "The passphrase is empty; five or more random words are good."
+        )
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """``HOST:PORT`` or ``[IPV6]:PORT`` as a pair.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise UsageError(
+            "bad_address",
+            f"{Clean.line(text, 60)!r} is not HOST:PORT (an IPv6 address goes in []).",
+        )
+    return host, int(port)
+
+
+def _lock(descriptor: int) -> bool:
+    """Try to take the lock that lives as long as the descriptor."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, LOCK_OFFSET, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _fits(value: object, wanted: type) -> bool:
+    if isinstance(value, list):
+        return wanted is list and all(isinstance(item, str) for item in value)
+    return type(value) is wanted
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _line_of(text: str, key: str, section: str = "") -> str:
+    """``, line N,`` for the message, or nothing if the key cannot be found by sight."""
+    inside = not section
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            title = stripped.strip("[] ")
+            if not section and title == key:
+                return f", line {number},"
+            inside = title == section
+        elif inside and stripped.split("=")[0].strip().strip("\"'") == key:
+            return f", line {number},"
+    return ""

@@ -1,0 +1,106 @@
+"""Tables of the store, as the ordered list of changes that make them.
+
+``PRAGMA user_version`` counts how many of ``MIGRATIONS`` a file has seen. A change
+that was released is never edited: a new one is added at the end.
+
+Choices that are not obvious:
+
+* ``envelopes`` has one small row for every id ever seen; the data is in ``bodies``.
+  Dropping an envelope then gives its pages back, and a million remembered ids
+  stay about 120 MB. Both tables grow at their end, which is the cheapest insert.
+* A ``lot`` is the held envelopes of one class, origin and kind, with its totals:
+  usage needs no counting, a rollback needs no care, and the order of eviction is
+  an index that offers are read from as well. ``envelopes.lot`` is NULL when the data is gone.
+* ``messages_by_chat`` holds all that the layout of a history and an unread count need.
+"""
+
+from meshchat.database import Database
+from meshchat.errors import StoreError
+
+_VERSION_1 = (
+    "CREATE TABLE singles (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE prekeys (
+        public BLOB PRIMARY KEY, secret BLOB NOT NULL, exp_h INTEGER NOT NULL,
+        delete_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE contacts (
+        fp BLOB PRIMARY KEY, card BLOB NOT NULL, petname TEXT NOT NULL, claimed TEXT NOT NULL,
+        trust TEXT NOT NULL, blocked INTEGER NOT NULL, request INTEGER NOT NULL,
+        introduced_by BLOB NOT NULL, added_at REAL NOT NULL, heard_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE rooms (
+        rid BLOB PRIMARY KEY, name TEXT NOT NULL, key BLOB NOT NULL, private INTEGER NOT NULL,
+        joined_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE chats (
+        no INTEGER PRIMARY KEY, chat BLOB NOT NULL UNIQUE, read_seq INTEGER NOT NULL DEFAULT 0,
+        draft TEXT NOT NULL DEFAULT ''
+    )""",
+    # AUTOINCREMENT: a seq is never used twice, or a deleted message could unmark a new one.
+    """CREATE TABLE messages (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE,
+        chat INTEGER NOT NULL REFERENCES chats (no), author BLOB NOT NULL,
+        author_name TEXT NOT NULL, outgoing INTEGER NOT NULL, size INTEGER NOT NULL,
+        sent_at REAL NOT NULL, received_at REAL NOT NULL, state TEXT NOT NULL,
+        carriers INTEGER NOT NULL, delivered_at REAL NOT NULL, expires_at REAL NOT NULL,
+        reason TEXT NOT NULL, eid BLOB NOT NULL, number BLOB NOT NULL, about BLOB NOT NULL,
+        text TEXT NOT NULL
+    )""",
+    "CREATE INDEX messages_by_chat ON messages (chat, seq, outgoing, size, received_at)",
+    "CREATE INDEX messages_by_envelope ON messages (eid) WHERE outgoing AND eid <> x''",
+    """CREATE INDEX messages_pending ON messages (seq)
+        WHERE outgoing AND state IN ('queued', 'carried')""",
+    """CREATE TABLE steps (
+        no INTEGER PRIMARY KEY, mid BLOB NOT NULL, at REAL NOT NULL, what TEXT NOT NULL,
+        detail TEXT NOT NULL
+    )""",
+    "CREATE INDEX steps_by_message ON steps (mid)",
+    """CREATE TABLE lots (
+        no INTEGER PRIMARY KEY, size_class INTEGER NOT NULL, origin BLOB NOT NULL,
+        kind INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0,
+        size_bytes INTEGER NOT NULL DEFAULT 0, UNIQUE (size_class, origin, kind)
+    )""",
+    """CREATE TABLE envelopes (
+        id INTEGER PRIMARY KEY, eid BLOB NOT NULL, done BLOB, exp_h INTEGER NOT NULL,
+        fate INTEGER NOT NULL, lot INTEGER REFERENCES lots (no), stamp INTEGER NOT NULL,
+        at REAL NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX envelopes_by_id ON envelopes (eid)",
+    "CREATE INDEX envelopes_by_done ON envelopes (done) WHERE done IS NOT NULL",
+    "CREATE INDEX envelopes_by_expiry ON envelopes (exp_h)",
+    """CREATE INDEX envelopes_by_worth ON envelopes (lot, stamp, exp_h, eid)
+        WHERE lot IS NOT NULL""",
+    "CREATE TABLE bodies (id INTEGER PRIMARY KEY REFERENCES envelopes (id), data BLOB NOT NULL)",
+    "CREATE TABLE untried (id INTEGER PRIMARY KEY REFERENCES envelopes (id))",
+    """CREATE TABLE proofs (
+        done BLOB PRIMARY KEY, token BLOB NOT NULL, exp_h INTEGER NOT NULL,
+        release_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX proofs_by_release ON proofs (release_at)",
+    "CREATE INDEX proofs_by_expiry ON proofs (exp_h)",
+    """CREATE TABLE partials (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, eid BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
+        data BLOB NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+
+
+def migrate(db: Database) -> None:
+    """Bring an open database to the newest version, all or nothing.
+
+    Raises:
+        StoreError: ``too_new`` when a later meshchat wrote the file.
+    """
+    version: int = db.value("PRAGMA user_version")
+    if version > len(MIGRATIONS):
+        text = "A newer meshchat wrote this profile. Update meshchat to open it."
+        raise StoreError("too_new", text)
+    if version == len(MIGRATIONS):
+        return
+    with db.transaction():
+        for change in MIGRATIONS[version:]:
+            for statement in change:
+                db.write(statement)
+        db.write(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -1,0 +1,336 @@
+"""``SqlStore``: the durable state of one profile, encrypted on disk or in memory.
+
+Implements ``meshchat.core.ports.Store``, whose docstrings are the contract. Every
+change needs ``transaction()``: the ratchet and the envelope it made must go to
+disk together or not at all.
+"""
+
+import dataclasses
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+from meshchat.core.model import (
+    ChatId,
+    ChatSummary,
+    Contact,
+    Message,
+    Prekey,
+    Room,
+    State,
+    Step,
+    Trust,
+)
+from meshchat.custody_tables import CustodyTables
+from meshchat.database import Database, Row
+from meshchat.errors import StoreError
+from meshchat.schema import migrate
+from meshchat.text import Clean
+
+_SEQ_MAX = 2**63 - 1  # the greatest number SQLite can give a row
+
+_COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_at,
+    m.received_at, m.state, m.carriers, m.delivered_at, m.expires_at, m.reason, m.eid, m.number,
+    m.about, m.seq"""
+_MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
+
+
+class SqlStore(CustodyTables):
+    """A ``Store`` over SQLCipher. One process, one thread."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db)
+        migrate(db)
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> Self:
+        """Open or create the store of a profile.
+
+        Args:
+            path: The database file; its folder exists.
+            key: 32 bytes, from ``keyfile.unlock``.
+
+        Raises:
+            StoreError: ``wrong_key``, ``locked``, ``too_new``, ``corrupt``, ``full``,
+                ``cannot_open``.
+        """
+        return cls._over(Database.open(path, key))
+
+    @classmethod
+    def memory(cls) -> Self:
+        """The same store on a database that ends with the process."""
+        return cls._over(Database(":memory:", None))
+
+    @classmethod
+    def _over(cls, db: Database) -> Self:
+        try:
+            return cls(db)
+        except StoreError:
+            db.close()
+            raise
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._db.transaction()
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        return self._db.savepoint()
+
+    def checkpoint(self) -> None:
+        """Shorten the log; cheap. For when the driver has nothing to do."""
+        self._db.checkpoint("PASSIVE")
+
+    def truncate_wal(self) -> None:
+        """Empty the log, so that destroyed keys are in no file any more.
+
+        For every 30 idle seconds and for locking; not inside a transaction.
+        """
+        self._db.checkpoint("TRUNCATE")
+
+    def problems(self) -> list[str]:
+        """Damage found by reading the whole file; empty when all is well."""
+        return self._db.problems()
+
+    def close(self) -> None:
+        """Empty the log and close."""
+        self._db.close()
+
+    # --- single values ---
+
+    def get(self, key: str) -> bytes | None:
+        row = self._db.row("SELECT value FROM singles WHERE name = ?", key)
+        return row[0] if row else None
+
+    def put(self, key: str, value: bytes) -> None:
+        self._db.write("INSERT OR REPLACE INTO singles VALUES (?, ?)", key, value)
+
+    # --- our prekeys ---
+
+    def add_prekey(self, prekey: Prekey) -> None:
+        row = (prekey.public, prekey.secret, prekey.exp_h, prekey.delete_at)
+        self._db.write("INSERT OR REPLACE INTO prekeys VALUES (?, ?, ?, ?)", *row)
+
+    def prekeys(self) -> list[Prekey]:
+        return [Prekey(*row) for row in self._db.rows("SELECT * FROM prekeys ORDER BY exp_h DESC")]
+
+    def drop_prekeys(self, due: float) -> int:
+        return len(self._db.write("DELETE FROM prekeys WHERE delete_at <= ? RETURNING 1", due))
+
+    # --- people and rooms ---
+
+    def contacts(self) -> list[Contact]:
+        found = [_contact(row) for row in self._db.rows("SELECT * FROM contacts")]
+        return sorted(found, key=lambda contact: (contact.petname.casefold(), contact.fp))
+
+    def contact(self, fp: bytes) -> Contact | None:
+        row = self._db.row("SELECT * FROM contacts WHERE fp = ?", fp)
+        return _contact(row) if row else None
+
+    def save_contact(self, contact: Contact) -> None:
+        self._db.write(
+            "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            contact.fp,
+            contact.card,
+            contact.petname,
+            contact.claimed,
+            contact.trust,
+            contact.blocked,
+            contact.request,
+            contact.introduced_by,
+            contact.added_at,
+            contact.heard_at,
+        )
+
+    def rooms(self) -> list[Room]:
+        """In order of name."""
+        found = [
+            Room(rid, Clean.line(name), key, bool(private), joined_at)
+            for rid, name, key, private, joined_at in self._db.rows("SELECT * FROM rooms")
+        ]
+        return sorted(found, key=lambda room: (room.name.casefold(), room.rid))
+
+    def save_room(self, room: Room) -> None:
+        row = (room.rid, room.name, room.key, room.private, room.joined_at)
+        self._db.write("INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?)", *row)
+
+    def drop_room(self, rid: bytes) -> None:
+        self._db.write("DELETE FROM rooms WHERE rid = ?", rid)
+
+    # --- conversations ---
+
+    def add_message(self, message: Message) -> Message | None:
+        stored = self._db.write(
+            """INSERT INTO messages (id, chat, author, author_name, outgoing, size, sent_at,
+                received_at, state, carriers, delivered_at, expires_at, reason, eid, number, about,
+                text)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (id) DO NOTHING RETURNING seq""",
+            message.id,
+            self._chat_no(message.chat),
+            message.author,
+            message.author_name,
+            message.outgoing,
+            len(message.text),
+            message.sent_at,
+            message.received_at,
+            message.state,
+            message.carriers,
+            message.delivered_at,
+            message.expires_at,
+            message.reason,
+            message.eid,
+            message.number,
+            message.about,
+            message.text,
+        )
+        return dataclasses.replace(message, seq=stored[0][0]) if stored else None
+
+    def _chat_no(self, chat: ChatId) -> int:
+        self._db.write("INSERT INTO chats (chat) VALUES (?) ON CONFLICT DO NOTHING", chat)
+        no: int = self._db.value("SELECT no FROM chats WHERE chat = ?", chat)
+        return no
+
+    def message(self, mid: bytes) -> Message | None:
+        row = self._db.row(f"{_MESSAGE} WHERE m.id = ?", mid)
+        return _message(row) if row else None
+
+    def message_by_envelope(self, eid: bytes) -> Message | None:
+        where = "WHERE m.outgoing AND m.eid <> x'' AND m.eid = ?"
+        row = self._db.row(f"{_MESSAGE} {where}", eid)
+        return _message(row) if row else None
+
+    def change_message(
+        self,
+        mid: bytes,
+        *,
+        state: State | None = None,
+        carriers: int | None = None,
+        delivered_at: float | None = None,
+        expires_at: float | None = None,
+        reason: str | None = None,
+        eid: bytes | None = None,
+    ) -> Message:
+        """Raises StoreError ``unknown_message`` if there is none."""
+        self._db.write(
+            """UPDATE messages SET state = coalesce(?, state), carriers = coalesce(?, carriers),
+                delivered_at = coalesce(?, delivered_at), expires_at = coalesce(?, expires_at),
+                reason = coalesce(?, reason), eid = coalesce(?, eid) WHERE id = ?""",
+            *(state, carriers, delivered_at, expires_at, reason, eid, mid),
+        )
+        changed = self.message(mid)
+        if changed is None:
+            raise StoreError("unknown_message")
+        return changed
+
+    def pending(self) -> list[Message]:
+        where = "WHERE m.outgoing AND m.state IN ('queued', 'carried') ORDER BY m.seq"
+        return [_message(row) for row in self._db.rows(f"{_MESSAGE} {where}")]
+
+    def messages(
+        self, chat: ChatId, *, before: int | None = None, after: int | None = None, limit: int = 200
+    ) -> list[Message]:
+        # The plans below are index seeks: no OR, no NULL in the bounds.
+        if after is not None:
+            where = "WHERE c.chat = ? AND m.seq > ? AND m.seq < ? ORDER BY m.seq LIMIT ?"
+            rows = self._db.rows(
+                f"{_MESSAGE} {where}", chat, after, _SEQ_MAX if before is None else before, limit
+            )
+        else:
+            where = "WHERE c.chat = ? AND m.seq < ? ORDER BY m.seq DESC LIMIT ?"
+            rows = self._db.rows(
+                f"{_MESSAGE} {where}", chat, _SEQ_MAX if before is None else before, limit
+            )[::-1]
+        return [_message(row) for row in rows]
+
+    def message_sizes(self, chat: ChatId) -> list[tuple[int, int, float]]:
+        return self._db.rows(
+            """SELECT m.seq, m.size, m.received_at FROM chats c JOIN messages m ON m.chat = c.no
+            WHERE c.chat = ? ORDER BY m.seq""",
+            chat,
+        )
+
+    def chats(self) -> list[ChatSummary]:
+        begun = {b"r" + room.rid: room.joined_at for room in self.rooms()}
+        frozen = set[ChatId]()
+        for contact in self.contacts():
+            if not contact.blocked:
+                begun[b"c" + contact.fp] = contact.added_at
+                if contact.trust is Trust.CHANGED:
+                    frozen.add(b"c" + contact.fp)
+        known = {
+            row[0]: ChatSummary(
+                chat=row[0],
+                last=_message(row[4:]) if row[4] is not None else None,
+                unread=row[3],
+                read_seq=row[1],
+                draft=Clean(row[2]),
+            )
+            for row in self._db.rows(
+                f"""SELECT c.chat, c.read_seq, c.draft, (SELECT count(*) FROM messages u
+                    WHERE u.chat = c.no AND u.seq > c.read_seq AND NOT u.outgoing), {_COLUMNS}
+                FROM chats c LEFT JOIN messages m
+                    ON m.seq = (SELECT max(n.seq) FROM messages n WHERE n.chat = c.no)"""
+            )
+        }
+        listed = [known.get(chat, ChatSummary(chat, None, 0, 0, Clean())) for chat in begun]
+
+        def activity(summary: ChatSummary) -> tuple[float, int]:
+            if summary.last is None:
+                return begun[summary.chat], 0
+            return max(begun[summary.chat], summary.last.received_at), summary.last.seq
+
+        listed = [row for row in listed if row.last is not None or row.chat not in frozen]
+        return sorted(listed, key=activity, reverse=True)
+
+    def mark_read(self, chat: ChatId, seq: int) -> None:
+        self._db.write(
+            """INSERT INTO chats (chat, read_seq) VALUES (?, ?)
+            ON CONFLICT (chat) DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)""",
+            *(chat, seq),
+        )
+
+    def save_draft(self, chat: ChatId, text: str) -> None:
+        self._db.write(
+            """INSERT INTO chats (chat, draft) VALUES (?, ?)
+            ON CONFLICT (chat) DO UPDATE SET draft = excluded.draft""",
+            *(chat, Clean(text)),
+        )
+
+    def add_step(self, mid: bytes, step: Step) -> None:
+        row = (mid, step.at, step.what, step.detail)
+        self._db.write("INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)", *row)
+
+    def journey(self, mid: bytes) -> list[Step]:
+        rows = self._db.rows("SELECT at, what, detail FROM steps WHERE mid = ? ORDER BY no", mid)
+        return [Step(*row) for row in rows]
+
+
+def _contact(row: Row) -> Contact:
+    fp, card, petname, claimed, trust, blocked, request, introduced_by, added_at, heard_at = row
+    return Contact(
+        fp=fp,
+        card=card,
+        petname=Clean.line(petname),
+        claimed=Clean.line(claimed),
+        trust=Trust(trust),
+        blocked=bool(blocked),
+        request=bool(request),
+        introduced_by=introduced_by,
+        added_at=added_at,
+        heard_at=heard_at,
+    )
+
+
+def _message(row: Row) -> Message:
+    mid, chat, author, author_name, outgoing, text, sent_at, received_at, state, *rest = row
+    return Message(
+        mid,
+        chat,
+        author,
+        Clean.line(author_name),
+        bool(outgoing),
+        Clean(text),
+        sent_at,
+        received_at,
+        State(state),
+        *rest,
+    )

@@ -1,0 +1,192 @@
+"""Small screens and parts that the larger ones share."""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from meshchat.text import Clean
+
+Part = Clean | tuple[Clean, str]
+"""Something to show: cleaned text, alone or with a style of ours."""
+
+T = TypeVar("T")
+
+FIELD_MAX_CHARS = 2_000  # a card with its line breaks has some 500
+LIST_MAX_ROWS = 200  # a list to choose from; typing narrows it
+
+
+def plain(*parts: Part) -> Content:
+    """Cleaned text as content that no markup parser ever sees."""
+    return Content.assemble(*parts)
+
+
+class Line(Static):
+    """Text on the screen. Takes ``Clean`` only, so a type checker stops raw peer text."""
+
+    def __init__(self, *parts: Part, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(plain(*parts), id=id, classes=classes, markup=False)
+        self._parts = parts
+
+    def show(self, *parts: Part) -> None:
+        """Show this instead; repaints only if it differs."""
+        if parts != self._parts:
+            self._parts = parts
+            self.update(plain(*parts))
+
+
+class Field(Input):
+    """One line to fill in; what is pasted into it is made harmless before it is shown."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if self.password:  # never shown, and must not be changed: the base class takes it
+            return
+        event.stop()
+        event.prevent_default()
+        self.insert_text_at_cursor(Clean.line(event.text, FIELD_MAX_CHARS))
+
+
+class TextScreen(ModalScreen[None]):
+    """Something to read: help, status, the journey of a message."""
+
+    BINDINGS = [  # noqa: RUF012  # Textual's own spelling
+        Binding("escape,f1,q,й", "dismiss", "Back", show=False),
+        Binding("pageup", "scroll(-1)", show=False),
+        Binding("pagedown", "scroll(1)", show=False),
+    ]
+
+    def __init__(self, title: str, body: str) -> None:
+        super().__init__()
+        self._title = Clean.line(title, 200)
+        self._body = Clean(body)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box tall"):
+            yield Line((self._title, "bold"), classes="title")
+            with VerticalScroll():
+                yield Line(self._body)
+            yield Line(Clean("Esc back"), classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+
+    def action_scroll(self, step: int) -> None:
+        pane = self.query_one(VerticalScroll)
+        pane.scroll_relative(y=step * max(1, pane.size.height - 2), animate=False)
+
+
+class Ask(ModalScreen[bool]):
+    """A question with yes and no."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("y,enter,н", "answer(True)", "Yes", show=False),
+        Binding("n,escape,т", "answer(False)", "No", show=False),
+    ]
+
+    def __init__(self, question: Clean) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Line(self._question)
+            yield Line(Clean("y yes   n no"), classes="hint")
+
+    def action_answer(self, yes: bool) -> None:
+        self.dismiss(yes)
+
+
+class Prompt(ModalScreen[str | None]):
+    """One line to fill in."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Back", show=False)]  # noqa: RUF012
+
+    def __init__(
+        self, title: str, hint: str = "", *, value: str = "", password: bool = False
+    ) -> None:
+        super().__init__()
+        self._title = Clean.line(title, 200)
+        self._hint = Clean(hint)
+        self._value = value
+        self._password = password
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Line((self._title, "bold"), classes="title")
+            if self._hint:
+                yield Line(self._hint)
+            yield Field(self._value, password=self._password, compact=True)
+            yield Line(Clean("Enter go on   Esc back"), classes="hint")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.dismiss(event.value)
+
+
+class Choose(ModalScreen[T | None], Generic[T]):
+    """A list that typing narrows: chats, contacts."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("escape", "dismiss(None)", "Back", show=False),
+        Binding("up", "move(-1)", show=False, priority=True),
+        Binding("down", "move(1)", show=False, priority=True),
+    ]
+
+    def __init__(self, title: str, rows: Sequence[tuple[Clean, T]]) -> None:
+        super().__init__()
+        self._title = Clean.line(title, 200)
+        self._rows = rows
+        self._shown: list[T] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box tall"):
+            yield Line((self._title, "bold"), classes="title")
+            yield Field(placeholder="type to narrow", compact=True)
+            yield OptionList(markup=False, compact=True)
+            yield Line(Clean("Enter go   Esc back"), classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+        self._narrow("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._narrow(event.value)
+
+    def _narrow(self, typed: str) -> None:
+        found = [(name, value) for name, value in self._rows if _fits(typed, name)][:LIST_MAX_ROWS]
+        self._shown = [value for _, value in found]
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([Option(plain(name)) for name, _ in found])
+        options.highlighted = 0 if found else None
+
+    def action_move(self, step: int) -> None:
+        options = self.query_one(OptionList)
+        if step < 0:
+            options.action_cursor_up()
+        else:
+            options.action_cursor_down()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        at = self.query_one(OptionList).highlighted
+        if at is not None and at < len(self._shown):
+            self.dismiss(self._shown[at])
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.dismiss(self._shown[event.option_index])
+
+
+def _fits(typed: str, name: str) -> bool:
+    """Whether the letters typed occur in the name in this order."""
+    rest = iter(name.casefold())
+    return all(letter in rest for letter in typed.casefold() if not letter.isspace())

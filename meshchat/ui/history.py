@@ -1,0 +1,627 @@
+"""The history of one chat: a list of any length that lays out only what is looked at.
+
+For every message only its ``seq``, its length and its time are held; heights are
+estimated from those and corrected when a row is near the view. Text comes from
+the store in pages. The reading place is a message and a line of it, never a
+number of lines from the top, so it survives resizing, paging and arrivals.
+
+A line that starts in column 0 with anything but a blank or the cursor mark is ours:
+peers' text is always indented, so it cannot pass for a day line or a notice.
+"""
+
+import re
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import ClassVar
+
+from rich.cells import cell_len, chop_cells
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.geometry import Size
+from textual.message import Message as UiMessage
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from meshchat.core.model import ChatId, Message, State
+from meshchat.core.ports import Store
+from meshchat.text import Clean
+
+PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
+PAGES_MAX = 32  # 2,048 messages with their text in memory
+LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
+FIRST_ROWS = 200  # what is read before the first paint, whatever the length of the history
+CHUNK_ROWS = 256  # rows per partial sum of heights
+WIDE_CELLS = 56  # from here on names have a column of their own
+NAME_CELLS_MAX = 14
+GROUP_S = 300  # a pause this long starts a new group with its name and time
+COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
+
+_WORDS = re.compile(r"\s*\S+")
+_MARKS = {State.QUEUED: "·", State.CARRIED: "↑", State.DELIVERED: "✓", State.FAILED: "!"}
+_NICK_STYLES = 6
+
+
+class Heights:
+    """How many lines each row takes, with sums per chunk so that finding a line is quick."""
+
+    def __init__(self, heights: Iterable[int] = ()) -> None:
+        self._rows = array("H", heights)
+        rows = self._rows
+        self._sums = [sum(rows[at : at + CHUNK_ROWS]) for at in range(0, len(rows), CHUNK_ROWS)]
+        self.total = sum(self._sums)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> int:
+        return self._rows[row]
+
+    def append(self, height: int) -> None:
+        if len(self._rows) % CHUNK_ROWS == 0:
+            self._sums.append(0)
+        self._rows.append(height)
+        self._sums[-1] += height
+        self.total += height
+
+    def set(self, row: int, height: int) -> None:
+        change = height - self._rows[row]
+        self._rows[row] = height
+        self._sums[row // CHUNK_ROWS] += change
+        self.total += change
+
+    def top(self, row: int) -> int:
+        """Number of the row's first line."""
+        chunk = row // CHUNK_ROWS
+        return sum(self._sums[:chunk]) + sum(self._rows[chunk * CHUNK_ROWS : row])
+
+    def find(self, line: int) -> tuple[int, int]:
+        """The row that line ``line`` belongs to, and which of its lines it is. Not for no rows."""
+        line = max(0, min(line, self.total - 1))
+        chunk = 0
+        while line >= self._sums[chunk]:
+            line -= self._sums[chunk]
+            chunk += 1
+        row = chunk * CHUNK_ROWS
+        while line >= self._rows[row]:
+            line -= self._rows[row]
+            row += 1
+        return row, line
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break text into lines of at most ``width`` (>= 2) cells, between words where possible."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        if cell_len(paragraph) <= width:
+            lines.append(paragraph)
+            continue
+        line, used = "", 0
+        for word in _WORDS.findall(paragraph):
+            size = cell_len(word)
+            if used + size <= width:
+                line, used = line + word, used + size
+                continue
+            if line:
+                lines.append(line)
+                word = word.lstrip()
+            if cell_len(word) > width:
+                *full, word = chop_cells(word, width)
+                lines += full
+            line, used = word, cell_len(word)
+        lines.append(line)
+    return lines
+
+
+class History(ScrollView, can_focus=True):
+    """The messages of one chat."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = (
+        {"history--time", "history--own", "history--day", "history--new", "history--failed"}
+        | {"history--mark", "history--cursor"}
+        | {f"history--nick{n}" for n in range(_NICK_STYLES)}
+    )
+    BINDINGS = [  # noqa: RUF012  # Textual's own spelling
+        Binding("up", "move(-1)", "Earlier message", show=False),
+        Binding("down", "move(1)", "Later message", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "first", "First message", show=False),
+        Binding("end", "last", "Last message", show=False),
+        Binding("i,enter,ш", "info", "Journey of the message", show=False),
+        Binding("y,н", "copy", "Copy the message", show=False),
+        Binding("escape", "leave", "Back to writing", show=False),
+    ]
+
+    class Info(UiMessage):
+        """Our user wants to know where a message is."""
+
+        def __init__(self, mid: bytes) -> None:
+            super().__init__()
+            self.mid = mid
+
+    class Copied(UiMessage):
+        """The text of a message was put on the clipboard."""
+
+    class Left(UiMessage):
+        """Our user is done with choosing messages."""
+
+    class Seen(UiMessage):
+        """The newest message is on the screen."""
+
+    class Below(UiMessage):
+        """So many messages have arrived below what is seen."""
+
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.count = count
+
+    def __init__(self, store: Store, name_of: Callable[[Message], Clean], id: str) -> None:
+        super().__init__(id=id)
+        self._store = store
+        self._name_of = name_of
+        self._chat: ChatId = b""
+        self._seqs = array("q")
+        self._chars = array("l")
+        self._days = array("l")
+        self._heights = Heights()
+        self._pages: OrderedDict[int, dict[int, Message]] = OrderedDict()
+        self._wrapped: OrderedDict[int, list[Strip]] = OrderedDict()
+        self._styles: dict[str, Style] = {}
+        self._whole = True
+        self._new_seq = 0
+        self._width = 0
+        self._name_cells = 3
+        self._place = (0, 0)  # seq of the top message, line of it
+        self._following = True
+        self._below = 0
+        self._cursor = -1  # seq of the chosen message
+        self._settling = False
+        self._pending = False
+
+    # --- what is in it -----------------------------------------------------------------------
+
+    def open(self, chat: ChatId, read_seq: int) -> None:
+        """Show a chat: at its first new message, or at its end if there is none."""
+        self._chat = chat
+        self._clear()
+        messages = self._store.messages(chat, limit=FIRST_ROWS)
+        fresh = next((m.seq for m in messages if m.seq > read_seq and not m.outgoing), 0)
+        self._whole = len(messages) < FIRST_ROWS
+        self._new_seq = fresh
+        self._fill([(m.seq, len(m.text), m.received_at) for m in messages])
+        self._following = True
+        self._settle()
+        if fresh and (row := self._row(fresh)) is not None:
+            height = self._view_height()
+            if self._heights.total - self._heights.top(row) > height:
+                self._following, self._place = False, (fresh, 0)
+                self._settle()
+        if not self._whole:
+            self.set_timer(0.05, self._load_whole)
+
+    def close(self) -> None:
+        """Show nothing."""
+        self._chat = b""
+        self._clear()
+        self._whole = True
+        self._settle()
+
+    def _load_whole(self) -> None:
+        """Bring in the layout of everything older; the place stays."""
+        if self._whole or not self.is_attached:
+            return
+        self._whole = True
+        self._remember()
+        self._pages.clear()
+        self._fill(self._store.message_sizes(self._chat))
+        self._settle()
+
+    def _fill(self, sizes: Iterable[tuple[int, int, float]]) -> None:
+        offset = datetime.now().astimezone().utcoffset()
+        shift = offset.total_seconds() if offset else 0.0
+        self._seqs, self._chars, self._days = array("q"), array("l"), array("l")
+        for seq, chars, at in sizes:
+            self._seqs.append(seq)
+            self._chars.append(chars)
+            self._days.append(int((at + shift) // 86_400))
+        self._wrapped.clear()
+        self._estimate()
+
+    def _estimate(self) -> None:
+        width = max(8, self._text_width())
+        extra = 0 if self._is_wide() else 1
+        previous = None
+        heights = array("H")
+        for chars, day in zip(self._chars, self._days, strict=True):
+            lines = 1 + extra + chars // width
+            heights.append(lines + 1 if day != previous else lines)
+            previous = day
+        self._heights = Heights(heights)
+
+    def _clear(self) -> None:
+        self._seqs, self._chars, self._days = array("q"), array("l"), array("l")
+        self._heights = Heights()
+        self._pages.clear()
+        self._wrapped.clear()
+        self._cursor, self._new_seq, self._name_cells = -1, 0, 3
+        self._place, self._following = (0, 0), True
+        self._set_below(0)
+
+    def add(self, message: Message) -> None:
+        """Append a message of this chat that was just stored. Many in a row repaint once."""
+        if message.chat != self._chat or (self._seqs and message.seq <= self._seqs[-1]):
+            return
+        self._load_whole()
+        if self._seqs and self._seqs[-1] == message.seq:
+            return  # it was part of what has just been loaded
+        row = len(self._seqs)
+        self._seqs.append(message.seq)
+        self._chars.append(len(message.text))
+        day = _day_number(message.received_at)
+        self._days.append(day)
+        self._heights.append(1 + len(message.text) // max(8, self._text_width()))
+        if row % PAGE_ROWS == 0 or row // PAGE_ROWS in self._pages:
+            self._pages.setdefault(row // PAGE_ROWS, {})[message.seq] = message
+        if not self._following:
+            if message.outgoing:
+                self._following = True
+            else:
+                self._set_below(self._below + 1)
+        self._later()
+
+    def change(self, message: Message) -> None:
+        """Show the new state of a message."""
+        row = self._row(message.seq) if message.chat == self._chat else None
+        if row is None:
+            return
+        if (page := self._pages.get(row // PAGE_ROWS)) is not None:
+            page[message.seq] = message
+        self._wrapped.pop(message.seq, None)
+        self._later()
+
+    def renamed(self) -> None:
+        """Names have changed."""
+        self._wrapped.clear()
+        self._later()
+
+    def _later(self) -> None:
+        if not self._pending:
+            self._pending = True
+            self.call_later(self._settle)
+
+    def _row(self, seq: int) -> int | None:
+        row = bisect_left(self._seqs, seq)
+        return row if row < len(self._seqs) and self._seqs[row] == seq else None
+
+    def _message(self, row: int) -> Message | None:
+        number = row // PAGE_ROWS
+        page = self._pages.get(number)
+        if page is None:
+            first = self._seqs[number * PAGE_ROWS]
+            found = self._store.messages(self._chat, after=first - 1, limit=PAGE_ROWS)
+            page = self._pages[number] = {message.seq: message for message in found}
+            if len(self._pages) > PAGES_MAX:
+                self._pages.popitem(last=False)
+        self._pages.move_to_end(number)
+        return page.get(self._seqs[row])
+
+    # --- the place ---------------------------------------------------------------------------
+
+    def _view_height(self) -> int:
+        return max(1, self.scrollable_content_region.height)
+
+    def _remember(self) -> None:
+        """Note which line of which message is at the top."""
+        if self._seqs:
+            row, line = self._heights.find(round(self.scroll_y))
+            self._place = (self._seqs[row], line)
+
+    def _settle(self) -> None:
+        """Make the heights around the place exact, and the scroll position fit it."""
+        self._pending = False
+        if not self.is_attached or not self.size:
+            return
+        self._settling = True
+        height = self._view_height()
+        target = 0
+        if self._seqs:
+            if self._following:
+                row, line, reach = len(self._seqs) - 1, 0, 0
+            else:
+                row = min(bisect_left(self._seqs, self._place[0]), len(self._seqs) - 1)
+                line, reach = self._place[1], 2 * height
+            self._measure(row, reach, 1)
+            self._measure(row - 1, 2 * height, -1)
+            end = max(0, self._heights.total - height)
+            at = self._heights.top(row) + min(line, self._heights[row] - 1)
+            target = end if self._following or at >= end else at
+            self._following = target == end
+        self.virtual_size = Size(self.scrollable_content_region.width, self._heights.total)
+        self.set_reactive(History.scroll_y, float(target))
+        self.scroll_target_y = float(target)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = target
+        self._settling = False
+        if self._following:
+            self._set_below(0)
+            if self._seqs:
+                self.post_message(self.Seen())
+        self.refresh()
+
+    def _set_below(self, count: int) -> None:
+        if count != self._below:
+            self._below = count
+            self.post_message(self.Below(count))
+
+    def seen_seq(self) -> int:
+        """Everything up to this has been on the screen; 0: nothing, or not the end yet."""
+        return self._seqs[-1] if self._seqs and self._following else 0
+
+    def _measure(self, row: int, lines: int, step: int) -> None:
+        """Lay out rows from ``row`` on, in one direction, until they fill ``lines``."""
+        while 0 <= row < len(self._seqs):
+            height = len(self._strips(row))
+            if height != self._heights[row]:
+                self._heights.set(row, height)
+            lines -= height
+            if lines <= 0:
+                return
+            row += step
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._settling and self._seqs and round(old_value) != round(new_value):
+            self._following = round(new_value) >= self.max_scroll_y
+            self._remember()
+            self._settle()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Wrap again for the new width; the top line stays."""
+        width = self.scrollable_content_region.width
+        if width != self._width:
+            self._width = width
+            self._wrapped.clear()
+            self._estimate()
+        self._settle()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+        self._wrapped.clear()
+
+    # --- drawing -----------------------------------------------------------------------------
+
+    def _is_wide(self) -> bool:
+        return self._width >= WIDE_CELLS
+
+    def _text_width(self) -> int:
+        return self._width - (9 + self._name_cells if self._is_wide() else 4)
+
+    def _style(self, name: str) -> Style:
+        style = self._styles.get(name)
+        if style is None:
+            style = self.get_component_rich_style(f"history--{name}", partial=True)
+            self._styles[name] = style
+        return style
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the view."""
+        width = self.scrollable_content_region.width
+        line = self.scroll_offset.y + y
+        if not self._seqs or line >= self._heights.total:
+            return Strip.blank(width, self.rich_style)
+        row, within = self._heights.find(line)
+        strips = self._strips(row)
+        strip = strips[within] if within < len(strips) else Strip.blank(width)
+        if self._seqs[row] == self._cursor:
+            marked = Strip([Segment("▌", self._style("cursor")), *strip.crop(1)])
+            strip = marked.apply_style(self._style("cursor"))
+        selection = self.text_selection
+        if selection is not None and (span := selection.get_span(line)) is not None:
+            strip = self._highlight(strip, span)
+        strip = strip.apply_style(self.rich_style).adjust_cell_length(width, self.rich_style)
+        return strip.apply_offsets(0, line)
+
+    def _highlight(self, strip: Strip, span: tuple[int, int]) -> Strip:
+        text = strip.text
+        start, end = cell_len(text[: span[0]]), cell_len(text[: span[1]] if span[1] >= 0 else text)
+        style = self.screen.get_component_rich_style("screen--selection")
+        chosen = strip.crop(start, end).apply_style(style)
+        return Strip.join([strip.crop(0, start), chosen, strip.crop(end)])
+
+    def _strips(self, row: int) -> list[Strip]:
+        """The wrapped lines of a row, from the cache or made now."""
+        seq = self._seqs[row]
+        strips = self._wrapped.get(seq)
+        if strips is None:
+            strips = self._wrapped[seq] = self._make(row)
+            if len(self._wrapped) > LINES_MAX_ROWS:
+                self._wrapped.popitem(last=False)
+        else:
+            self._wrapped.move_to_end(seq)
+        return strips
+
+    def _make(self, row: int) -> list[Strip]:
+        message = self._message(row)
+        if message is None:
+            return [Strip([Segment(" (deleted)", self._style("time"))])]
+        strips: list[Strip] = []
+        before = self._message(row - 1) if row else None
+        day = _day(message.received_at)
+        if before is None or _day(before.received_at) != day:
+            strips.append(self._rule(f"{day.day} {day:%B %Y}", "day"))
+        if message.seq == self._new_seq:
+            strips.append(self._rule("new", "new"))
+        grouped = (
+            before is not None
+            and not strips
+            and (before.author, before.outgoing) == (message.author, message.outgoing)
+            and message.received_at - before.received_at < GROUP_S
+        )
+        return strips + self._body(message, grouped)
+
+    def _rule(self, label: str, style: str) -> Strip:
+        left = max(2, (self._width - cell_len(label) - 2) // 2)
+        right = max(2, self._width - cell_len(label) - 2 - left)
+        return Strip([Segment(f"{'─' * left} {label} {'─' * right}", self._style(style))])
+
+    def _body(self, message: Message, grouped: bool) -> list[Strip]:
+        name = self._name_of(message)
+        nick = "own" if message.outgoing else f"nick{message.author[-1] % _NICK_STYLES}"
+        clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
+        wide = self._is_wide()
+        if wide and cell_len(name) > self._name_cells and self._name_cells < NAME_CELLS_MAX:
+            self._name_cells = min(NAME_CELLS_MAX, cell_len(name))
+            self._later()
+            self._wrapped.clear()
+        strips: list[Strip] = []
+        if wide:
+            column = self._name_cells
+            shown = fit("" if grouped else name, column)
+            first = [
+                Segment(" "),
+                Segment("     " if grouped else clock, self._style("time")),
+                Segment(" "),
+                Segment(shown, self._style(nick)),
+                Segment("  "),
+            ]
+            indent = " " * (9 + column)
+        else:
+            indent = "   "
+            first = [Segment(indent)]
+            if not grouped:
+                shown = fit(name, min(cell_len(name), max(4, self._width - 8)))
+                strips.append(
+                    Strip(
+                        [
+                            Segment(" "),
+                            Segment(clock, self._style("time")),
+                            Segment(" "),
+                            Segment(shown, self._style(nick)),
+                        ]
+                    )
+                )
+        width = max(2, self._text_width())
+        lines = wrap(message.text, width)
+        mark, mark_style = self._mark(message)
+        if mark and cell_len(lines[-1]) + 1 + cell_len(mark) > width:
+            lines.append("")
+        for number, line in enumerate(lines):
+            start = first if number == 0 else [Segment(indent)]
+            parts = [*start, Segment(line)]
+            if mark and number == len(lines) - 1:
+                parts.append(Segment(f" {mark}" if line else mark, mark_style))
+            strips.append(Strip(parts))
+        return strips
+
+    def _mark(self, message: Message) -> tuple[str, Style]:
+        mark = _MARKS.get(message.state, "") if message.outgoing else ""
+        if message.state is State.CARRIED and message.carriers > 1:
+            mark += str(message.carriers)
+        if message.state is State.FAILED:
+            return f"{mark} {message.reason.replace('_', ' ')}".rstrip(), self._style("failed")
+        return mark, self._style("mark")
+
+    # --- choosing and moving -----------------------------------------------------------------
+
+    def choose_last(self) -> None:
+        """Enter message mode at the newest message."""
+        if self._seqs:
+            self.focus()
+            self._choose(len(self._seqs) - 1)
+
+    def chosen(self) -> Message | None:
+        """The message under the cursor, else the last of our own, else the last."""
+        row = self._row(self._cursor)
+        if row is not None:
+            return self._message(row)
+        last = len(self._seqs) - 1
+        own = (m for m in (self._message(r) for r in range(last, max(-1, last - 50), -1)) if m)
+        return next((m for m in own if m.outgoing), self._message(last) if self._seqs else None)
+
+    def _choose(self, row: int) -> None:
+        row = max(0, min(row, len(self._seqs) - 1))
+        self._cursor = self._seqs[row]
+        self._measure(row, 1, 1)
+        top, height = self._heights.top(row), self._view_height()
+        if top < self.scroll_y:
+            self.scroll_to(y=top, animate=False)
+        elif top + self._heights[row] > self.scroll_y + height:
+            self.scroll_to(y=min(top, top + self._heights[row] - height), animate=False)
+        self.refresh()
+
+    def action_move(self, step: int) -> None:
+        """Choose the message before or after; past the last one, go back to writing."""
+        row = self._row(self._cursor)
+        if row is None:
+            self.choose_last()
+        elif row + step >= len(self._seqs):
+            self.action_leave()
+        else:
+            self._choose(row + step)
+
+    def action_page(self, step: int) -> None:
+        self.scroll_to(y=self.scroll_y + step * max(1, self._view_height() - 2), animate=False)
+
+    def action_first(self) -> None:
+        self._load_whole()
+        self.scroll_to(y=0, animate=False)
+
+    def action_last(self) -> None:
+        self._following = True
+        self._settle()
+
+    def action_info(self) -> None:
+        if (message := self.chosen()) is not None:
+            self.post_message(self.Info(message.id))
+
+    def action_copy(self) -> None:
+        if (message := self.chosen()) is not None:
+            self.app.copy_to_clipboard(message.text)
+            self.post_message(self.Copied())
+
+    def action_leave(self) -> None:
+        self._cursor = -1
+        self.refresh()
+        self.post_message(self.Left())
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text under the mouse selection."""
+        if not self._seqs:
+            return None
+        start = selection.start.y if selection.start else 0
+        end = min(selection.end.y if selection.end else self._heights.total, start + COPY_MAX_LINES)
+        lines: list[str] = []
+        for line in range(start, min(end + 1, self._heights.total)):
+            row, within = self._heights.find(line)
+            strips = self._strips(row)
+            span = selection.get_span(line)
+            if span is not None and within < len(strips):
+                text = strips[within].text
+                lines.append((text[span[0] :] if span[1] < 0 else text[span[0] : span[1]]).rstrip())
+        return "\n".join(lines), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
+        self.refresh()
+
+
+def fit(text: str, cells: int) -> str:
+    """``text`` in exactly ``cells`` cells, cut with a sign if it has to be."""
+    if cell_len(text) > cells:
+        text = chop_cells(text, max(1, cells - 1))[0] + "…"
+    return text + " " * (cells - cell_len(text))
+
+
+def _day(at: float) -> date:
+    return datetime.fromtimestamp(at).date()
+
+
+def _day_number(at: float) -> int:
+    offset = datetime.fromtimestamp(at).astimezone().utcoffset()
+    return int((at + (offset.total_seconds() if offset else 0.0)) // 86_400)

@@ -1,0 +1,46 @@
+"""The passphrase screen: at the start, and when our user hides everything."""
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message as UiMessage
+from textual.screen import Screen
+
+from meshchat.text import Clean
+from meshchat.ui.dialogs import Field, Line
+
+
+class LockScreen(Screen[None]):
+    """Asks for the passphrase. Shows nothing of the profile, not even its name."""
+
+    class Entered(UiMessage):
+        """Something was typed; the app checks it."""
+
+        def __init__(self, passphrase: str) -> None:
+            super().__init__()
+            self.passphrase = passphrase
+
+    def __init__(self, busy: str = "") -> None:
+        super().__init__()
+        self._busy = Clean(busy)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Line((Clean("meshchat"), "bold"), classes="title")
+            yield Line(Clean("Passphrase"))
+            yield Field(password=True, compact=True, disabled=bool(self._busy))
+            yield Line(self._busy, classes="answer")
+            yield Line(Clean("Enter open   Ctrl+Q quit"), classes="hint")
+
+    def on_input_submitted(self, event: Field.Submitted) -> None:
+        event.stop()
+        event.input.disabled = True
+        self.query_one(".answer", Line).show(Clean("One moment…"))
+        self.post_message(self.Entered(event.value))
+
+    def refuse(self, why: str) -> None:
+        """Say why it stays locked, and ask again."""
+        self.query_one(".answer", Line).show(Clean(why))
+        field = self.query_one(Field)
+        field.value = ""
+        field.disabled = False
+        field.focus()

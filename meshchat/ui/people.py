@@ -1,0 +1,343 @@
+"""Cards and people: showing our own card, adding, checking and managing contacts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import ScrollableContainer, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from meshchat.core import events as core
+from meshchat.core.identity import card_text, key_tag, name_skeleton
+from meshchat.core.model import Contact, Trust
+from meshchat.errors import MeshchatError, TrustError, UsageError
+from meshchat.text import Clean
+from meshchat.ui.dialogs import Ask, Field, Line, Part, Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from meshchat.net.runtime import Runtime
+
+CARD_FILE_MAX_BYTES = 4_096  # a card has at most 409 characters
+QR_STYLE = "#000000 on #ffffff"  # forced: cameras read dark on light only
+QR_QUIET = 2  # modules of empty border; four are in the standard, two are enough for phones
+
+
+def state_parts(contact: Contact, brief: bool = False) -> tuple[Part, ...]:
+    """What the header says about a contact's key, in signs and words."""
+    tag = key_tag(contact.fp)
+    if contact.blocked:
+        return (Clean("  blocked"),)
+    if contact.request:
+        return (Clean("  stranger"), Clean("" if brief else f" · key {tag} · /accept  /block"))
+    if contact.trust is Trust.VERIFIED:
+        return (Clean("  ✓" if brief else "  ✓ verified"),)
+    if contact.trust is Trust.CHANGED:
+        warning = "key changed" if brief else "key changed: nothing is sent to this one"
+        return ((Clean(f"  ! {warning}"), "bold"),)
+    state = "introduced" if contact.trust is Trust.INTRODUCED else "not verified"
+    return (Clean(f"  ? {state} · {tag}" + ("" if brief else " · F2")),)
+
+
+def qr_content(text: str) -> Content:
+    """A QR code in half blocks, dark on light whatever the theme. Upper case keeps it small."""
+    import segno  # 40 ms, needed on this screen only
+
+    rows = [list(row) for row in segno.make(text.upper(), error="l", micro=False).matrix]
+    empty = [0] * (len(rows[0]) + 2 * QR_QUIET)
+    side = [0] * QR_QUIET
+    grid = [empty] * QR_QUIET + [side + row + side for row in rows] + [empty] * QR_QUIET
+    if len(grid) % 2:
+        grid.append(empty)
+    blocks = " ▄▀█"
+    lines = [
+        "".join(blocks[2 * bool(top) + bool(low)] for top, low in zip(*pair, strict=True))
+        for pair in zip(grid[::2], grid[1::2], strict=True)
+    ]
+    return Content.assemble(("\n".join(lines), QR_STYLE))
+
+
+class PeopleScreen(Screen[Contact | None]):
+    """What these screens share: a line for answers, and commands that may be refused."""
+
+    def say(self, text: str) -> None:
+        """Tell our user one sentence."""
+        self.query_one(".answer", Line).show(Clean(text))
+
+    def work(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run something that may be refused with a sentence."""
+
+        async def guarded() -> None:
+            try:
+                await coroutine
+            except MeshchatError as error:
+                if self.is_mounted:
+                    self.say(str(error))
+
+        self.run_worker(guarded())
+
+
+class CardScreen(PeopleScreen):
+    """A card to hand over: text to copy, a file to save, a code to scan."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Back", show=False),
+        Binding("y,н", "copy", "Copy", show=False),
+        Binding("s,ы", "save", "Save", show=False),
+    ]
+
+    def __init__(self, card: str, title: str = "Your card", first: bool = False) -> None:
+        super().__init__()
+        self._card = Clean(card)
+        self._title = Clean.line(title, 80)
+        self._first = first
+
+    def compose(self) -> ComposeResult:
+        yield Line((self._title, "bold"), classes="title")
+        with ScrollableContainer(classes="body"):
+            if self._first:
+                yield Line(
+                    Clean(
+                        "This is all a friend needs to write to you. Hand it over in person, by "
+                        "file or by any messenger, and ask for theirs. Then: Esc, and /add.\n"
+                    )
+                )
+            yield Line(self._card, classes="card")
+            yield Static(qr_content(self._card), classes="qr", markup=False)
+        yield Line(classes="answer")
+        yield Line(Clean("y copy   s save to a file   PgDn code   Esc back"), classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one(ScrollableContainer).focus()
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self._card)
+        self.say("Copied, if this terminal allows it; else select the text or save it.")
+
+    def action_save(self) -> None:
+        self.work(self._save())
+
+    async def _save(self) -> None:
+        name = await self.app.push_screen_wait(Prompt("Save the card as", value="card.meshchat"))
+        if not name:
+            return
+        self.say(f"Saved as {await asyncio.to_thread(save_card, name, self._card)}")
+
+
+class AddScreen(PeopleScreen):
+    """Add a contact by a pasted card or a file that holds one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Back", show=False),
+        Binding("ctrl+r,ctrl+к", "replace", "Replace", show=False),
+    ]
+
+    def __init__(self, runtime: Runtime, card: str = "") -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._start = Clean.line(card, 2_000)
+        self._namesake: Contact | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Line((Clean("Add a contact"), "bold"), classes="title")
+        with VerticalScroll(classes="body"):
+            yield Line(Clean("Their card: paste the text, or the name of a file that holds it."))
+            yield Field(self._start, id="card", placeholder="meshchat:…", compact=True)
+            yield Line(Clean("\nYour name for them; empty: the name the card suggests."))
+            yield Field(id="petname", placeholder="name", compact=True, max_length=48)
+        yield Line(classes="answer")
+        yield Line(Clean("Enter add   Tab next field   Esc back"), classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one("#petname" if self._start else "#card").focus()
+
+    def on_input_submitted(self) -> None:
+        self.work(self._add())
+
+    def action_replace(self) -> None:
+        if self._namesake is not None:
+            self.work(self._add(self._namesake.fp))
+
+    async def _add(self, replaces: bytes = b"") -> None:
+        typed = self.query_one("#card", Field).value
+        petname = self.query_one("#petname", Field).value.strip()
+        if not typed.strip():
+            self.query_one("#card").focus()
+            self.say("Paste the card first; your friend sees it with /card.")
+            return
+        card = await asyncio.to_thread(read_card, typed)
+        try:
+            contact = await self._runtime.command(core.AddContact(card, petname, replaces))
+        except TrustError as error:
+            self._taken(petname, error)
+            return
+        assert isinstance(contact, Contact)
+        self.dismiss(contact)
+
+    def _taken(self, petname: str, error: TrustError) -> None:
+        """The name is in use: another name, or a new key for the same person."""
+        wanted = name_skeleton(petname)
+        known = self._runtime.store.contacts()
+        if not petname:  # the card's own suggestion; the error names the contact
+            known = [c for c in known if f" {c.petname} " in f" {error} "]
+        else:
+            known = [c for c in known if name_skeleton(c.petname) == wanted]
+        self._namesake = known[0] if known else None
+        if self._namesake is None:
+            self.say(str(error))
+            return
+        name = self._namesake.petname
+        self.query_one("#petname").focus()
+        self.say(
+            f"You know {name} under another key. Type another name and press Enter; or, if {name} "
+            f"told you of a new key in person, press Ctrl+R: the old key is then frozen."
+        )
+
+
+def save_card(name: str, card: str) -> Clean:
+    """Write a card to a new file; returns its path.
+
+    Raises:
+        UsageError: It cannot be written, or is there already.
+    """
+    path = Path(name).expanduser().absolute()
+    try:
+        with path.open("x", encoding="ascii") as file:
+            file.write(card + "\n")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no such name is possible"
+        raise UsageError("cannot_save", f"Cannot write {Clean.line(name)}: {why}.") from error
+    return Clean.line(str(path), 200)
+
+
+def read_card(typed: str) -> str:
+    """The card's text: what was typed, or what the file of that name holds.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    text = typed.strip()
+    if text.lower().startswith("meshchat:") or "\n" in text:
+        return text
+    try:
+        with Path(text).expanduser().open("rb") as file:
+            return file.read(CARD_FILE_MAX_BYTES).decode()
+    except (OSError, ValueError):
+        raise UsageError(
+            "no_card", "That is neither a card (meshchat:…) nor a file that can be read."
+        ) from None
+
+
+class ContactScreen(PeopleScreen):
+    """One person: how far their key has been checked, and what can be done about it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f2", "dismiss(None)", "Back", show=False),
+        Binding("v,м", "verify", "Verified", show=False),
+        Binding("r,к", "rename", "Rename", show=False),
+        Binding("b,и", "block", "Block", show=False),
+        Binding("a,ф", "accept", "Accept", show=False),
+        Binding("c,с", "card", "Card", show=False),
+    ]
+
+    def __init__(self, runtime: Runtime, fp: bytes) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._fp = fp
+
+    def compose(self) -> ComposeResult:
+        yield Line(classes="title")
+        with VerticalScroll(classes="body"):
+            yield Line(id="about")
+            yield Line(classes="words")
+            yield Line(id="advice")
+            yield Line(classes="card")
+            yield Static(id="code", classes="qr", markup=False)
+        yield Line(classes="answer")
+        yield Line(classes="hint")
+
+    def on_mount(self) -> None:
+        self._show()
+        self.query_one(VerticalScroll).focus()
+
+    def _contact(self) -> Contact:
+        contact = self._runtime.store.contact(self._fp)
+        if contact is None:
+            raise UsageError("unknown_contact", "This contact is gone.")
+        return contact
+
+    def _show(self) -> None:
+        contact = self._contact()
+        self.query_one(".title", Line).show((contact.petname, "bold"), *state_parts(contact))
+        key = self._fp.hex(" ", 4)
+        said = contact.claimed or Clean("nothing")
+        self.query_one("#about", Line).show(
+            Clean("calls itself  “"),
+            said,
+            Clean(f"”\nkey           {key[:35]}\n              {key[36:]}\n"),
+        )
+        safety = enumerate(self._runtime.node.safety_words(self._fp), 1)
+        words = [f"{number:>2} {word:<9}" for number, word in safety]
+        rows = ["".join(words[at : at + 3]).rstrip() for at in range(0, len(words), 3)]
+        self.query_one(".words", Line).show((Clean("\n".join(rows)), "bold"))
+        advice = "\nThese are the same words on both screens, or somebody stands between you."
+        if contact.trust is not Trust.VERIFIED:
+            advice += "\nRead them to each other in person or by voice; if all agree, press v."
+        self.query_one("#advice", Line).show(Clean(f"{advice}\n\nCard, to pass on:"))
+        card = card_text(contact.card, contact.claimed)
+        self.query_one(".card", Line).show(Clean(card))
+        self.query_one("#code", Static).update(qr_content(card))
+        verb = "v not verified" if contact.trust is Trust.VERIFIED else "v verified"
+        keys = [verb, "r rename", "b unblock" if contact.blocked else "b block", "c card"]
+        if contact.request:
+            keys.insert(0, "a accept")
+        self.query_one(".hint", Line).show(Clean("   ".join([*keys, "Esc back"])))
+
+    def _change(self, command: core.Command, said: str) -> None:
+        async def work() -> None:
+            await self._runtime.command(command)
+            self._show()
+            self.say(said)
+
+        self.work(work())
+
+    def action_verify(self) -> None:
+        """Record that the words agree, or take the mark back."""
+        if self._contact().trust is Trust.VERIFIED:
+            self._change(core.Verify(self._fp, False), "The mark is taken back.")
+            return
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._change(core.Verify(self._fp), "Verified: the words agreed.")
+
+        question = Clean("Did all twelve words agree, in person or by voice?")
+        self.app.push_screen(Ask(question), answer)
+
+    def action_rename(self) -> None:
+        def answer(name: str | None) -> None:
+            if name:
+                self._change(core.Rename(self._fp, name), "Renamed.")
+
+        self.app.push_screen(Prompt("Your name for them", value=self._contact().petname), answer)
+
+    def action_block(self) -> None:
+        blocked = not self._contact().blocked
+        said = "Blocked: nothing from them is shown." if blocked else "Unblocked."
+        self._change(core.Block(self._fp, blocked), said)
+
+    def action_accept(self) -> None:
+        if self._contact().request:
+            self._change(core.Accept(self._fp), "Accepted: you can write to each other now.")
+
+    def action_card(self) -> None:
+        contact = self._contact()
+        card = card_text(contact.card, contact.claimed)
+        self.app.push_screen(CardScreen(card, f"Card of {contact.petname}"))

@@ -1,0 +1,138 @@
+"""The first run: a name, a passphrase, and then the card to hand to a friend.
+
+Also brings an identity back from its 24 words.
+"""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message as UiMessage
+from textual.screen import Screen
+
+from meshchat.errors import UsageError
+from meshchat.text import Clean
+from meshchat.ui.dialogs import Field, Line
+
+SHORT_PASSPHRASE_CHARS = 16  # about four words; below this a seized disk is opened by guessing
+RESTORE = "Restore: type or paste the 24 words of your backup."
+
+
+class SetupScreen(Screen[None]):
+    """Asks for what a profile needs; the app makes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r,ctrl+к", "restore", "Restore from words", show=False, priority=True),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    class Ready(UiMessage):
+        """Everything is known."""
+
+        def __init__(self, name: str, passphrase: str, seed: bytes | None) -> None:
+            super().__init__()
+            self.name = name
+            self.passphrase = passphrase
+            self.seed = seed
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nick = ""
+        self._seed: bytes | None = None
+        self._warned = ""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box", id="step-name"):
+            yield Line((Clean("Welcome to meshchat"), "bold"), Clean("   1 of 3"), classes="title")
+            yield Line(
+                Clean(
+                    "Messages go from device to device: no account, no number, no server.\n\n"
+                    "What should others call you?"
+                )
+            )
+            yield Field(id="name", placeholder="name", max_length=48, compact=True)
+            yield Line(Clean("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit"))
+        with Vertical(classes="box", id="step-words"):
+            yield Line((Clean(RESTORE), "bold"), classes="title")
+            yield Field(id="words", placeholder="word word word…", compact=True)
+            yield Line(Clean("\nEnter go on   Esc back"))
+        with Vertical(classes="box", id="step-passphrase"):
+            yield Line((Clean("A passphrase"), "bold"), Clean("   2 of 3"), classes="title")
+            yield Line(
+                Clean(
+                    "It locks what is stored on this device. Five or more words that do not "
+                    "belong together are good. Nobody can recover it."
+                )
+            )
+            yield Field(id="passphrase", placeholder="passphrase", password=True, compact=True)
+            yield Field(id="again", placeholder="the same again", password=True, compact=True)
+            yield Line(Clean("\nEnter go on   Esc back"))
+        yield Line(classes="answer")
+
+    def on_mount(self) -> None:
+        self._step("name")
+
+    def _step(self, name: str) -> None:
+        for step in ("name", "words", "passphrase"):
+            self.query_one(f"#step-{step}").display = step == name
+        self.say("")
+        self.query_one(f"#{name}").focus()
+
+    def say(self, text: str) -> None:
+        """Tell our user one sentence."""
+        self.query_one(".answer", Line).show(Clean(text))
+
+    def refuse(self, why: str) -> None:
+        """The profile could not be made."""
+        self._step("passphrase")
+        self._warned = ""
+        self.say(why)
+
+    def action_restore(self) -> None:
+        self._step("words")
+
+    def action_back(self) -> None:
+        self._step("name")
+
+    @on(Field.Submitted, "#name")
+    def _named(self, event: Field.Submitted) -> None:
+        name = Clean.line(event.value)
+        if not name:
+            self.say("Type a name; it can be anything and can be changed later.")
+            return
+        self._nick = name
+        self._step("passphrase")
+
+    @on(Field.Submitted, "#words")
+    def _worded(self, event: Field.Submitted) -> None:
+        from meshchat.core.identity import words_to_seed  # loads the word lists
+
+        try:
+            self._seed = words_to_seed(event.value)
+        except UsageError as error:
+            self.say(str(error))
+            return
+        event.input.clear()
+        self._step("name")
+        self.say("The words are right. Now the rest.")
+
+    @on(Field.Submitted, "#passphrase")
+    def _to_again(self) -> None:
+        self.query_one("#again").focus()
+
+    @on(Field.Submitted, "#again")
+    def _passphrase(self, event: Field.Submitted) -> None:
+        passphrase = self.query_one("#passphrase", Field).value
+        if passphrase != event.value:
+            event.input.clear()
+            self.say("The two are not the same; type the second again.")
+            return
+        if len(passphrase) < SHORT_PASSPHRASE_CHARS and self._warned != passphrase + "\n":
+            self._warned = passphrase + "\n"
+            what = "This is short" if passphrase else "Without one"
+            self.say(f"{what}: whoever gets the device can read everything. Enter again: use it.")
+            return
+        self.say("One moment…")
+        self.post_message(self.Ready(self._nick, passphrase, self._seed))

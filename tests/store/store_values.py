@@ -1,0 +1,68 @@
+"""Values for the tests of the store. Run as a program, it writes until it is killed."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from meshchat.core.model import Contact, Fate, Held, Message, State
+from meshchat.store import SqlStore
+from meshchat.text import Clean
+
+KEY = bytes(range(32))
+ANNA, BORIS = b"A" * 32, b"B" * 32
+CHAT = b"c" + ANNA
+
+
+def b16(n: int) -> bytes:
+    return n.to_bytes(16, "big")
+
+
+def held(n: int, **changes: object) -> Held:
+    base = Held(b16(n), 0, 100, b"d" + b16(n)[1:], bytes([n % 256]) * 512, b"neighbor")
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def message(n: int, **changes: object) -> Message:
+    base = Message(
+        id=n.to_bytes(8, "big"),
+        chat=CHAT,
+        author=ANNA,
+        author_name=Clean(),
+        outgoing=False,
+        text=Clean(f"text {n}"),
+        sent_at=float(n),
+        received_at=1000.0 + n,
+        state=State.RECEIVED,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def contact(fp: bytes, name: str, **changes: object) -> Contact:
+    return replace(Contact(fp, b"card" + fp, Clean(name)), **changes)  # type: ignore[arg-type]
+
+
+def add(store: SqlStore, *envelopes: Held) -> None:
+    with store.transaction():
+        store.add_envelopes(envelopes, 5.0)
+
+
+def write_for_ever(path: Path) -> None:
+    """One transaction after the other; the number of each on stdout once it is durable."""
+    store = SqlStore.open(path, KEY)
+    n = int(store.get("n") or b"0")
+    while True:
+        n += 1
+        with store.transaction():
+            store.put("n", str(n).encode())
+            store.add_message(message(n))
+            store.add_envelopes([held(n * 3), held(n * 3 + 1), held(n * 3 + 2)], 0.0)
+            if n > 20:
+                store.drop_envelopes([b16((n - 20) * 3)], Fate.PROVEN)
+        sys.stdout.write(f"{n}\n")
+        sys.stdout.flush()
+        if n % 40 == 0:
+            store.truncate_wal()
+
+
+if __name__ == "__main__":
+    write_for_ever(Path(sys.argv[1]))
