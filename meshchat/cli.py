@@ -8,14 +8,14 @@ import argparse
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from meshchat import __version__
+from meshchat import plain
+from meshchat.arguments import make_parser
 from meshchat.errors import MeshchatError, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ FILE_MAX_BYTES = 8 * 1024  # a card has 409 characters, a message 7,000 bytes
 PASSPHRASE_MAX_CHARS = 1_024
 FAILED_EXIT = 1
 
-EXIT_CODES = """exit codes: 0 done, 1 something unexpected, or a failed check of doctor, 2 wrong
-usage, 3 a person has to decide about trust first, 4 profile or store, 5 network, 130 interrupted"""
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
@@ -42,9 +39,9 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
     try:
-        args = _parser().parse_args(argv)
+        args = make_parser().parse_args(argv)
         sys.excepthook = _crashed(args.home)
-        code: int = args.run(args)
+        code = _COMMANDS[args.verb](args)
         sys.stdout.flush()
     except MeshchatError as error:
         return _explain(error, "--json" in (sys.argv if argv is None else argv))
@@ -75,185 +72,18 @@ def _crashed(
     def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
         import logging
 
-        from meshchat.profile import Profile
+        from meshchat.profile import Profile, where
 
-        parts: list[BaseException] = [error]
-        where: list[str] = []
-        while parts:  # texts of exceptions and locals may hold what people wrote: left out
-            part = parts.pop(0)
-            frames = traceback.extract_tb(part.__traceback__)
-            places = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-            where.append(f"{type(part).__name__} at {places}")
-            if isinstance(part, BaseExceptionGroup):
-                parts += part.exceptions
-        profile = Profile(home)
-        if profile.exists():
-            profile.start_log()
-            logging.getLogger("meshchat").error("bug: %s", "; ".join(where))
-        print(
-            f"meshchat: internal error ({kind.__name__}); please report {where[-1][:300]}",
-            file=sys.stderr,
-        )
+        place = where(error)
+        with contextlib.suppress(MeshchatError):
+            profile = Profile(home)
+            if profile.exists():
+                profile.start_log()
+                logging.getLogger("meshchat").error("bug: %s", place)
+        shown = f"internal error ({kind.__name__}); please report: {place[:300]}"
+        print(f"meshchat: {shown}", file=sys.stderr)
 
     return hook
-
-
-# --- arguments ----------------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong arguments become a ``UsageError``: one sentence, like any other."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError("bad_arguments", f"{message}; see: {self.prog} --help")
-
-
-def _options(network: bool, top: bool) -> argparse.ArgumentParser:
-    """Options that may stand before and after the verb; only the first sets defaults."""
-    parser = argparse.ArgumentParser(add_help=False)
-
-    def add(*names: str, default: object = None, **rest: object) -> None:
-        given = default if top else argparse.SUPPRESS
-        parser.add_argument(*names, default=given, **rest)  # type: ignore[arg-type]
-
-    add("--home", metavar="DIR", help="directory of the profile (or MESHCHAT_HOME)")
-    add("--json", action="store_true", default=False, help="print JSON, for scripts")
-    add("--passphrase-file", metavar="F", help="read the passphrase from the first line of F")
-    if network:
-        add("--listen", metavar="A:P", help="accept links on this address and port")
-        add("--peer", metavar="H:P", action="append", help="dial this node too; may be repeated")
-        add("--no-lan", action="store_true", default=False, help="do not use the local network")
-    return parser
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="meshchat",
-        description="A messenger that needs no internet. Without a command: the terminal screens.",
-        epilog=EXIT_CODES,
-        parents=[_options(network=True, top=True)],
-    )
-    parser.add_argument("--version", action="version", version=f"meshchat {__version__}")
-    parser.set_defaults(run=_screens)
-    common, network = _options(network=False, top=False), _options(network=True, top=False)
-    verbs = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
-
-    def verb(
-        group: "argparse._SubParsersAction[_Parser]",
-        name: str,
-        run: Callable[[argparse.Namespace], int] | None,
-        what: str,
-        *arguments: tuple[str, dict[str, Any]],
-        parent: argparse.ArgumentParser = common,
-    ) -> _Parser:
-        made = group.add_parser(name, help=what, description=what, parents=[parent])
-        for names, rest in arguments:
-            made.add_argument(*names.split(), **rest)
-        made.set_defaults(run=run)
-        return made
-
-    yes = ("--yes", {"action": "store_true", "help": "do not ask"})
-    named = ("name", {"metavar": "NAME"})
-    alias = ("--as", {"metavar": "NAME", "dest": "petname", "help": "your name for them"})
-    secret = ("--passphrase-file", {"metavar": "F", "dest": "room_file", "help": "its passphrase"})
-
-    verb(
-        verbs,
-        "init",
-        _init,
-        "make a profile",
-        ("--name", {"required": True, "help": "what others may call you"}),
-        ("--restore", {"action": "store_true", "help": "from the 24 words of a backup"}),
-        ("--small", {"action": "store_true", "help": "less memory to unlock, for small boards"}),
-    )
-    verb(verbs, "node", _node, "run without a screen until stopped", parent=network)
-    verb(
-        verbs,
-        "card",
-        _card,
-        "show your card, which others add you by",
-        ("--qr", {"action": "store_true", "help": "as a QR code"}),
-        ("--out", {"metavar": "FILE", "help": "write it to a new file"}),
-    )
-    verb(verbs, "backup", _backup, "show the 24 words that restore your identity")
-    verb(verbs, "name", _name, "show or change your own name", ("new", {"nargs": "?"}))
-
-    contact = verb(verbs, "contact", None, "people")
-    people = contact.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
-    verb(
-        people,
-        "add",
-        _contact_add,
-        "add a person by card",
-        ("card", {"metavar": "CARD", "help": "card text, a file with it, or -"}),
-        alias,
-        ("--replaces", {"metavar": "NAME", "help": "the contact whose new key this is"}),
-    )
-    verb(people, "list", _contact_list, "everybody you know")
-    verb(
-        people,
-        "verify",
-        _contact_verify,
-        "record that you compared the safety words",
-        named,
-        ("--words", {"action": "store_true", "help": "only show the words"}),
-        ("--undo", {"action": "store_true", "help": "take the mark back"}),
-        yes,
-    )
-    verb(people, "block", _contact_block, "hear nothing of them any more", named)
-    verb(people, "unblock", _contact_unblock, "undo block", named)
-    verb(
-        people,
-        "rename",
-        _contact_rename,
-        "change your name for them",
-        ("old", {"metavar": "OLD"}),
-        ("new", {"metavar": "NEW"}),
-    )
-    verb(people, "accept", _contact_accept, "make a stranger who wrote a contact", named, alias)
-    verb(
-        people,
-        "introduce",
-        _contact_introduce,
-        "send two contacts each other's card",
-        ("one", {"metavar": "A"}),
-        ("other", {"metavar": "B"}),
-    )
-
-    room = verb(verbs, "room", None, "rooms anybody with the name can read and write")
-    rooms = room.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
-    # here the passphrase is the room's; that of the profile goes before the verb
-    joins = argparse.ArgumentParser(add_help=False)
-    joins.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS)
-    joins.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
-    verb(rooms, "join", _room_join, "join or make a room", named, secret, parent=joins)
-    verb(rooms, "list", _room_list, "rooms you are in")
-    verb(rooms, "leave", _room_leave, "leave a room", named)
-
-    verb(
-        verbs,
-        "send",
-        _send,
-        "write a message; prints its id",
-        ("to", {"metavar": "TO", "help": "a contact or #room"}),
-        ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
-    )
-    verb(
-        verbs,
-        "read",
-        _read,
-        "show messages",
-        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact or #room; default: all"}),
-        ("--follow", {"action": "store_true", "help": "go on with new ones"}),
-        ("--since", {"metavar": "ID", "help": "only those after this message"}),
-        ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),
-        ("--keep-unread", {"action": "store_true", "help": "do not mark them as read"}),
-    )
-    verb(verbs, "message", _message, "the state and journey of a message", ("id", {}))
-    verb(verbs, "status", _status, "identity, transports, neighbours, custody, queue")
-    verb(verbs, "doctor", _doctor, "check this device and say what to do")
-    verb(verbs, "wipe", _wipe, "destroy the profile", yes)
-    return parser
 
 
 # --- asking -------------------------------------------------------------------------------------
@@ -309,17 +139,27 @@ def _ask(args: argparse.Namespace, verb: str, **given: object) -> Json:
     profile = _profile(args)
     wanted = {name: value for name, value in given.items() if value is not None}
     client = Client.connect(profile)
-    if client is not None:
-        with client:
-            return client.call(verb, wanted)
-    profile.require()
-    passphrase = _passphrase(args.passphrase_file)
+    if client is None:
+        profile.require()
+        passphrase = _passphrase(args.passphrase_file)
+        try:
+            return _by_itself(profile, passphrase, verb, wanted)
+        except StoreError as error:
+            client = Client.connect(profile) if error.reason == "in_use" else None
+            if client is None:  # else it was a node that was just starting
+                raise
+    with client:
+        return client.call(verb, wanted)
+
+
+def _by_itself(profile: "Profile", passphrase: str, verb: str, given: Json) -> Json:
+    """One verb on the store, which no node has open."""
     import asyncio
 
     from meshchat.net.control import once, open_session
 
     with open_session(profile, passphrase, None, wait_s=LOCK_WAIT_S) as session:
-        return asyncio.run(once(session, verb, wanted))
+        return asyncio.run(once(session, verb, given))
 
 
 # --- printing -----------------------------------------------------------------------------------
@@ -341,48 +181,6 @@ def _say(text: object) -> None:
     from meshchat.text import Clean
 
     print(Clean(str(text)), flush=True)
-
-
-def _part(result: Mapping[str, object], name: str) -> dict[str, object]:
-    found = result.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _rows(result: Mapping[str, object], name: str) -> list[dict[str, object]]:
-    found = result.get(name)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def _clock(seconds: object) -> str:
-    from datetime import datetime
-
-    if not isinstance(seconds, int):
-        return "-"
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
-
-
-def _contact_line(contact: Mapping[str, object]) -> str:
-    marks = [str(contact.get("trust"))]
-    if contact.get("request"):
-        marks = ["wants to be a contact"]
-    if contact.get("introduced_by"):
-        marks.append(f"introduced by {contact['introduced_by']}")
-    if contact.get("blocked"):
-        marks.append("blocked")
-    unread = f", {contact['unread']} new" if contact.get("unread") else ""
-    return f"{contact.get('name')}  [{', '.join(marks)}]  {str(contact.get('fp'))[:16]}{unread}"
-
-
-def _message_lines(message: Mapping[str, object]) -> list[str]:
-    chat = _part(message, "chat")
-    own = bool(message.get("outgoing"))
-    who = f"me ({message.get('state')})" if own else f"{message.get('author_name')} "
-    if not own:
-        who += f"[{message.get('trust')}]"
-    where = f"{chat.get('name')}: " if own or chat.get("kind") == "room" else ""
-    first, *rest = str(message.get("text")).split("\n") or [""]
-    head = f"{message.get('id')}  {_clock(message.get('received_at_s'))}  {where}{who}: {first}"
-    return [head, *(f"    {line}" for line in rest)]
 
 
 # --- the profile --------------------------------------------------------------------------------
@@ -439,21 +237,18 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _backup(args: argparse.Namespace) -> int:
-    _profile(args).require()
-    passphrase = _passphrase(args.passphrase_file)
     from meshchat.net.client import Client
 
-    client = Client.connect(_profile(args))
+    profile = _profile(args)
+    profile.require()
+    passphrase = _passphrase(args.passphrase_file)
+    given: Json = {"passphrase": passphrase}
+    client = Client.connect(profile)
     if client is not None:
         with client:
-            result = client.call("backup", {"passphrase": passphrase})
+            result = client.call("backup", given)
     else:
-        import asyncio
-
-        from meshchat.net.control import once, open_session
-
-        with open_session(_profile(args), passphrase, None, LOCK_WAIT_S) as session:
-            result = asyncio.run(once(session, "backup", {"passphrase": passphrase}))
+        result = _by_itself(profile, passphrase, "backup", given)
     words = result.get("words")
     listed = words if isinstance(words, list) else []
     rows = [f"{number:2}. {word}" for number, word in enumerate(listed, 1)]
@@ -462,7 +257,7 @@ def _backup(args: argparse.Namespace) -> int:
 
 def _wipe(args: argparse.Namespace) -> int:
     profile = _profile(args)
-    if not profile.home.exists():
+    if not profile.has_home():
         raise StoreError("no_profile", f"There is no profile in {profile.home}.")
     if not args.yes:
         if not sys.stdin.isatty():
@@ -511,20 +306,21 @@ def _node(args: argparse.Namespace) -> int:
     options = _runtime_options(args, profile)
     passphrase = _passphrase(args.passphrase_file)
     with open_session(profile, passphrase, options) as session:
-        runtime = session.runtime
 
         def tell(news: News) -> None:
             print(dumps(verbs.event_json(session, news)), flush=True)
 
-        async def start() -> None:
-            runtime.stop_on_signals()
-            if args.json:
-                runtime.subscribe(tell)
-            status = await verbs.call(session, "status", {})
+        def started() -> None:
             lines = [f"meshchat runs as {session.own_name()}; Ctrl+C ends it."]
-            _print(args, {"event": "ready", "status": status}, lines)
+            _print(args, {"event": "ready", "status": verbs.status_json(session)}, lines)
 
-        asyncio.run(serve(session, start))
+        async def run() -> None:
+            session.runtime.stop_on_signals()
+            if args.json:
+                session.runtime.subscribe(tell)
+            await serve(session, started)
+
+        asyncio.run(run())
     return 0
 
 
@@ -559,22 +355,25 @@ def _name(args: argparse.Namespace) -> int:
 def _contact_add(args: argparse.Namespace) -> int:
     card = args.card
     if not card.strip().lower().startswith("meshchat:"):
-        if card != "-" and not Path(card).is_file():
+        try:
+            card = _read_file(card, "The card")
+        except UsageError as error:
+            if error.reason != "unreadable" or card == "-":
+                raise
             raise UsageError(
-                "no_card", 'A card starts with "meshchat:"; this is neither a card nor a file.'
-            )
-        card = _read_file(card, "The card")
+                "no_card", 'A card starts with "meshchat:"; this is no card and no file to read.'
+            ) from None
     given = {"as": args.petname, "replaces": args.replaces}
     return _one_contact(args, _ask(args, "contact.add", card=card, **given))
 
 
 def _one_contact(args: argparse.Namespace, result: Json) -> int:
-    return _print(args, result, [_contact_line(_part(result, "contact"))])
+    return _print(args, result, [plain.contact_line(plain.part(result, "contact"))])
 
 
 def _contact_list(args: argparse.Namespace) -> int:
     result = _ask(args, "contact.list")
-    return _print(args, result, [_contact_line(row) for row in _rows(result, "contacts")])
+    return _print(args, result, [plain.contact_line(row) for row in plain.rows(result, "contacts")])
 
 
 def _contact_verify(args: argparse.Namespace) -> int:
@@ -611,7 +410,7 @@ def _contact_accept(args: argparse.Namespace) -> int:
 
 def _contact_introduce(args: argparse.Namespace) -> int:
     result = _ask(args, "contact.introduce", one=args.one, other=args.other)
-    return _print(args, result, [str(row.get("id")) for row in _rows(result, "messages")])
+    return _print(args, result, [str(row.get("id")) for row in plain.rows(result, "messages")])
 
 
 def _room_join(args: argparse.Namespace) -> int:
@@ -624,18 +423,12 @@ def _room_join(args: argparse.Namespace) -> int:
 
 
 def _one_room(args: argparse.Namespace, result: Json) -> int:
-    return _print(args, result, [_room_line(_part(result, "room"))])
-
-
-def _room_line(room: Mapping[str, object]) -> str:
-    kind = "passphrase" if room.get("private") else "public"
-    unread = f", {room['unread']} new" if room.get("unread") else ""
-    return f"{room.get('name')}  [{kind}]  {str(room.get('rid'))[:16]}{unread}"
+    return _print(args, result, [plain.room_line(plain.part(result, "room"))])
 
 
 def _room_list(args: argparse.Namespace) -> int:
     result = _ask(args, "room.list")
-    return _print(args, result, [_room_line(row) for row in _rows(result, "rooms")])
+    return _print(args, result, [plain.room_line(row) for row in plain.rows(result, "rooms")])
 
 
 def _room_leave(args: argparse.Namespace) -> int:
@@ -648,14 +441,14 @@ def _send(args: argparse.Namespace) -> int:
         text = _read_file("-", "The message")
         text = text[:-1] if text.endswith("\n") else text
     result = _ask(args, "send", to=args.to, text=text)
-    return _print(args, result, [str(_part(result, "message").get("id"))])
+    return _print(args, result, [str(plain.part(result, "message").get("id"))])
 
 
 def _read(args: argparse.Namespace) -> int:
     given = {"to": args.to, "since": args.since, "limit": args.limit, "mark": not args.keep_unread}
     if not args.follow:
-        for message in _rows(_ask(args, "read", **given), "messages"):
-            _print(args, message, _message_lines(message))
+        for message in plain.rows(_ask(args, "read", **given), "messages"):
+            _print(args, message, plain.message_lines(message))
         return 0
     from meshchat.net.client import Client
 
@@ -672,61 +465,54 @@ def _follow(args: argparse.Namespace, client: "Client", given: Mapping[str, obje
     """What there is, then what comes; a message in both is shown once."""
     client.call("events")
     wanted = {name: value for name, value in given.items() if value is not None}
-    messages = _rows(client.call("read", wanted), "messages")
-    chats = {_part(message, "chat").get("id") for message in messages}
+    messages = plain.rows(client.call("read", wanted), "messages")
+    chats = {plain.part(message, "chat").get("id") for message in messages}
     if args.to and not chats:
         chats = {client.call("resolve", {"to": args.to}).get("id")}
     shown = {message.get("id") for message in messages}
     for message in messages:
-        _print(args, message, _message_lines(message))
+        _print(args, message, plain.message_lines(message))
     for event in client.events():
-        message = _part(event, "message")
+        message = plain.part(event, "message")
         if event.get("event") != "message" or message.get("id") in shown:
             continue
-        if not args.to or _part(message, "chat").get("id") in chats:
-            _print(args, message, _message_lines(message))
+        if not args.to or plain.part(message, "chat").get("id") in chats:
+            _print(args, message, plain.message_lines(message))
     return 0
 
 
 def _message(args: argparse.Namespace) -> int:
     result = _ask(args, "message", id=args.id)
-    message = _part(result, "message")
-    lines = _message_lines(message)
-    lines.append(f"state: {message.get('state')}, carried by {message.get('carriers')}")
-    if message.get("reason"):
-        lines.append(f"reason: {message['reason']}")
-    lines.append(f"expires: {_clock(message.get('expires_at_s'))}")
-    for step in _rows(result, "journey"):
-        detail = f" ({step['detail']})" if step.get("detail") else ""
-        lines.append(f"{_clock(step.get('at_s'))}  {step.get('what')}{detail}")
-    return _print(args, result, lines)
+    return _print(args, result, plain.journey_lines(result))
 
 
 def _status(args: argparse.Namespace) -> int:
     result = _ask(args, "status")
-    custody = _part(result, "custody")
-    lines = [
-        f"{result.get('name')}  {str(result.get('fp'))[:16]}  meshchat {result.get('version')}",
-        "the node is running" if result.get("running") else "no node is running",
-    ]
-    trouble = _part(result, "trouble")
-    if trouble:
-        lines.append(f"trouble: {trouble.get('message')}")
-    for transport in _rows(result, "transports"):
-        state = "on" if transport.get("on") else "off"
-        why = f": {transport['reason']}" if transport.get("reason") else ""
-        remedy = f". {transport['remedy']}" if transport.get("remedy") else ""
-        lines.append(f"{transport.get('name')}  {state}{why}{remedy}")
-    for one in _rows(result, "neighbours"):
-        who = one.get("contact") or f"stranger {one.get('tag')}"
-        lines.append(f"neighbour {who} over {one.get('transport')}")
-    lines += [
-        f"waiting {result.get('queued')}, on their way {result.get('carried')}",
-        f"custody: {custody.get('own')} own, {custody.get('mine')} for me, "
-        f"{custody.get('carried')} for others; "
-        f"{custody.get('size_bytes')} of {custody.get('quota_bytes')} bytes",
-    ]
-    counters = _part(result, "counters")
-    if counters:
-        lines.append("counters: " + ", ".join(f"{k} {v}" for k, v in sorted(counters.items())))
-    return _print(args, result, lines)
+    return _print(args, result, plain.status_lines(result))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "": _screens,
+    "init": _init,
+    "node": _node,
+    "card": _card,
+    "backup": _backup,
+    "name": _name,
+    "send": _send,
+    "read": _read,
+    "message": _message,
+    "status": _status,
+    "doctor": _doctor,
+    "wipe": _wipe,
+    "contact.add": _contact_add,
+    "contact.list": _contact_list,
+    "contact.verify": _contact_verify,
+    "contact.block": _contact_block,
+    "contact.unblock": _contact_unblock,
+    "contact.rename": _contact_rename,
+    "contact.accept": _contact_accept,
+    "contact.introduce": _contact_introduce,
+    "room.join": _room_join,
+    "room.list": _room_list,
+    "room.leave": _room_leave,
+}

@@ -17,10 +17,11 @@ from meshchat.database import Database, Row
 SEEN_MAX_COUNT = 1_000_000  # ids remembered, some 150 MB; a flood forgets the soonest to expire
 PARTIALS_MAX_COUNT = 64  # cut transfers kept, at most 2 MiB
 
-_HELD = """SELECT e.eid, l.size_class, e.exp_h, e.done, b.data, l.origin, l.kind, e.stamp
-    FROM envelopes e JOIN lots l ON l.no = e.lot JOIN bodies b ON b.id = e.id"""
-_CUSTODY = """SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin
-    FROM envelopes e JOIN lots l ON l.no = e.lot JOIN bodies b ON b.id = e.id"""
+# CROSS JOIN, here and below: SQLite then keeps the order of tables and uses their indexes.
+_JOINED = "envelopes e CROSS JOIN lots l ON l.no = e.lot CROSS JOIN bodies b ON b.id = e.id"
+_HELD = "SELECT e.eid, l.size_class, e.exp_h, e.done, b.data, l.origin, l.kind, e.stamp FROM"
+_CUSTODY = f"""SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin
+    FROM {_JOINED}"""
 
 
 class CustodyTables:
@@ -96,7 +97,7 @@ class CustodyTables:
         )
 
     def envelope(self, eid: bytes) -> Held | None:
-        row = self._db.row(f"{_HELD} WHERE e.eid = ?", eid)
+        row = self._db.row(f"{_HELD} {_JOINED} WHERE e.eid = ?", eid)
         return _held(row) if row else None
 
     def fate(self, eid: bytes) -> Fate | None:
@@ -112,13 +113,14 @@ class CustodyTables:
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         return self._db.rows(
-            """SELECT e.eid, l.size_class FROM lots l JOIN envelopes e ON e.lot = l.no
+            """SELECT e.eid, l.size_class FROM lots l CROSS JOIN envelopes e ON e.lot = l.no
             WHERE e.exp_h > ? ORDER BY l.size_class, e.id DESC""",
             now_h,
         )
 
     def untried(self, limit: int) -> list[Held]:
-        rows = self._db.rows(f"{_HELD} JOIN untried u ON u.id = e.id ORDER BY u.id LIMIT ?", limit)
+        oldest = "(SELECT id FROM untried ORDER BY id LIMIT ?) u CROSS JOIN"
+        rows = self._db.rows(f"{_HELD} {oldest} {_JOINED} WHERE e.id = u.id ORDER BY u.id", limit)
         return [_held(row) for row in rows]
 
     def count_untried(self) -> int:
@@ -140,7 +142,7 @@ class CustodyTables:
     def retry_all(self) -> None:
         self._db.write(
             """INSERT OR IGNORE INTO untried SELECT e.id FROM lots l
-            JOIN envelopes e ON e.lot = l.no WHERE l.kind = ? ORDER BY e.id""",
+            CROSS JOIN envelopes e ON e.lot = l.no WHERE l.kind = ?""",
             Kind.CARRIED,
         )
 
@@ -200,7 +202,7 @@ class CustodyTables:
         ]
 
     def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
-        rows = self._db.rows(f"{_CUSTODY} WHERE e.exp_h <= ? ORDER BY e.id", now_h)
+        rows = sorted(self._db.rows(f"{_CUSTODY} WHERE e.exp_h <= ?", now_h))
         self._destroy(rows)
         self._db.write_many(
             "UPDATE envelopes SET fate = ? WHERE id = ?", ((Fate.EXPIRED, row[0]) for row in rows)
@@ -213,7 +215,10 @@ class CustodyTables:
 
     def _forget_beyond(self, most: int) -> None:
         """Forget ids not held, soonest expiry first, until ``most`` are left."""
-        span: int = self._db.value("SELECT coalesce(max(id) - min(id) + 1, 0) FROM envelopes")
+        span: int = self._db.value(
+            """SELECT coalesce((SELECT max(id) FROM envelopes) -
+            (SELECT min(id) FROM envelopes) + 1, 0)"""
+        )
         if span <= most:  # ids are given in order, so there cannot be more: no need to count
             return
         surplus: int = self._db.value("SELECT count(*) FROM envelopes") - most
@@ -268,6 +273,9 @@ class CustodyTables:
             (SELECT no FROM partials ORDER BY no DESC LIMIT 1 OFFSET ?)""",
             PARTIALS_MAX_COUNT,
         )
+
+    def partials(self) -> list[bytes]:
+        return [row[0] for row in self._db.rows("SELECT eid FROM partials")]
 
     def partial(self, eid: bytes) -> Partial | None:
         row = self._db.row("SELECT eid, size, data FROM partials WHERE eid = ?", eid)

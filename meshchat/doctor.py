@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from meshchat.errors import StoreError
 from meshchat.net.beacon import BEACON_PORT
 from meshchat.net.interfaces import scan
 from meshchat.profile import Profile
@@ -55,7 +56,11 @@ def examine(profile: Profile) -> list[Check]:
 
 def _home(profile: Profile) -> Check:
     home = profile.home
-    if not home.exists():
+    try:
+        there = profile.has_home()
+    except StoreError as error:
+        return Check("home", "fail", str(error))
+    if not there:
         return Check("home", "warn", f"There is no profile in {home}; make one: meshchat init.")
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         return Check("home", "fail", f"{home} cannot be read and written; mend its owner or mode.")
@@ -68,9 +73,7 @@ def _home(profile: Profile) -> Check:
 
 
 def _disk(profile: Profile) -> Check:
-    place = profile.home
-    while not place.exists():
-        place = place.parent
+    place = next(place for place in (profile.home, *profile.home.parents) if place.is_dir())
     free = shutil.disk_usage(place).free
     if free < DISK_NONE_BYTES:
         return Check("disk", "fail", f"Only {free >> 20} MiB are free at {place}; make room.")

@@ -23,10 +23,12 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 import platformdirs
@@ -45,6 +47,8 @@ NAME_MAX_BYTES = 48  # docs/reference/wire.md, section 4
 LOCK_OFFSET = 1 << 20  # Windows locks bytes, and a locked byte cannot be read: lock far behind
 
 _PR_SET_DUMPABLE = 4
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 log = logging.getLogger(__name__)
 
@@ -122,15 +126,25 @@ class Profile:
     def socket_path(self) -> Path:
         """Where the control socket is; in a private temporary folder if the path is too long."""
         path = self.home / "node.sock"
-        if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
+        if sys.platform == "win32" or len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
             return path
         name = hashlib.blake2b(os.fsencode(self.home), digest_size=10).hexdigest()
         parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         return parent / f"meshchat-{os.getuid()}" / f"{name}.sock"
 
     def exists(self) -> bool:
-        """True once ``init`` has come to its end."""
-        return self.key_path.exists()
+        """True once ``init`` has come to its end. Raises ``StoreError`` if it cannot be told."""
+        return self._there(self.key_path)
+
+    def has_home(self) -> bool:
+        """Whether the home is there, with a profile or not. Raises ``StoreError``."""
+        return self._there(self.home)
+
+    def _there(self, path: Path) -> bool:
+        try:
+            return path.exists()
+        except OSError as error:  # somebody else's folder, or no possible name
+            raise self._unusable(error) from error
 
     def require(self) -> None:
         """Raises ``StoreError`` unless there is a profile to open."""
@@ -261,7 +275,7 @@ class Profile:
         """
         clean = check_name(name)
         check_passphrase(passphrase)
-        fresh = not self.home.exists()
+        fresh = not self.has_home()
         try:
             with self.locked():
                 if self.exists():
@@ -331,7 +345,7 @@ class Profile:
         Raises:
             StoreError: Another process uses it, or a file could not be removed.
         """
-        if not self.home.exists():
+        if not self.has_home():
             raise StoreError("no_profile", f"There is no profile in {self.home}.")
         with self.locked(wait_s):
             if self.exists():
@@ -370,7 +384,7 @@ class Profile:
             )
         except OSError:  # a log is not worth a refusal
             handler = logging.NullHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
         for old in tuple(root.handlers):
             if isinstance(old, logging.handlers.RotatingFileHandler | logging.NullHandler):
@@ -380,7 +394,24 @@ class Profile:
         root.setLevel(level.upper())
         logging.raiseExceptions = False  # a full disk must not print tracebacks over the screen
         logging.getLogger("zeroconf").setLevel(logging.ERROR)  # it warns of every odd datagram
-        logging.getLogger("asyncio").setLevel(logging.ERROR)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # ``Runtime.run`` speaks for it
+
+
+class _Discreet(logging.Formatter):
+    """Exceptions by type and place only: their texts and locals may hold what people wrote."""
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  # logging's own name
+        return where(ei[1]) if ei[1] is not None else ""
+
+
+def where(error: BaseException) -> str:
+    """The type of an exception and the places it came through, innermost first; never its text."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    found = f"{type(error).__name__} at {places or 'no place'}"
+    if isinstance(error, BaseExceptionGroup):
+        found += "; " + "; ".join(where(part) for part in error.exceptions)
+    return found
 
 
 def harden() -> None:

@@ -68,8 +68,7 @@ _VERSION_1 = (
     "CREATE UNIQUE INDEX envelopes_by_id ON envelopes (eid)",
     "CREATE INDEX envelopes_by_done ON envelopes (done) WHERE done IS NOT NULL",
     "CREATE INDEX envelopes_by_expiry ON envelopes (exp_h)",
-    """CREATE INDEX envelopes_by_worth ON envelopes (lot, stamp, exp_h, eid)
-        WHERE lot IS NOT NULL""",
+    "CREATE INDEX envelopes_by_worth ON envelopes (lot, stamp, exp_h) WHERE lot IS NOT NULL",
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY REFERENCES envelopes (id), data BLOB NOT NULL)",
     "CREATE TABLE untried (id INTEGER PRIMARY KEY REFERENCES envelopes (id))",
     """CREATE TABLE proofs (

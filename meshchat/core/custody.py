@@ -4,9 +4,10 @@ Knows envelopes only by their outside. Keeps running totals so that admitting on
 query; they are rebuilt from the store when a Node is built.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshchat.core.envelope import Header, done_of, parse_header, stamp_bits
+from meshchat.core.envelope import NO_STAMP, STAMP, Header, done_of, parse_header, stamp_bits
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
 from meshchat.core.model import CustodyStatus, Fate, Held, Kind, Now, Proof
 from meshchat.core.ports import Store
@@ -64,18 +65,17 @@ class Custody:
 
     # --- taking -------------------------------------------------------------------------------
 
-    def admit(
-        self, data: bytes, eid: bytes, origin: bytes, trusted: bool, now: Now
-    ) -> Held | Refusal:
-        """Judge an envelope from a neighbour; a ``Held`` is in our custody after ``flush``.
+    def proven(self, dones: Sequence[bytes]) -> set[bytes]:
+        """Which of these ``done`` values we have the token of."""
+        return self._store.known(dones) if self._store.count_proofs() else set()
 
-        Raises:
-            WireError: It is not an envelope at all (the neighbour is at fault).
-        """
-        header = parse_header(data)
+    def admit(
+        self, data: bytes, header: Header, eid: bytes, origin: bytes, trusted: bool, now: Now
+    ) -> Held | Refusal:
+        """Judge an envelope from a neighbour; a ``Held`` is in our custody after ``flush``."""
         if not hours(now.wall) < header.exp_h <= hours(now.wall) + EXPIRY_AHEAD_MAX_H:
             return Refusal.EXPIRED
-        if eid in self._waiting or self._store.proof(header.done) is not None:
+        if eid in self._waiting:
             return Refusal.UNWANTED
         held = self._held(header, data, eid, origin, Kind.CARRIED)
         if not self._make_room(held, trusted):
@@ -111,7 +111,7 @@ class Custody:
             self._waiting.clear()
 
     def _held(self, header: Header, data: bytes, eid: bytes, origin: bytes, kind: Kind) -> Held:
-        bits = stamp_bits(data)
+        bits = stamp_bits(data, eid) if data[STAMP] != NO_STAMP else 0
         stamp = bits if bits >= STAMP_MIN_BITS else 0
         return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, stamp)
 

@@ -26,7 +26,8 @@ _HEADER = struct.Struct("<BBHI8s32s16s16s")
 _VERSION = 1
 _KC_BYTES = 16
 _DONE_BYTES = 16
-_STAMP = slice(8, 16)
+STAMP = slice(8, 16)
+NO_STAMP = bytes(8)  # what stands there when nobody spent work
 _END = b"\x80"
 _OVERHEAD_BYTES = HEADER_BYTES + crypto.TAG_BYTES + TOKEN_BYTES + len(_END)
 
@@ -64,12 +65,12 @@ def parse_header(data: bytes) -> Header:
 
 def envelope_id(data: bytes) -> bytes:
     """16 bytes; the stamp nonce does not count."""
-    return H(b"mc1 eid", data[: _STAMP.start] + data[_STAMP.stop :], EID_BYTES)
+    return H(b"mc1 eid", data[: STAMP.start] + data[STAMP.stop :], EID_BYTES)
 
 
-def stamp_bits(data: bytes) -> int:
+def stamp_bits(data: bytes, eid: bytes) -> int:
     """Leading zero bits (0 to 64) of the stamp: work somebody spent on this envelope."""
-    value = H(b"mc1 stamp", envelope_id(data) + data[_STAMP], 8)
+    value = H(b"mc1 stamp", eid + data[STAMP], 8)
     return 64 - int.from_bytes(value, "big").bit_length()
 
 
@@ -206,7 +207,7 @@ def _decrypt(
 
 def _bound(data: bytes) -> bytes:
     """The header without its stamp nonce: the associated data."""
-    return data[: _STAMP.start] + data[_STAMP.stop : HEADER_BYTES]
+    return data[: STAMP.start] + data[STAMP.stop : HEADER_BYTES]
 
 
 def _prekey_keys(shared: bytes, e: bytes, prekey: bytes) -> bytes:

@@ -48,6 +48,8 @@ class Peer:
     sync: Sync | None = None
     """None until the peer's HELLO came."""
     contact: bytes = b""
+    origin: bytes = b""
+    """Keyed hash of the link's origin, for shares; made when first needed."""
     hellos: deque[bytes] = field(default_factory=lambda: deque(maxlen=HELLOS_KEPT_MAX))
     greeted: int = 0
     """How many contacts our HELLOs on this link have gone through."""
@@ -82,7 +84,7 @@ class Neighbours:
         self._tell = tell
         self._outcome = outcome
         self._peers: dict[int, Peer] = {}
-        self._transfers = Transfers()
+        self._transfers = Transfers(partials=set(store.partials()))
         self._handshakes: dict[bytes, deque[float]] = {}
         self._closing: list[SendFrames | CloseLink] = []
         self._key = new_node_key(entropy)
@@ -138,6 +140,11 @@ class Neighbours:
                 if at is not None:
                     due.append(at)
         return min(due, default=None)
+
+    def drop_partial(self, eid: bytes) -> None:
+        """A transfer that went on from an earlier link has ended, well or not."""
+        self._store.drop_partial(eid)
+        self._transfers.partials.discard(eid)
 
     def drop_contact(self, fp: bytes, reason: str, now: Now) -> None:
         """End the links with a contact."""

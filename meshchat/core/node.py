@@ -13,7 +13,7 @@ from meshchat.core.chats import Chats, Receipt
 from meshchat.core.contacts import People
 from meshchat.core.crypto import H
 from meshchat.core.custody import Custody
-from meshchat.core.envelope import done_of, envelope_id, parse_header
+from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
 from meshchat.core.events import (
     Accept,
     AddContact,
@@ -65,8 +65,9 @@ from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.sync import PROOF_CLASS, Arrived, Outcome, Token
 from meshchat.core.wire import Refusal
-from meshchat.errors import ProtocolError, UsageError
+from meshchat.errors import ProtocolError, UsageError, WireError
 
+JUDGE_MAX = 1_024  # envelopes looked up at once; what the store takes
 DRAFT_MAX_CHARS = 20_000  # a paste somebody is still cutting down
 OPEN_MESH_PSK = H(b"mc1 mesh-psk", b"open mesh", 32)
 
@@ -116,6 +117,7 @@ class Node:
         )
         self._origin_key = store.get("origin_key") or entropy.bytes(32)
         store.put("origin_key", self._origin_key)  # shares outlive a restart
+        self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
         self._try_at: float | None = now.mono if self._custody.untried else None
         self._house_at = now.mono
@@ -153,6 +155,8 @@ class Node:
 
     def _settle(self, now: Now) -> None:
         """Finish a step: write, open, offer, and let every link move on."""
+        if self._arrivals:
+            self._judge(now)
         self._custody.flush(now)
         if len(self._fresh) <= TRY_AT_ONCE_MAX:
             for held in self._fresh:
@@ -178,32 +182,51 @@ class Node:
 
     def _on_outcome(self, peer: Peer, outcome: Outcome, now: Now) -> None:
         if isinstance(outcome, Arrived):
-            self._arrived(peer, outcome, now)
+            self._arrived(peer, outcome)
         elif isinstance(outcome, Token):
             self._token(outcome, now)
         else:
             where = peer.link.transport + (" contact" if peer.contact else "")
             self._chats.handed(outcome.eids, where, now)
 
-    def _arrived(self, peer: Peer, arrived: Arrived, now: Now) -> None:
-        sync, eid = peer.sync, arrived.eid
-        assert sync is not None, "envelopes arrive through a sync"
+    def _arrived(self, peer: Peer, arrived: Arrived) -> None:
+        """Check that it is what its id says; it is judged with all others of this step."""
+        eid = arrived.eid
         if arrived.resumed:
-            self._store.drop_partial(eid)
+            self._neighbours.drop_partial(eid)
         if envelope_id(arrived.data) != eid:
-            raise ProtocolError("id_mismatch")
-        origin = H(b"mc1 origin", peer.link.origin, 8, key=self._origin_key)
-        verdict = self._custody.admit(arrived.data, eid, origin, bool(peer.contact), now)
-        if isinstance(verdict, Refusal):
-            self._counters[f"refused_{verdict.name.lower()}"] += 1
-            sync.settle(eid, verdict)
-            proof = self._store.proof(parse_header(arrived.data).done)
-            if proof is not None:
-                sync.push_proof(proof.done, proof.token, proof.exp_h)
-            return
-        sync.settle(eid, None)
-        self._fresh.append(verdict)
-        self._neighbours.offer(eid, verdict.size_class)
+            raise WireError("id_mismatch")
+        self._arrivals.append((peer, eid, arrived.data, parse_header(arrived.data)))
+
+    def _judge(self, now: Now) -> None:
+        """Take or refuse what arrived in this step."""
+        while self._arrivals:
+            batch, self._arrivals = self._arrivals[:JUDGE_MAX], self._arrivals[JUDGE_MAX:]
+            proven = self._custody.proven([header.done for _, _, _, header in batch])
+            for peer, eid, data, header in batch:
+                assert peer.sync is not None, "envelopes arrive through a sync"
+                if header.done in proven:
+                    verdict: Held | Refusal = Refusal.UNWANTED
+                    proof = self._store.proof(header.done)
+                    if proof is not None:
+                        peer.sync.push_proof(proof.done, proof.token, proof.exp_h)
+                else:
+                    trusted = bool(peer.contact)
+                    verdict = self._custody.admit(
+                        data, header, eid, self._origin(peer), trusted, now
+                    )
+                if isinstance(verdict, Refusal):
+                    self._counters[f"refused_{verdict.name.lower()}"] += 1
+                    peer.sync.settle(eid, verdict)
+                else:
+                    peer.sync.settle(eid, None)
+                    self._fresh.append(verdict)
+                    self._neighbours.offer(eid, verdict.size_class)
+
+    def _origin(self, peer: Peer) -> bytes:
+        if not peer.origin:
+            peer.origin = H(b"mc1 origin", peer.link.origin, 8, key=self._origin_key)
+        return peer.origin
 
     def _open(self, held: Held, now: Now) -> None:
         try:

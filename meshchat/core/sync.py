@@ -15,10 +15,15 @@ from meshchat.core import link as records
 from meshchat.core.crypto import H
 from meshchat.core.envelope import done_of
 from meshchat.core.limits import (
+    BUFFERED_MAX_BYTES,
     CLASS_SIZES_BYTES,
     CREDIT_BYTES,
+    CREDIT_MAX_BYTES,
+    CREDIT_MIN_BYTES,
+    CREDIT_SLACK_S,
     HAVE_IDS_MAX,
     STALL_S,
+    WANTS_MAX,
     WANTS_OPEN_MAX,
     WANTS_WAITING_MAX,
     Limits,
@@ -114,6 +119,49 @@ class Transfers:
     """Shared by all links of a node: nothing is fetched from two neighbours at once."""
 
     from_link: dict[bytes, int] = field(default_factory=dict)
+    partials: set[bytes] = field(default_factory=set)
+    """Ids whose first bytes the store keeps from a link that was cut."""
+
+
+class Window:
+    """How many PART bytes may be in flight (design study, lan.md 3.3): pure, per link.
+
+    Grows while credit comes back about as quickly as it ever did, shrinks when bytes begin to
+    queue somewhere on the way, so that chat never waits long behind a file.
+    """
+
+    def __init__(self) -> None:
+        self.size = CREDIT_BYTES
+        self.in_flight = 0
+        self._sent = 0
+        self._credited = 0
+        self._marks: deque[tuple[int, float]] = deque()  # (bytes sent so far, when)
+        self._quickest = float("inf")
+
+    @property
+    def room(self) -> int:
+        return self.size - self.in_flight
+
+    def send(self, size: int, now: float) -> None:
+        """``size`` bytes leave."""
+        self.in_flight += size
+        self._sent += size
+        self._marks.append((self._sent, now))
+
+    def credit(self, size: int, now: float) -> None:
+        """``size`` bytes were processed. Raises QuotaError if they never were in flight."""
+        if size > self.in_flight:
+            raise QuotaError("credit_overrun")
+        self.in_flight -= size
+        self._credited += size
+        waited = 0.0
+        while self._marks and self._marks[0][0] <= self._credited:
+            waited = now - self._marks.popleft()[1]
+        self._quickest = min(self._quickest, waited)
+        if waited <= self._quickest + CREDIT_SLACK_S:
+            self.size = min(CREDIT_MAX_BYTES, self.size + size)
+        else:
+            self.size = max(CREDIT_MIN_BYTES, self.size // 2)
 
 
 class Sync:
@@ -150,13 +198,14 @@ class Sync:
         self._loaded: dict[bytes, bytes] = {}
         self._unanswered: set[bytes] = set()  # whole copies sent, STORED or REFUSED not yet heard
         self._turn = 0
-        self._credit = CREDIT_BYTES
+        self._window = Window()
         # what we ask for
         self._wants: dict[bytes, None] = {}
         self._asked: dict[bytes, Incoming] = {}
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
         self._next_due = False
         self._uncredited = 0
+        self._buffered = 0
         self._progress = now.mono
         self._stored: list[bytes] = []
         self._refused: list[tuple[bytes, int]] = []
@@ -218,9 +267,7 @@ class Sync:
         elif kind == records.WANT:
             self._on_want(read_wants(body))
         elif kind == records.CREDIT:
-            self._credit += read_credit(body)
-            if self._credit > CREDIT_BYTES:
-                raise QuotaError("credit_overrun")
+            self._window.credit(read_credit(body), now.mono)
         elif kind == records.REFUSED:
             self._on_refused(read_refusals(body), now)
         elif kind == records.DIGEST:
@@ -271,7 +318,7 @@ class Sync:
         if incoming is None:
             raise WireError("part_unasked")
         self._uncredited += len(body)
-        if self._uncredited > CREDIT_BYTES:
+        if self._uncredited > CREDIT_MAX_BYTES:
             raise QuotaError("credit_exceeded")
         if incoming.size not in (0, size) or offset != len(incoming.data):
             raise WireError("part_order")
@@ -279,6 +326,9 @@ class Sync:
             raise WireError("part_overrun")
         incoming.size = size
         incoming.data += data
+        self._buffered += len(data)
+        if self._buffered > BUFFERED_MAX_BYTES:
+            raise QuotaError("buffered")
         self._progress = now.mono
         if len(incoming.data) < size:
             return None
@@ -315,7 +365,7 @@ class Sync:
                 raise WireError("refused_unknown")
 
     def _drop_request(self, eid: bytes) -> None:
-        del self._asked[eid]
+        self._buffered -= len(self._asked.pop(eid).data)
         self._transfers.from_link.pop(eid, None)
 
     # --- moving on -----------------------------------------------------------------------------
@@ -324,7 +374,7 @@ class Sync:
         """Queue on the link whatever may go now. Call after every event that concerns it."""
         self._answer()
         self._send_offers()
-        self._serve()
+        self._serve(now)
         self._invite(now)
         self._ask(now)
         if self._asked and now.mono - self._progress > STALL_S:
@@ -355,9 +405,9 @@ class Sync:
             self._have_open = True
             self._link.send(records.HAVE, write_ids(chunk))
 
-    def _serve(self) -> None:
+    def _serve(self, now: Now) -> None:
         room = self._link.max_record - PART_HEAD_BYTES
-        while self._serving and self._credit > PART_HEAD_BYTES:
+        while self._serving and self._window.room > PART_HEAD_BYTES:
             eid = self._serving[0][2]
             data = self._loaded.get(eid)
             if data is None:
@@ -369,10 +419,10 @@ class Sync:
                     continue
                 data = self._loaded[eid] = held.data
             offset = self._offsets[eid]
-            size = min(room, self._credit - PART_HEAD_BYTES, len(data) - offset)
+            size = min(room, self._window.room - PART_HEAD_BYTES, len(data) - offset)
             part = write_part(eid, offset, len(data), data[offset : offset + size])
             self._link.send(records.PART, part)
-            self._credit -= len(part)
+            self._window.send(len(part), now.mono)
             self._offsets[eid] = offset + size
             if offset + size == len(data):
                 heapq.heappop(self._serving)
@@ -396,6 +446,7 @@ class Sync:
 
     def _ask(self, now: Now) -> None:
         room = min(
+            WANTS_MAX,
             WANTS_OPEN_MAX - len(self._asked) - len(self._judging),
             self._link.max_record // 18,
             int(self._envelopes.refill(now.mono)),
@@ -409,19 +460,21 @@ class Sync:
                 chosen.append(eid)
                 if len(chosen) == room:
                     break
+        # Since it was offered, another neighbour may have brought it.
         known = self._store.known(chosen) if chosen else set()
         wants: list[tuple[bytes, int]] = []
         for eid in chosen:
             del self._wants[eid]
             if eid in known:
                 continue
-            partial = self._store.partial(eid)
+            partial = self._store.partial(eid) if eid in self._transfers.partials else None
             incoming = (
                 Incoming(partial.size, bytearray(partial.data), True)
                 if partial
                 else Incoming(0, bytearray(), False)
             )
             self._asked[eid] = incoming
+            self._buffered += len(incoming.data)
             busy[eid] = self._link.id
             wants.append((eid, len(incoming.data)))
         if wants:
@@ -447,5 +500,6 @@ class Sync:
             self._transfers.from_link.pop(eid, None)
             if incoming.data:
                 self._store.save_partial(Partial(eid, incoming.size, bytes(incoming.data)))
+                self._transfers.partials.add(eid)
         self._asked.clear()
         self._wants.clear()

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 
-from meshchat.core.limits import CLASS_SIZES_BYTES, HAVE_IDS_MAX, WANTS_OPEN_MAX
+from meshchat.core.limits import CLASS_SIZES_BYTES, HAVE_IDS_MAX, WANTS_MAX
 from meshchat.errors import WireError
 
 ID_BYTES = 16
@@ -57,7 +57,8 @@ def write_wants(wants: Sequence[tuple[bytes, int]]) -> bytes:
 
 
 def read_wants(body: bytes) -> list[tuple[bytes, int]]:
-    if not body or len(body) % _WANT.size or len(body) > WANTS_OPEN_MAX * _WANT.size:
+    """1 to 512 of ``(id, offset)``."""
+    if not body or len(body) % _WANT.size or len(body) > WANTS_MAX * _WANT.size:
         raise WireError("wants_length")
     return list(_WANT.iter_unpack(body))
 

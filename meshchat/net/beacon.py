@@ -65,6 +65,8 @@ class Facts:
     rounds: int = 0
     """Times at least one datagram could be sent."""
     sent: int = 0
+    failed: int = 0
+    """Datagrams the system refused to send."""
     heard: int = 0
     """Well-formed beacons of others."""
     heard_at: float = 0.0
@@ -151,14 +153,15 @@ class Beacon:
     def _send_all(self) -> bool:
         """One beacon by every way there is; False if any of them failed."""
         data = encode(self._sid, self._tcp_port)
-        before, failures = self.facts.sent, self.errors.total()
+        before, failed = self.facts.sent, self.facts.failed
         for nic in self._network.used:
             if self._v4 is not None:
                 for own in nic.v4:
                     interface = own.ip.packed
                     try:
                         self._v4.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
-                    except OSError as error:
+                    except OSError as error:  # the address is gone
+                        self.facts.failed += 1
                         self._count(nic.name, "v4", error)
                         continue
                     self._send(self._v4, data, (GROUP_V4, self._port), nic.name)
@@ -167,7 +170,7 @@ class Beacon:
             if self._v6 is not None and any(own.ip.is_link_local for own in nic.v6):
                 self._send(self._v6, data, (GROUP_V6, self._port, 0, nic.index), nic.name)
         self.facts.rounds += self.facts.sent > before
-        return self.errors.total() == failures
+        return self.facts.failed == failed
 
     def _send(
         self,
@@ -179,6 +182,7 @@ class Beacon:
         try:
             sock.sendto(data, to)
         except OSError as error:  # also when the buffer is full: the next round comes soon
+            self.facts.failed += 1
             self._count(place, to[0], error)
         else:
             self.facts.sent += 1

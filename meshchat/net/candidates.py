@@ -239,8 +239,9 @@ class Candidates:
                 for address in candidate.addresses:
                     if address.host != ended.host:
                         continue
-                    if duplicate:
-                        self.failed(address, now, pause_s=BACKOFF_MAX_S)
+                    if duplicate:  # the link that stays may go by a name we do not know
+                        if not self._linked(sid, candidate):
+                            self.failed(address, now, pause_s=BACKOFF_MAX_S)
                     elif now - ended.since >= LASTED_S:
                         self._failing.pop(address, None)
                     else:

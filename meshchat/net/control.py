@@ -15,7 +15,7 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,11 @@ def open_session(
 
 
 def transports(options: RuntimeOptions) -> list[Transport]:
+    """The ways to reach neighbours that these settings ask for.
+
+    Raises:
+        UsageError: An address in them makes no sense.
+    """
     if not options.lan:
         return []
     from meshchat.net.lan import LanTransport
@@ -85,9 +90,26 @@ def transports(options: RuntimeOptions) -> list[Transport]:
     ]
 
 
-async def serve(session: Session, *services: Callable[[], Awaitable[None]]) -> None:
-    """Run a session's node with its control socket until it is stopped."""
-    await session.runtime.run(ControlServer(session).run, *services)
+async def serve(session: Session, started: Callable[[], None] | None = None) -> None:
+    """Run a session's node with its control socket until it is stopped.
+
+    Args:
+        session: The open profile.
+        started: Called once the socket and the transports are up.
+
+    Raises:
+        TransportError: A port is in use, or the like.
+        StoreError: The store is beyond use, or the socket cannot be made.
+    """
+    server = ControlServer(session)
+
+    async def starting() -> None:
+        await server.ready.wait()
+        await session.runtime.ready.wait()
+        if started is not None:
+            started()
+
+    await session.runtime.run(server.run, starting)
 
 
 async def once(session: Session, verb: str, args: Json) -> Json:
@@ -136,25 +158,26 @@ class ControlServer:
         """Serve until cancelled. Raises ``StoreError`` if the socket cannot be made."""
         profile = self._session.profile
         path = profile.token_path if self._tcp else profile.socket_path
+        server = listener = None
         try:
-            if self._tcp:
-                server = await asyncio.start_server(
-                    self._serve, "127.0.0.1", 0, limit=LINE_MAX_BYTES
-                )
-                self._token = _write_token(path, server.sockets[0].getsockname()[1])
-            else:
-                server = await asyncio.start_unix_server(
-                    self._serve, sock=_bind(path), limit=LINE_MAX_BYTES
-                )
-        except OSError as error:
-            raise StoreError(
-                "no_control_socket", f"The control socket {path} cannot be made: {error.strerror}."
-            ) from error
-        try:
+            try:
+                listener = _bind_loopback() if self._tcp else _bind(path)
+                if self._tcp:
+                    self._token = _write_token(path, listener.getsockname()[1])
+                start = asyncio.start_server if self._tcp else asyncio.start_unix_server
+                server = await start(self._serve, sock=listener, limit=LINE_MAX_BYTES)
+            except OSError as error:
+                why = error.strerror or "unknown trouble"
+                raise StoreError(
+                    "no_control_socket", f"The control socket {path} cannot be made: {why}."
+                ) from error
             self.ready.set()
             await server.serve_forever()
         finally:
-            server.close()
+            if server is not None:
+                server.close()
+            if listener is not None:
+                listener.close()
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -257,6 +280,12 @@ def _bind(path: Path) -> socket.socket:
         raise
     finally:
         os.umask(old)
+    return listener
+
+
+def _bind_loopback() -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
     return listener
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SERVICE = "_meshchat._tcp.local."
 BROWSE_S = 60.0  # a browser that found nobody never asks again, so it is made anew
+BROWSE_HEARD_S = 300.0  # where beacons work too: 20 nodes asking each minute cost 60 ms CPU each
 RESOLVE_MS = 3_000
 RESOLVERS = 4  # names asked for at once
 NAMES_WAITING_MAX = 256  # of a flood of forged names only the newest are looked at
@@ -38,6 +39,7 @@ class Names:
         found: Called with a session id and the on-link addresses told for it.
         gone: Called when a name was taken back (or somebody forged that).
         known: Whether a session id need not be resolved.
+        heard: Whether beacons of others arrive, so that mDNS matters less.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class Names:
         found: Callable[[bytes, Iterable[Address]], None],
         gone: Callable[[bytes], None],
         known: Callable[[bytes], bool],
+        heard: Callable[[], bool],
     ) -> None:
         self.trouble = ""
         """Why mDNS does not run at the moment, or empty."""
-        self._found, self._gone, self._known = found, gone, known
+        self._found, self._gone, self._known, self._heard = found, gone, known, heard
         self._sid, self._port, self._network = bytes(16), 0, Network()
         self._changed = asyncio.Event()
         self._waiting: dict[str, None] = {}  # names to resolve, oldest first
@@ -62,18 +65,19 @@ class Names:
     async def run(self) -> None:
         """Announce and browse until cancelled; then say goodbye."""
         # In a thread: the import takes longer than a beacon's answer should.
-        zeroconf = await asyncio.to_thread(_load)
+        error = await asyncio.to_thread(_load)
         while True:
             self._changed.clear()
-            if self._network.used:
-                try:
-                    await self._session()
-                except (OSError, RuntimeError, zeroconf) as error:  # RuntimeError: no interface
-                    self.trouble = str(error) or type(error).__name__
-                    log.info("mDNS does not run: %s", self.trouble)
-                    await self._wait(BROWSE_S)
-            else:
+            if not self._network.used:
                 await self._changed.wait()
+                continue
+            try:
+                await self._session()
+            except* (OSError, RuntimeError, error) as group:  # RuntimeError: no interface
+                self.trouble = _why(group)
+                log.info("mDNS does not run: %s", self.trouble)
+            if self.trouble:
+                await self._wait(BROWSE_S)
 
     async def _session(self) -> None:
         """One life of zeroconf, until the network changes."""
@@ -123,6 +127,8 @@ class Names:
             while not self._changed.is_set():
                 browser = AsyncServiceBrowser(service.zeroconf, SERVICE, handlers=[self._event])
                 await self._wait(BROWSE_S)
+                if self._heard():
+                    await self._wait(BROWSE_HEARD_S - BROWSE_S)
                 await browser.async_cancel()
             for worker in workers:
                 worker.cancel()
@@ -169,6 +175,14 @@ class Names:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+
+def _why(group: BaseExceptionGroup[BaseException]) -> str:
+    """The text of one of the errors inside."""
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _why(first)
+    return str(first) or type(first).__name__
 
 
 def _load() -> type[Exception]:

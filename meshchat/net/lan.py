@@ -20,7 +20,7 @@ from meshchat.net.candidates import LASTED_S, Address, Candidates, Plan, Retry
 from meshchat.net.discovery import Names
 from meshchat.net.frames import FRAME_MAX_BYTES, FrameProtocol
 from meshchat.net.interfaces import Network, scan, watch
-from meshchat.net.tcp import listeners, parse_peer, resolve
+from meshchat.net.tcp import BACKLOG, listeners, parse_peer, resolve
 from meshchat.net.transport import Host, TransportStatus
 
 __all__ = ["FrameProtocol", "LanTransport", "parse_peer"]
@@ -35,13 +35,14 @@ CONNECT_S = 4.0  # on the same LAN; covers two lost SYNs
 CONNECT_FAR_S = 15.0  # static peers
 FLUSH_S = 1.0  # for the last frames of a link that ends
 HINT_AFTER_S = 14.0  # four beacons unanswered; the hint must stand within 20 s
-BACKLOG = 64
 
 _MAGIC = b"MC\x01"
 _NOBODY = bytes(16)
 _REMEDY = {
     "no_interface": "Connect to a Wi-Fi or cable network; no internet is needed.",
     "firewall": "A firewall blocks our own beacons: allow UDP port 47474 and TCP for meshchat.",
+    "cannot_send": "The system refuses to send beacons: on a Mac allow Local Network for this"
+    " terminal in the privacy settings; elsewhere look for a VPN or firewall.",
     "isolated": "Others are here but their beacons do not arrive: the network keeps devices apart"
     " or a firewall blocks UDP port 47474. Use another network, Bluetooth, or add a peer by"
     " HOST:PORT.",
@@ -124,7 +125,9 @@ class LanTransport:
         self._random = SystemRandom()
         self.candidates = Candidates(self._random)
         self._beacon = Beacon(self._heard, self.candidates.period_s, self._tick, self._random)
-        self._names = Names(self._named, self.candidates.unnamed, self.candidates.knows)
+        self._names = Names(
+            self._named, self.candidates.unnamed, self.candidates.knows, self._beacons_arrive
+        )
         self._network = Network()
         self._sid = _NOBODY
         self._port = 0
@@ -200,6 +203,7 @@ class LanTransport:
             "candidates": len(self.candidates),
             "beacons_sent": facts.sent,
             "beacons_heard": facts.heard,
+            "beacon_errors": self._beacon.errors.total(),
             "own_beacon_heard": "yes" if facts.self_heard else "no",
             "mdns": self._names.trouble or ("on" if self._discover else "off"),
         }
@@ -238,6 +242,9 @@ class LanTransport:
         self.candidates.named(sid, others, asyncio.get_running_loop().time())
         self._news.set()
 
+    def _beacons_arrive(self) -> bool:
+        return bool(self.candidates.present(asyncio.get_running_loop().time()))
+
     def _tick(self) -> None:
         """After each beacon: the one regular wake-up of an idle transport."""
         self.candidates.forget(asyncio.get_running_loop().time())
@@ -250,6 +257,8 @@ class LanTransport:
         if not self._network.used:
             return "no_interface"
         facts, now = self._beacon.facts, asyncio.get_running_loop().time()
+        if facts.failed and not facts.sent:
+            return "cannot_send"
         if facts.rounds and not self._beacon.listening:
             return "beacon_port"
         quiet = now - max(facts.heard_at, facts.since) >= HINT_AFTER_S
@@ -262,7 +271,7 @@ class LanTransport:
     def _report(self) -> None:
         """Tell the host if the status changed in more than a counter."""
         status = self.status()
-        for counter in ("beacons_sent", "beacons_heard"):
+        for counter in ("beacons_sent", "beacons_heard", "beacon_errors"):
             status.detail.pop(counter)
         if status != self._told:
             self._told = status

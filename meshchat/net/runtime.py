@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from meshchat.core.events import (
     CloseLink,
@@ -37,7 +38,7 @@ from meshchat.core.model import NodeStatus, Now
 from meshchat.core.node import Node
 from meshchat.errors import MeshchatError, StoreError
 from meshchat.net.transport import Transport, TransportStatus
-from meshchat.profile import system_now
+from meshchat.profile import system_now, where
 from meshchat.store import SqlStore
 
 BATCH_MAX_EVENTS = 256  # one commit each: large enough to hide fsync, small enough to stay lively
@@ -80,12 +81,15 @@ class Runtime:
     ) -> None:
         self.store = store
         self.trouble: StoreError | None = None
+        self.ready = asyncio.Event()
+        """Set once every transport has told how it is: from then on links can come."""
         self._build = build
         self._clock = clock
         self._stale = False  # the node was dropped, and could not be built again yet
         with store.transaction():
             self.node = build(clock())
         self._transports = {transport.name: transport for transport in transports}
+        self._silent = set(self._transports)  # transports that have not told yet
         self._links: dict[int, Transport] = {}
         self._last_link = 0
         self._neighbours: dict[int, str] = {}  # link -> transport, as subscribers were told
@@ -148,8 +152,11 @@ class Runtime:
             TransportError: What the user must mend first, such as a port in use.
             StoreError: The store is beyond use (not merely full).
         """
+        asyncio.get_running_loop().set_exception_handler(_note)
         try:
             async with asyncio.TaskGroup() as group:
+                if not self._transports:
+                    self.ready.set()
                 tasks = [group.create_task(t.run(self)) for t in self._transports.values()]
                 tasks += [group.create_task(_finish(service)) for service in services]
                 tasks.append(group.create_task(self._drive()))
@@ -180,6 +187,9 @@ class Runtime:
 
     def changed(self, status: TransportStatus) -> None:
         """Pass a transport's new status on."""
+        self._silent.discard(status.name)
+        if not self._silent:
+            self.ready.set()
         self._tell(status)
 
     # --- the loop ----------------------------------------------------------------------------
@@ -339,6 +349,13 @@ class Runtime:
                     StoreError("stopped", "The node is stopping; the command was not carried out.")
                 )
         self._waiting.clear()
+
+
+def _note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback or forgotten task failed: to the log, without what the exception says."""
+    error = context.get("exception")
+    place = where(error) if isinstance(error, BaseException) else ""
+    log.error("loop: %s %s", context.get("message"), place)
 
 
 async def _finish(service: Callable[[], Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from meshchat.errors import TransportError, UsageError
 from meshchat.net.candidates import Address
 
+BACKLOG = 64  # connections the system holds until we take them
 PORT_TRIES = 8  # to find one port free for IPv4 and IPv6
 
 
@@ -89,6 +90,7 @@ def _bind(host: str, port: int) -> socket.socket:
         if info[0] == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(info[4])
+        sock.listen(BACKLOG)  # here, because a race for the port shows only now
         sock.setblocking(False)
     except OSError as error:
         sock.close()

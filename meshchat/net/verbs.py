@@ -41,6 +41,7 @@ from meshchat.core.identity import (
     private_room_key,
     public_room_key,
     room_name,
+    utf8,
 )
 from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
 from meshchat.errors import UsageError
@@ -98,6 +99,8 @@ class Args:
             if value is not None and type(value) is not allowed[name]:
                 wanted = {str: "text", int: "a whole number", bool: "true or false"}[allowed[name]]
                 raise UsageError("bad_argument", f"The argument {name!r} must be {wanted}.")
+            if isinstance(value, str):
+                utf8(value)
         self._given = given
 
     def text(self, name: str) -> str:
@@ -504,6 +507,11 @@ async def _message(session: Session, args: Args) -> Json:
 
 
 async def _status(session: Session, _: Args) -> Json:
+    return status_json(session)
+
+
+def status_json(session: Session) -> Json:
+    """Everything ``meshchat status`` tells."""
     status = session.runtime.status()
     node, trouble = status.node, status.trouble
     return {

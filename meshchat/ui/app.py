@@ -88,7 +88,7 @@ class MeshApp(App[None]):
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Palette}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(with_twins("ctrl+q"), "quit", "Quit", show=False, priority=True),
-        Binding("ctrl+з", "command_palette", show=False, priority=True),
+        Binding(with_twins("ctrl+p"), "command_palette", "Palette", show=False, priority=True),
     ]
 
     def __init__(self, profile: Profile, options: RuntimeOptions, passphrase: str | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from textual import events, on
@@ -18,15 +17,17 @@ from textual.widgets.option_list import Option
 
 from meshchat.core import events as core
 from meshchat.core.identity import key_tag, private_room_key, public_room_key, room_name
-from meshchat.core.model import ChatId, ChatSummary, Contact, Message, Room, State, Trust
+from meshchat.core.model import ChatId, ChatSummary, Contact, Message, Room, Trust
 from meshchat.errors import MeshchatError
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen, plain
-from meshchat.ui.history import History, fit
+from meshchat.ui.history import History
+from meshchat.ui.lines import fit
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, state_parts
+from meshchat.ui.reports import journey_text, status_text
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import News, Runtime
@@ -61,6 +62,7 @@ class ChatScreen(Screen[None]):
         self._contacts: dict[bytes, Contact] = {}
         self._rooms: dict[bytes, Room] = {}
         self._read: tuple[ChatId, int] = (b"", 0)
+        self._drafts: dict[ChatId, str] = {}  # of this run; newer than the summaries
         self._saved_draft = ""
         self._draft_timer: Timer | None = None
         self._status_timer: Timer | None = None
@@ -275,7 +277,8 @@ class ChatScreen(Screen[None]):
             self._keep_draft()
             summary = next((s for s in self._summaries if s.chat == chat), None)
             self._chat = chat
-            self._saved_draft = summary.draft if summary else ""
+            stored = summary.draft if summary else ""
+            self._saved_draft = self._drafts.get(chat, stored)
             self.query_one(Composer).put(self._saved_draft)
             history = self.query_one(History)
             history.open(chat, summary.read_seq if summary else 0)
@@ -313,7 +316,7 @@ class ChatScreen(Screen[None]):
         if event.option_index < len(chats):
             self.open(chats[event.option_index])
 
-    def key_escape(self) -> None:
+    def action_back(self) -> None:
         """Back to the list of chats."""
         self.say("")
         self.add_class("-list")
@@ -392,7 +395,7 @@ class ChatScreen(Screen[None]):
             self._draft_timer = None
         text = self.query_one(Composer).text
         if self._chat and text != self._saved_draft:
-            self._saved_draft = text
+            self._saved_draft = self._drafts[self._chat] = text
             self._do(core.SaveDraft(self._chat, text))
 
     async def flush(self) -> None:
@@ -484,7 +487,7 @@ class ChatScreen(Screen[None]):
         self._work(work())
 
     async def do_help(self, _rest: str) -> None:
-        self.app.push_screen(TextScreen("Help", commands.help_text()))
+        self.app.push_screen(TextScreen("Help", commands.help_text(self.size.width)))
 
     async def do_chat(self, rest: str) -> None:
         ordered = sorted(self._summaries, key=lambda summary: not summary.unread)
@@ -602,60 +605,15 @@ class ChatScreen(Screen[None]):
     def _show_journey(self, mid: bytes) -> None:
         message = self.runtime.store.message(mid)
         if message is not None:
-            steps = self.runtime.store.journey(mid)
-            lines = [f"id        {mid.hex()}", f"state     {_state_words(message)}"]
-            lines.append(f"written   {_moment(message.sent_at)}  (the author's clock)")
-            if not message.outgoing:
-                lines.append(f"received  {_moment(message.received_at)}")
-            if message.delivered_at:
-                lines.append(f"delivered {_moment(message.delivered_at)}")
-            if message.expires_at:
-                lines.append(f"lives to  {_moment(message.expires_at)}")
-            lines += ["", "What is known of its way:"]
-            lines += [f"  {_moment(s.at)}  {s.what} {s.detail}".rstrip() for s in steps]
-            self.app.push_screen(TextScreen("Journey of the message", "\n".join(lines)))
+            text = journey_text(message, self.runtime.store.journey(mid))
+            self.app.push_screen(TextScreen("Journey of the message", text))
 
     async def do_status(self, _rest: str) -> None:
-        status = self.runtime.status()
-        node = status.node
-        lines = [f"you       {node.name} · key {key_tag(node.fp)}"]
-        for transport in status.transports:
-            state = "on" if transport.on else f"off: {transport.reason.replace('_', ' ')}"
-            lines.append(f"{transport.name:<9} {state}  {transport.remedy}".rstrip())
-            lines += [f"          {key} {value}" for key, value in transport.detail.items()]
-        lines.append(f"links     {len(node.neighbours)}")
-        for peer in node.neighbours:
-            contact = self._contacts.get(peer.contact)
-            who = contact.petname if contact else f"stranger {peer.tag}"
-            lines.append(f"          {peer.transport} {who} since {_moment(peer.since)}")
-        custody = node.custody
-        lines.append(
-            f"carry     {custody.carried} for others, {custody.own} own, {custody.mine} for you; "
-            f"{custody.size_bytes // 1024} of {custody.quota_bytes // 1024} KiB"
-        )
-        lines.append(f"queue     {node.queued} waiting, {node.carried} carried")
-        if status.trouble is not None:
-            lines.append(f"trouble   {status.trouble}")
-        self.app.push_screen(TextScreen("Status", "\n".join(lines)))
+        text = status_text(self.runtime.status(), self._contacts)
+        self.app.push_screen(TextScreen("Status", text))
 
     async def do_lock(self, _rest: str) -> None:
         self._app.lock()
 
     async def do_quit(self, _rest: str) -> None:
         await self.app.action_quit()
-
-
-def _state_words(message: Message) -> str:
-    words = {
-        State.RECEIVED: "received",
-        State.QUEUED: "queued: nobody has taken it yet",
-        State.CARRIED: f"carried: {message.carriers} neighbours keep a copy and pass it on",
-        State.DELIVERED: "delivered: proven by the recipient's device",
-        State.FAILED: f"failed: {message.reason.replace('_', ' ')}",
-    }
-    waits = message.state is State.QUEUED and message.reason
-    return words[message.state] + (f" ({message.reason.replace('_', ' ')})" if waits else "")
-
-
-def _moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}"

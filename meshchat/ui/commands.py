@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 SLASH_MAX_CHARS = 4_000  # a pasted card is at most 409; nothing longer is a command
 CHAT_KEYS = 9
+HELP_WIDE_CELLS = 76  # from here on one line for each command
 
 Where = Literal["any", "chat", "contact", "room", "request"]
 
@@ -100,6 +101,7 @@ def bindings() -> list[BindingType]:
         for c in COMMANDS
         if c.keys
     ]
+    found.append(Binding("escape", "back", "Back to the chats", show=False))
     for number in range(1, CHAT_KEYS + 1):
         keys = f"alt+{number}"
         found.append(Binding(keys, f"nth({number})", f"Chat {number}", show=False, priority=True))
@@ -124,12 +126,18 @@ def key_label(keys: str) -> str:
     return "+".join(part.capitalize() for part in first.split("+"))
 
 
-def help_text() -> str:
-    """The help screen, in columns."""
-    lines = ["Commands: type them, choose them with Ctrl+P, or press the key.", ""]
-    lines += [f"{c.usage:<20} {key_label(c.keys):<9} {c.title}" for c in COMMANDS]
+def help_text(width: int) -> str:
+    """The help screen for a terminal of this many columns."""
+
+    def row(first: str, second: str, what: str) -> str:
+        if width >= HELP_WIDE_CELLS:
+            return f"{first:<20}{second:<10}{what}"
+        return f"{first}   {second}".rstrip() + f"\n   {what}"
+
+    lines = ["Type a command, choose it with Ctrl+P, or press its key.", ""]
+    lines += [row(c.usage, key_label(c.keys), c.title) for c in COMMANDS]
     lines += ["", "Start a message with // to send it with a slash.", "", "Keys"]
-    lines += [f"{key:<20} {what}" for key, what in PANE_KEYS]
+    lines += [row(key, "", what) for key, what in PANE_KEYS]
     lines += ["", "Signs behind your messages", *_SIGNS]
     return "\n".join(lines)
 

@@ -9,15 +9,14 @@ A line that starts in column 0 with anything but a blank or the cursor mark is o
 peers' text is always indented, so it cannot pass for a day line or a notice.
 """
 
-import re
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import datetime
 from typing import ClassVar
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -31,91 +30,20 @@ from textual.strip import Strip
 from meshchat.core.model import ChatId, Message, State
 from meshchat.core.ports import Store
 from meshchat.text import Clean
+from meshchat.ui.lines import Heights, day_number, day_of, fit, wrap
 
 PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
 PAGES_MAX = 32  # 2,048 messages with their text in memory
 LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
 FIRST_ROWS = 200  # what is read before the first paint, whatever the length of the history
-CHUNK_ROWS = 256  # rows per partial sum of heights
+WHOLE_AFTER_S = 0.05  # after the first paint
 WIDE_CELLS = 56  # from here on names have a column of their own
 NAME_CELLS_MAX = 14
 GROUP_S = 300  # a pause this long starts a new group with its name and time
 COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
 
-_WORDS = re.compile(r"\s*\S+")
 _MARKS = {State.QUEUED: "·", State.CARRIED: "↑", State.DELIVERED: "✓", State.FAILED: "!"}
 _NICK_STYLES = 6
-
-
-class Heights:
-    """How many lines each row takes, with sums per chunk so that finding a line is quick."""
-
-    def __init__(self, heights: Iterable[int] = ()) -> None:
-        self._rows = array("H", heights)
-        rows = self._rows
-        self._sums = [sum(rows[at : at + CHUNK_ROWS]) for at in range(0, len(rows), CHUNK_ROWS)]
-        self.total = sum(self._sums)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, row: int) -> int:
-        return self._rows[row]
-
-    def append(self, height: int) -> None:
-        if len(self._rows) % CHUNK_ROWS == 0:
-            self._sums.append(0)
-        self._rows.append(height)
-        self._sums[-1] += height
-        self.total += height
-
-    def set(self, row: int, height: int) -> None:
-        change = height - self._rows[row]
-        self._rows[row] = height
-        self._sums[row // CHUNK_ROWS] += change
-        self.total += change
-
-    def top(self, row: int) -> int:
-        """Number of the row's first line."""
-        chunk = row // CHUNK_ROWS
-        return sum(self._sums[:chunk]) + sum(self._rows[chunk * CHUNK_ROWS : row])
-
-    def find(self, line: int) -> tuple[int, int]:
-        """The row that line ``line`` belongs to, and which of its lines it is. Not for no rows."""
-        line = max(0, min(line, self.total - 1))
-        chunk = 0
-        while line >= self._sums[chunk]:
-            line -= self._sums[chunk]
-            chunk += 1
-        row = chunk * CHUNK_ROWS
-        while line >= self._rows[row]:
-            line -= self._rows[row]
-            row += 1
-        return row, line
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Break text into lines of at most ``width`` (>= 2) cells, between words where possible."""
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        if cell_len(paragraph) <= width:
-            lines.append(paragraph)
-            continue
-        line, used = "", 0
-        for word in _WORDS.findall(paragraph):
-            size = cell_len(word)
-            if used + size <= width:
-                line, used = line + word, used + size
-                continue
-            if line:
-                lines.append(line)
-                word = word.lstrip()
-            if cell_len(word) > width:
-                *full, word = chop_cells(word, width)
-                lines += full
-            line, used = word, cell_len(word)
-        lines.append(line)
-    return lines
 
 
 class History(ScrollView, can_focus=True):
@@ -190,20 +118,22 @@ class History(ScrollView, can_focus=True):
         """Show a chat: at its first new message, or at its end if there is none."""
         self._chat = chat
         self._clear()
+        unread = self._store.messages(chat, after=read_seq, limit=FIRST_ROWS)
+        self._new_seq = next((m.seq for m in unread if not m.outgoing), 0)
         messages = self._store.messages(chat, limit=FIRST_ROWS)
-        fresh = next((m.seq for m in messages if m.seq > read_seq and not m.outgoing), 0)
-        self._whole = len(messages) < FIRST_ROWS
-        self._new_seq = fresh
-        self._fill([(m.seq, len(m.text), m.received_at) for m in messages])
         self._following = True
+        if self._new_seq and messages[0].seq > self._new_seq:
+            messages, self._following = unread, False
+        self._whole = len(messages) < FIRST_ROWS and messages is not unread
+        self._place = (self._new_seq, 0)
+        self._fill([(m.seq, len(m.text), m.received_at) for m in messages])
         self._settle()
-        if fresh and (row := self._row(fresh)) is not None:
-            height = self._view_height()
-            if self._heights.total - self._heights.top(row) > height:
-                self._following, self._place = False, (fresh, 0)
-                self._settle()
+        row = self._row(self._new_seq)
+        if row is not None and self._heights.total - self._heights.top(row) > self._view_height():
+            self._following = False
+            self._settle()
         if not self._whole:
-            self.set_timer(0.05, self._load_whole)
+            self.set_timer(WHOLE_AFTER_S, self._load_whole)
 
     def close(self) -> None:
         """Show nothing."""
@@ -263,7 +193,7 @@ class History(ScrollView, can_focus=True):
         row = len(self._seqs)
         self._seqs.append(message.seq)
         self._chars.append(len(message.text))
-        day = _day_number(message.received_at)
+        day = day_number(message.received_at)
         self._days.append(day)
         self._heights.append(1 + len(message.text) // max(8, self._text_width()))
         if row % PAGE_ROWS == 0 or row // PAGE_ROWS in self._pages:
@@ -453,8 +383,8 @@ class History(ScrollView, can_focus=True):
             return [Strip([Segment(" (deleted)", self._style("time"))])]
         strips: list[Strip] = []
         before = self._message(row - 1) if row else None
-        day = _day(message.received_at)
-        if before is None or _day(before.received_at) != day:
+        day = day_of(message.received_at)
+        if before is None or day_of(before.received_at) != day:
             strips.append(self._rule(f"{day.day} {day:%B %Y}", "day"))
         if message.seq == self._new_seq:
             strips.append(self._rule("new", "new"))
@@ -609,19 +539,3 @@ class History(ScrollView, can_focus=True):
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
         self.refresh()
-
-
-def fit(text: str, cells: int) -> str:
-    """``text`` in exactly ``cells`` cells, cut with a sign if it has to be."""
-    if cell_len(text) > cells:
-        text = chop_cells(text, max(1, cells - 1))[0] + "…"
-    return text + " " * (cells - cell_len(text))
-
-
-def _day(at: float) -> date:
-    return datetime.fromtimestamp(at).date()
-
-
-def _day_number(at: float) -> int:
-    offset = datetime.fromtimestamp(at).astimezone().utcoffset()
-    return int((at + (offset.total_seconds() if offset else 0.0)) // 86_400)

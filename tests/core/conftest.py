@@ -1,4 +1,4 @@
-"""Lets the tests of the core share ``world`` and ``playbook``."""
+"""Lets the tests of the core share ``world``, ``pair`` and ``sealing``."""
 
 import sys
 from pathlib import Path

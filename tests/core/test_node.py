@@ -597,21 +597,22 @@ def test_flipped_frames_end_the_link_only(
     assert a.state(message) == State.CARRIED
 
 
-def test_million_ids(world: World) -> None:
-    """A neighbour that offers ids without end is slowed to its budget, then cut off."""
+@pytest.mark.parametrize(("offers", "reason"), [(3, "have_without_next"), (40, "link_budget")])
+def test_ids_without_end(world: World, offers: int, reason: str) -> None:
+    """A neighbour that offers ids unasked, or past its budget, is cut off; others are not."""
     victim, honest = world.host("Victim"), world.host("Honest")
     flood = world.host("Flood")
     befriend(victim, honest)
     world.link(flood, victim)
     world.run(1)
     peer = next(iter(flood.node._neighbours._peers.values()))
-    for number in range(40):
+    for number in range(offers):
         ids = b"".join(bytes([number, low % 256, low // 256]) + bytes(13) for low in range(512))
         peer.link.send(wire_link.HAVE, ids)
     world.link(honest, victim)
     world.run(3)
     assert len(victim.links) == 1
-    assert victim.node.status(world.now).counters["have_without_next"] == 1
+    assert victim.node.status(world.now).counters[reason] == 1
     send(honest, victim, "hello")
     world.run(1)
     assert inbox(victim, honest) == ["hello"]

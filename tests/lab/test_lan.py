@@ -175,7 +175,7 @@ def test_host_on_two_lans() -> None:
 def test_floods_and_forgeries_stay_bounded() -> None:
     """5000 forged names and beacons, a forged goodbye and an evil twin leave links untouched."""
     with lab("lanevil", 3) as made:
-        h1, h2 = made.nodes(["h1", "h2"])
+        h1, _ = made.nodes(["h1", "h2"])
         linked(h1, "10.101.0.2")
         h2_sid = h1.until("known")["sid"]
         time.sleep(2)  # mDNS settles
@@ -190,7 +190,7 @@ def test_floods_and_forgeries_stay_bounded() -> None:
         assert last["candidates"] <= 256
         assert grown < 20 * 1024
         honest = to("10.101.0.2").values()
-        first = [e["link"] for e in h1.of("up") if e["origin"] in honest][0]
+        first = next(e["link"] for e in h1.of("up") if e["origin"] in honest)
         assert first not in [e["link"] for e in h1.of("down")]
         assert h1.stop()["kind"] == "end"
 

@@ -173,6 +173,20 @@ def test_duplicate_is_not_dialled_again_soon() -> None:
     assert due >= 0.8 * BACKOFF_MAX_S
 
 
+def test_duplicate_beside_a_known_link_costs_nothing_later() -> None:
+    """Both sides dialled at once; when the link that stayed is lost, we dial again soon."""
+    found = table()
+    found.heard(HIGH, HERE, 0.0)
+    found.link_up(1, HIGH, Address(HERE.host, 0), 0.0, ours=False)
+    found.link_up(2, HIGH, HERE, 0.0, ours=True)
+    found.link_down(2, 0.1, duplicate=True)
+    assert found.next_at() is None
+    found.link_down(1, 5.0)
+    due = found.next_at()
+    assert due is not None
+    assert due <= 5.0 + 1.2
+
+
 def test_at_most_eight_dials_and_no_more_than_there_is_room() -> None:
     """A flood of candidates never starts more than eight dials."""
     found = table()

@@ -400,3 +400,18 @@ def test_errors_survive_the_socket(kind: type[MeshchatError]) -> None:
     back = to_error(error_json(kind("some_reason", "say\u202e\x1b[2J so"))["error"])
     assert type(back) is kind
     assert (back.reason, str(back)) == ("some_reason", "say[2J so")
+
+
+async def test_no_damaged_card_is_accepted(session: Session) -> None:
+    """Each character of a card changed, dropped or doubled: a sentence, and no contact."""
+    card = friend("Bob")
+    async with alive(session):
+        for at in range(len(card)):
+            other = "B" if card[at] != "B" else "C"
+            for bad in (card[:at] + other + card[at + 1 :], card[:at] + card[at + 1 :],
+                        card[: at + 1] + card[at:]):  # fmt: skip
+                with pytest.raises(UsageError):
+                    await verbs.call(session, "contact.add", {"card": bad})
+        assert session.runtime.store.contacts() == []
+        await verbs.call(session, "contact.add", {"card": card})
+        assert [c.petname for c in session.runtime.store.contacts()] == ["Bob"]

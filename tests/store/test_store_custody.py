@@ -8,9 +8,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from store_values import add, b16, held
+from store_values import CHAT, add, b16, held, message
 
 from meshchat import custody_tables
+from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
     Fate,
     Held,
@@ -186,6 +187,8 @@ def test_proofs(store: SqlStore) -> None:
     with store.transaction():
         assert store.add_proof(Proof(b16(1), b16(2), 9, release_at=30.0))
         assert not store.add_proof(Proof(b16(1), b16(3), 9))
+        assert store.released(30.0 - RELEASE_AHEAD_MAX_S) == []
+        assert store.released(29.0 - RELEASE_AHEAD_MAX_S) == [b16(1)]  # the clock was set back
         assert store.add_proof(Proof(b16(4), b16(5), 9))
     assert store.proof(b16(1)) == Proof(b16(1), b16(2), 9, 30.0)
     assert store.proof(b16(3)) is None
@@ -209,6 +212,50 @@ def test_partials_are_bounded(store: SqlStore) -> None:
     assert store.partial(b16(1)) is None
     assert store.partial(b16(5)) is None
     assert all(store.partial(b16(n)) for n in (2, 63, 64))
+    assert set(store.partials()) == {b16(n) for n in (0, *range(2, 65)) if n != 5}
+
+
+def test_no_call_reads_a_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans, not times: what happens on a link never grows with all ids ever seen."""
+    store = SqlStore.memory()
+    run = store._db._run
+    scans: list[str] = []
+
+    def explained(sql: str, params: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        if sql.lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")):
+            plan = [str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {sql}", params)]
+            scans.extend(f"{step} in {sql}" for step in plan if step in banned)
+        return run(sql, params)
+
+    banned = {
+        f"SCAN {name}{how}"
+        for name in ("envelopes", "e", "bodies", "b", "messages", "m", "proofs")
+        for how in ("", *(f" USING COVERING INDEX envelopes_by_{key}" for key in ("expiry", "id")))
+    }
+    monkeypatch.setattr(store._db, "_run", explained)
+    with store.transaction():
+        store.add_envelopes([held(1), held(2)], 0.0)
+        store.envelope(b16(1))
+        store.known([b16(1)])
+        store.holder_of(b16(1))
+        store.offered(0)
+        store.untried(5)
+        store.tried([b16(1)], Kind.MINE)
+        store.retry_all()
+        store.usage()
+        store.evictable(origin=None, size_classes=(0,), limit=1)
+        store.drop_envelopes([b16(1)], Fate.PROVEN)
+        store.next_release(0.0)
+        store.expire(5)
+        store.add_message(message(1))
+        store.messages(CHAT, before=5)
+        store.pending()
+        store.message_by_envelope(b16(1))
+        store.message_sizes(CHAT)
+        store.chats()
+        store.mark_read(CHAT, 1)
+    assert scans == []
+    store.close()
 
 
 class CustodyMachine(RuleBasedStateMachine):

@@ -128,7 +128,7 @@ def main() -> None:
                 "counter": len(envelopes),
                 **{key: value.hex() for key, value in to.items()},
                 "id": envelope.envelope_id(data).hex(),
-                "stamp_bits": envelope.stamp_bits(data),
+                "stamp_bits": envelope.stamp_bits(data, envelope.envelope_id(data)),
                 # the longest is given by its hash, to keep this file readable
                 **(
                     {"data": data.hex()}

@@ -1,0 +1,159 @@
+"""The arguments of the command line: what there is and how it is explained; no deeds."""
+
+import argparse
+from typing import Any, NoReturn
+
+from meshchat import __version__
+from meshchat.errors import UsageError
+
+EXIT_CODES = """exit codes: 0 done, 1 something unexpected, or a failed check of doctor, 2 wrong
+usage, 3 a person has to decide about trust first, 4 profile or store, 5 network, 130 interrupted"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments become a ``UsageError``: one sentence, like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("bad_arguments", f"{message}; see: {self.prog} --help")
+
+
+def _options(network: bool, top: bool) -> _Parser:
+    """Options that may stand before and after the verb; only the first sets defaults."""
+    parser = _Parser(add_help=False)
+
+    def add(*names: str, default: object = None, **rest: object) -> None:
+        given = default if top else argparse.SUPPRESS
+        parser.add_argument(*names, default=given, **rest)  # type: ignore[arg-type]
+
+    add("--home", metavar="DIR", help="directory of the profile (or MESHCHAT_HOME)")
+    add("--json", action="store_true", default=False, help="print JSON, for scripts")
+    add("--passphrase-file", metavar="F", help="read the passphrase from the first line of F")
+    if network:
+        add("--listen", metavar="A:P", help="accept links on this address and port")
+        add("--peer", metavar="H:P", action="append", help="dial this node too; may be repeated")
+        add("--no-lan", action="store_true", default=False, help="do not use the local network")
+    return parser
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Parses to a namespace whose ``verb`` is a key of ``cli._COMMANDS``; empty: the screens."""
+    parser = _Parser(
+        prog="meshchat",
+        description="A messenger that needs no internet. Without a command: the terminal screens.",
+        epilog=EXIT_CODES,
+        parents=[_options(network=True, top=True)],
+    )
+    parser.add_argument("--version", action="version", version=f"meshchat {__version__}")
+    parser.set_defaults(verb="")
+    common, network = (_options(network=more, top=False) for more in (False, True))
+    verbs = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+
+    def verb(
+        group: "argparse._SubParsersAction[_Parser]",
+        name: str,
+        what: str,
+        *arguments: tuple[str, dict[str, Any]],
+        parent: _Parser = common,
+    ) -> _Parser:
+        made = group.add_parser(
+            name.rpartition(".")[2], help=what, description=what, parents=[parent]
+        )
+        for names, rest in arguments:
+            made.add_argument(*names.split(), **rest)
+        made.set_defaults(verb=name)
+        return made
+
+    yes = ("--yes", {"action": "store_true", "help": "do not ask"})
+    named = ("name", {"metavar": "NAME"})
+    alias = ("--as", {"metavar": "NAME", "dest": "petname", "help": "your name for them"})
+    secret = ("--passphrase-file", {"metavar": "F", "dest": "room_file", "help": "its passphrase"})
+
+    verb(
+        verbs,
+        "init",
+        "make a profile",
+        ("--name", {"required": True, "help": "what others may call you"}),
+        ("--restore", {"action": "store_true", "help": "from the 24 words of a backup"}),
+        ("--small", {"action": "store_true", "help": "less memory to unlock, for small boards"}),
+    )
+    verb(verbs, "node", "run without a screen until stopped", parent=network)
+    verb(
+        verbs,
+        "card",
+        "show your card, which others add you by",
+        ("--qr", {"action": "store_true", "help": "as a QR code"}),
+        ("--out", {"metavar": "FILE", "help": "write it to a new file"}),
+    )
+    verb(verbs, "backup", "show the 24 words that restore your identity")
+    verb(verbs, "name", "show or change your own name", ("new", {"nargs": "?"}))
+
+    contact = verb(verbs, "contact", "people")
+    people = contact.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(
+        people,
+        "contact.add",
+        "add a person by card",
+        ("card", {"metavar": "CARD", "help": "card text, a file with it, or -"}),
+        alias,
+        ("--replaces", {"metavar": "NAME", "help": "the contact whose new key this is"}),
+    )
+    verb(people, "contact.list", "everybody you know")
+    verb(
+        people,
+        "contact.verify",
+        "record that you compared the safety words",
+        named,
+        ("--words", {"action": "store_true", "help": "only show the words"}),
+        ("--undo", {"action": "store_true", "help": "take the mark back"}),
+        yes,
+    )
+    verb(people, "contact.block", "hear nothing of them any more", named)
+    verb(people, "contact.unblock", "undo block", named)
+    verb(
+        people,
+        "contact.rename",
+        "change your name for them",
+        ("old", {"metavar": "OLD"}),
+        ("new", {"metavar": "NEW"}),
+    )
+    verb(people, "contact.accept", "make a stranger who wrote a contact", named, alias)
+    verb(
+        people,
+        "contact.introduce",
+        "send two contacts each other's card",
+        ("one", {"metavar": "A"}),
+        ("other", {"metavar": "B"}),
+    )
+
+    room = verb(verbs, "room", "rooms anybody with the name can read and write")
+    rooms = room.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    # here the passphrase is the room's; that of the profile goes before the verb
+    joins = _Parser(add_help=False)
+    joins.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS)
+    joins.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    verb(rooms, "room.join", "join or make a room", named, secret, parent=joins)
+    verb(rooms, "room.list", "rooms you are in")
+    verb(rooms, "room.leave", "leave a room", named)
+
+    verb(
+        verbs,
+        "send",
+        "write a message; prints its id",
+        ("to", {"metavar": "TO", "help": "a contact or #room"}),
+        ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
+    )
+    verb(
+        verbs,
+        "read",
+        "show messages",
+        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact or #room; default: all"}),
+        ("--follow", {"action": "store_true", "help": "go on with new ones"}),
+        ("--since", {"metavar": "ID", "help": "only those after this message"}),
+        ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),
+        ("--keep-unread", {"action": "store_true", "help": "do not mark them as read"}),
+    )
+    verb(verbs, "message", "the state and journey of a message", ("id", {}))
+    verb(verbs, "status", "identity, transports, neighbours, custody, queue")
+    verb(verbs, "doctor", "check this device and say what to do")
+    verb(verbs, "wipe", "destroy the profile", yes)
+    return parser

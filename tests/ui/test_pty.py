@@ -1,0 +1,216 @@
+"""The real program in a real pty, full of hostile text: what reaches the terminal is harmless."""
+
+import json
+import os
+import re
+import select
+import signal
+import struct
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("needs a pty", allow_module_level=True)
+
+import fcntl
+import pty
+import termios
+
+from person import NOON, Seeded, clock
+
+from meshchat.core.model import Contact, Message, Room, State
+from meshchat.core.node import Node
+from meshchat.profile import Profile
+from meshchat.store import SqlStore
+from meshchat.text import Clean
+
+CORPUS = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "hostile_text.json").read_text("ascii")
+)
+TEXTS = [entry["text"] for entry in CORPUS if entry["group"] != "long"]
+COLUMNS, ROWS = 150, 60
+ROOM = b"r" + b"\1" * 16
+QUIET_S = 0.25  # nothing painted for this long: the screen has settled
+# What Textual itself writes: colours, cursor moves, modes on and off, questions to the terminal.
+OURS = re.compile(
+    r"\x1b\[[0-9;:]*m|\x1b\[\d+;\d+H|\x1b\[\?\d+(;\d+)*[hl]|\x1b\[\?\d+\$p|\x1b\[[<>=]\d*u"
+    r"|\x1b\[\?\d*u|\x1b\[c|\x1b\[2[23];\d(;\d)?t|\x1b\[\d* q|\x1b\[16t|\x1bP\$?\x1b\\"
+    r"|\x1b\]2;(\(\d+\) )?meshchat\x07|\x1b\[\d*[ABCDJK]|\x1b\[H"
+)
+
+
+def raw(text: str) -> Clean:
+    """A Clean that is a lie, to get hostile bytes past the types and into the store."""
+    return str.__new__(Clean, text)
+
+
+def fill(home: Path) -> None:
+    """A profile whose messages, people and rooms all have hostile text in them."""
+    profile = Profile(home)
+    profile.init("Me", "pw", small=True)
+    store = profile.unlock("pw")
+    other = SqlStore.memory()
+    with other.transaction():
+        Node.create(other, Seeded("other"), clock(), "x")
+        card = Node(other, Seeded("other"), clock()).card_bytes()
+    with store.transaction():
+        store.save_room(Room(ROOM[1:], raw("yard"), b"\2" * 32, False, NOON))
+        for number, text in enumerate(TEXTS):
+            fp = number.to_bytes(2, "big") * 16
+            store.save_contact(
+                Contact(fp, card, raw(text[:60]), raw(text[:60]), added_at=1.0, heard_at=1.0)
+            )
+            store.save_room(Room(b"\3" * 14 + fp[:2], raw(text[:60]), fp, False, 2.0))
+            message = Message(
+                id=b"m" * 6 + fp[:2],
+                chat=ROOM,
+                author=fp,
+                author_name=raw(text[:60]),
+                outgoing=False,
+                text=raw(f"{text}mk{number}."),
+                sent_at=NOON,
+                received_at=NOON + number,
+                state=State.RECEIVED,
+                reason="",
+            )
+            stored = store.add_message(message)
+            assert stored is not None
+        store.mark_read(ROOM, stored.seq)
+    store.close()
+    (home / "pw").write_text("pw\n")
+
+
+class Terminal:
+    """A program in a pty, and every byte it wrote."""
+
+    def __init__(self, *argv: str) -> None:
+        self.output = b""
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            environ = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
+            os.execvpe(sys.executable, [sys.executable, *argv], environ)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+
+    def settle(self, until: bytes = b"", limit_s: float = 30.0) -> None:
+        """Read until nothing comes any more, and ``until`` was seen since the start."""
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            ready, _, _ = select.select([self._fd], [], [], QUIET_S)
+            if not ready:
+                if until in self.output:
+                    return
+                continue
+            try:
+                data = os.read(self._fd, 65_536)
+            except OSError:  # Linux says so when the program has ended
+                return
+            if not data:
+                return
+            self.output += data
+        raise AssertionError(f"never saw {until!r} in {self.output[-2000:]!r}")
+
+    def press(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+        self.settle()
+
+    def alive(self) -> bool:
+        return os.waitpid(self.pid, os.WNOHANG) == (0, 0)
+
+    def end(self) -> int:
+        """Wait for the end; returns the exit code."""
+        status = os.waitpid(self.pid, 0)[1]
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """meshchat with the hostile profile, past its passphrase, in the room with all messages."""
+    home = tmp_path / "home"
+    fill(home)
+    program = Terminal(
+        *("-m", "meshchat", "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw")
+    )
+    try:
+        program.settle(b"public room")
+        yield program
+    finally:
+        program.close()
+
+
+def steering(text: str) -> list[str]:
+    """The parts of a hostile string that begin with something a terminal obeys."""
+    parts = re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069].*", text)
+    return [part for part in parts if len(part) > 1]
+
+
+def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
+    """Every body, petname, claimed name, author and room name is shown; none of it steers."""
+    page, escape, click = "\x1b[6~", "\x1b", "\x1b[<0;{0};{1}M\x1b[<0;{0};{1}m"
+    terminal.press("\x1b[A")  # message mode: keys for the history
+    terminal.press("\x1b[H")
+    for _ in range(len(TEXTS) // (ROWS - 8) * 2 + 6):
+        terminal.press(page)
+    terminal.press("i")  # the journey of one
+    terminal.press(escape)
+    terminal.press(escape)
+    for row in range(2, ROWS - 6):  # click what is there: no markup may have become an action
+        os.write(terminal._fd, click.format(40, row).encode())
+    terminal.settle()
+    terminal.press(escape)
+    for _ in range(2 * len(TEXTS) // (ROWS - 8) + 4):  # the list of chats
+        terminal.press(page)
+    terminal.press("\x0b")  # the chat switcher
+    for _ in range(3):
+        terminal.press("\x1b[B" * 20)
+    terminal.press(escape)
+    for number in range(0, len(TEXTS), 12):  # a person's own screen, and a room's header
+        terminal.press("\x0b")
+        terminal.press(TEXTS[number][:3] if TEXTS[number][:3].isalnum() else "a")
+        terminal.press("\x1b[B" * (number // 12) + "\r")
+        terminal.press("\x1bOQ")
+        terminal.press(escape)
+    terminal.press("\x1bOS")
+    assert terminal.alive()
+
+    shown = terminal.output.decode("utf-8")
+    plain = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", shown)
+    missing = [n for n in range(len(TEXTS)) if f"mk{n}." not in plain]
+    assert not missing
+    for number, text in enumerate(TEXTS):
+        for part in steering(f"{text}mk{number}."):
+            assert part not in shown, (number, part)
+    rest = OURS.sub("", shown)
+    bad = {
+        char
+        for char in rest
+        if unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")
+        or (unicodedata.category(char) == "Cf" and char not in "\u200c\u200d")
+        if char not in "\r\n" and not "\U000e0020" <= char <= "\U000e007f"
+    }
+    around = [rest[max(0, rest.index(c) - 20) : rest.index(c) + 20] for c in bad]
+    assert not bad, around
+
+    terminal.press(escape)
+    terminal.press("\x11")
+    assert terminal.end() == 0
+
+
+def test_nothing_is_left_on_the_screen(terminal: Terminal) -> None:
+    """After Ctrl+Q the terminal is as before: the alternate screen is left, no text is printed."""
+    terminal.press("\x11")
+    assert terminal.end() == 0
+    assert b"\x1b[?1049l" in terminal.output
+    after = terminal.output.rsplit(b"\x1b[?1049l", 1)[1].decode()
+    assert not OURS.sub("", after).strip()
