@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # a command that only talks to a running node needs neither n
 CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
 SOCKET_PATH_MAX_BYTES = 100  # sun_path has 104 (macOS) to 108 bytes
 LOG_MAX_BYTES = 256 * 1024  # two of them are kept
+HOME_SHOWN_CHARS = 200  # so that the reason behind it is not cut off
 NAME_MAX_BYTES = 48  # docs/reference/wire.md, section 4
 LOCK_OFFSET = 1 << 20  # Windows locks bytes, and a locked byte cannot be read: lock far behind
 
@@ -400,7 +401,7 @@ class Profile:
 class _Discreet(logging.Formatter):
     """Exceptions by type and place only: their texts and locals may hold what people wrote."""
 
-    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  # logging's own name
+    def formatException(self, ei: ExcInfo) -> str:  # the name is logging's
         return where(ei[1]) if ei[1] is not None else ""
 
 
