@@ -253,9 +253,9 @@ class Profile:
 
     def _unusable(self, error: OSError) -> StoreError:
         reason = "full" if error.errno == errno.ENOSPC else "unusable_home"
-        return StoreError(
-            reason, f"The profile's home {self.home} is not usable: {error.strerror}."
-        )
+        why = error.strerror or "unknown trouble"
+        shown = Clean.line(str(self.home), HOME_SHOWN_CHARS)
+        return StoreError(reason, f"The profile's home {shown} is not usable: {why}.")
 
     # --- birth, life and end -----------------------------------------------------------------
 
