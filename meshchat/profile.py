@@ -40,6 +40,8 @@ from meshchat.text import NAME_MAX_CHARS, Clean
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
     from meshchat.store import SqlStore
 
+STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
+STORE_MAX_MB = 65_536  # the size of a large card
 CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
 SOCKET_PATH_MAX_BYTES = 100  # sun_path has 104 (macOS) to 108 bytes
 LOG_MAX_BYTES = 256 * 1024  # two of them are kept
@@ -68,6 +70,12 @@ class RuntimeOptions:
     """Announce ourselves to the network and look for others."""
     interfaces: tuple[str, ...] = ()
     """Names of the interfaces to discover on; empty: all but tunnels."""
+    mesh_passphrase: str = ""
+    """Link only with nodes that have the same; empty: the open mesh."""
+    receipts: bool = True
+    """Let contacts learn that their messages reached us."""
+    store_megabytes: int = 256
+    """Room for our own mail and what we carry for others."""
     log_level: str = "warning"
 
 
@@ -92,10 +100,18 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
         "discover": ("discover", bool),
         "interfaces": ("interfaces", list),
     },
+    "mesh": {"passphrase": ("mesh_passphrase", str)},
+    "receipts": {"send": ("receipts", bool)},
+    "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
 }
 _LEVELS = ("error", "warning", "info", "debug")
-_TYPES = {bool: "true or false", str: "a text in quotes", list: 'a list such as ["a", "b"]'}
+_TYPES = {
+    bool: "true or false",
+    int: "a whole number",
+    str: "a text in quotes",
+    list: 'a list such as ["a", "b"]',
+}
 
 
 class Profile:
@@ -181,7 +197,7 @@ class Profile:
             self._bad_config("", f"is not valid TOML: {error}")
         except RecursionError:
             self._bad_config("", "is nested too deeply")
-        found: dict[str, bool | str | tuple[str, ...]] = {}
+        found: dict[str, bool | int | str | tuple[str, ...]] = {}
         for section, values in parsed.items():
             if section not in _KEYS or not isinstance(values, dict):
                 self._bad_config(_line_of(text, section), f"has an unknown key {section!r}")
@@ -194,6 +210,10 @@ class Profile:
                     self._bad_config(where, f"needs {_TYPES[wanted]} for {key!r} in [{section}]")
                 if field == "log_level" and value not in _LEVELS:
                     self._bad_config(where, f"needs one of {', '.join(_LEVELS)} for 'level'")
+                if field == "store_megabytes" and not STORE_MIN_MB <= value <= STORE_MAX_MB:
+                    self._bad_config(
+                        where, f"needs {STORE_MIN_MB} to {STORE_MAX_MB} for 'megabytes'"
+                    )
                 try:
                     if field == "listen" and value:
                         split_address(value)

@@ -207,6 +207,9 @@ def test_every_documented_setting_is_read(home: Path) -> None:
         peers=("192.0.2.7:4747", "[2001:db8::7]:4747"),
         discover=True,
         interfaces=("wlan0",),
+        mesh_passphrase="...",
+        receipts=True,
+        store_megabytes=256,
         log_level="warning",
     )
 
@@ -266,3 +269,24 @@ def test_a_long_home_has_its_socket_elsewhere(tmp_path: Path) -> None:
     assert len(os.fsencode(one.socket_path)) <= 100
     assert one.socket_path != other.socket_path
     assert Profile("/short").socket_path == Path("/short/node.sock")
+
+
+@pytest.mark.parametrize("value", ["7", "65537", "true", '"256"', "1.5"])
+def test_store_size_is_checked(home: Path, value: str) -> None:
+    """A store size that makes no sense is refused with file, line and key."""
+    profile = Profile(home)
+    home.mkdir(exist_ok=True)
+    profile.config_path.write_text(f"[store]\nmegabytes = {value}\n")
+    with pytest.raises(UsageError, match=r"config\.toml, line 2.*'megabytes'"):
+        profile.options()
+
+
+def test_node_settings(home: Path) -> None:
+    """Closed mesh, receipts and store size are read."""
+    profile = Profile(home)
+    home.mkdir(exist_ok=True)
+    profile.config_path.write_text(
+        '[mesh]\npassphrase = "x y"\n[receipts]\nsend = false\n[store]\nmegabytes = 8\n'
+    )
+    options = profile.options()
+    assert (options.mesh_passphrase, options.receipts, options.store_megabytes) == ("x y", False, 8)

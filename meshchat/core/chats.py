@@ -94,7 +94,9 @@ class Chats:
         people: People,
         custody: Custody,
         tell: Callable[[Tell], None],
+        receipts: bool,
     ) -> None:
+        self._receipts = receipts
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -414,7 +416,7 @@ class Chats:
         self._store_incoming(
             contact_chat(card.fp), card.fp, NO_TEXT, text, body, held.exp_h, "direct", now
         )
-        if contact.request or not opened.wants_proof:
+        if contact.request or not opened.wants_proof or not self._receipts:
             return None
         proof = self._custody.prove(opened.token, held.exp_h, now, now.wall + self._delay_s())
         return Receipt(proof[0], card.fp) if proof else None

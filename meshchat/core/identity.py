@@ -35,6 +35,7 @@ _CARD_VERSION = 1
 _SIGNED_BYTES = 133
 _CARD_PREFIX = "meshchat:"
 _CHECK_BYTES = 4
+_SALT_BYTES = crypto.ARGON2_SALT_BYTES
 _BASE32 = re.compile(r"[A-Z2-7]+\Z")
 _BACKUP_WORDS = 24
 _DAMAGED = "сно\ufffd\ufffdа"  # word 1573 of the Russian list in mnemonic 0.21: one letter is lost
@@ -349,7 +350,19 @@ def private_room_key(name: str, passphrase: str) -> bytes:
     Raises:
         UsageError: Name or passphrase cannot be used, or memory is short.
     """
-    salt = H(b"mc1 room-salt", room_name(name).encode(), crypto.ARGON2_SALT_BYTES)
+    return _stretch(passphrase, H(b"mc1 room-salt", room_name(name).encode(), _SALT_BYTES))
+
+
+def closed_mesh_key(passphrase: str) -> bytes:
+    """Link key (psk) of a mesh closed to those without the passphrase. Slow like a room's.
+
+    Raises:
+        UsageError: The passphrase cannot be used, or memory is short.
+    """
+    return _stretch(passphrase, H(b"mc1 mesh-salt", b"", _SALT_BYTES))
+
+
+def _stretch(passphrase: str, salt: bytes) -> bytes:
     if len(passphrase) > PASSPHRASE_MAX_BYTES:
         raise UsageError("passphrase_too_long", "This passphrase is too long: use a shorter one.")
     secret = utf8(unicodedata.normalize("NFC", passphrase.strip()))

@@ -86,6 +86,7 @@ class Node:
         now: Now,
         psk: bytes | None = None,
         limits: Limits | None = None,
+        receipts: bool = True,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -95,6 +96,7 @@ class Node:
             now: Both clocks.
             psk: Key of a closed mesh, 32 bytes; None: the open mesh.
             limits: What we lend to others.
+            receipts: Whether contacts may learn that their messages reached us.
         """
         self._store = store
         self._entropy = entropy
@@ -102,7 +104,9 @@ class Node:
         self._tells: list[Tell] = []
         self._custody = Custody(store, self._limits)
         self._people = People(store, entropy, self._tells.append, now)
-        self._chats = Chats(store, entropy, self._people, self._custody, self._tells.append)
+        self._chats = Chats(
+            store, entropy, self._people, self._custody, self._tells.append, receipts
+        )
         self._counters: Counter[str] = Counter()
         self._neighbours = Neighbours(
             store,

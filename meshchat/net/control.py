@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from meshchat.core.identity import closed_mesh_key
+from meshchat.core.limits import Limits
 from meshchat.core.model import Now
 from meshchat.core.node import Node
 from meshchat.errors import MeshchatError, StoreError, UsageError
@@ -29,6 +31,7 @@ from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import Transport
 from meshchat.net.verbs import Json, Session
 from meshchat.profile import Profile, RuntimeOptions, SystemEntropy, harden, split_address
+from meshchat.store import SqlStore
 
 CONNECTIONS_MAX = 32  # a person has a few terminals and scripts
 OUT_MAX_LINES = 1_000  # waiting for a reader that does not read; then events are dropped
@@ -60,14 +63,23 @@ def open_session(
     with profile.locked(wait_s):
         store = profile.unlock(passphrase)
         try:
-
-            def build(now: Now) -> Node:
-                return Node(store, SystemEntropy(), now)
-
+            build = node_builder(store, options or profile.options())
             runtime = Runtime(store, build, transports(options) if options else ())
             yield Session(runtime, profile, serving=options is not None)
         finally:
             store.close()
+
+
+def node_builder(store: SqlStore, options: RuntimeOptions) -> Callable[[Now], Node]:
+    """What makes this profile's Node, at the start and after a failed commit.
+
+    Raises:
+        UsageError: The passphrase of the closed mesh cannot be used.
+    """
+    psk = closed_mesh_key(options.mesh_passphrase) if options.mesh_passphrase else None
+    limits = Limits(store_bytes=options.store_megabytes * 1_048_576)
+    receipts = options.receipts
+    return lambda now: Node(store, SystemEntropy(), now, psk, limits, receipts)
 
 
 def transports(options: RuntimeOptions) -> list[Transport]:

@@ -203,13 +203,12 @@ class MeshApp(App[None]):
     # --- the node ----------------------------------------------------------------------------
 
     def _start(self, ways: Sequence[Transport]) -> None:
-        from meshchat.core.node import Node
+        from meshchat.net.control import node_builder
         from meshchat.net.runtime import Runtime
-        from meshchat.profile import SystemEntropy
 
         store = self._store
         assert store is not None
-        self._runtime = Runtime(store, lambda now: Node(store, SystemEntropy(), now), ways)
+        self._runtime = Runtime(store, node_builder(store, self._options), ways)
         self.run_worker(self._drive(self._runtime), exit_on_error=True)
 
     async def _drive(self, runtime: Runtime) -> None:

@@ -62,6 +62,7 @@ class ChatScreen(Screen[None]):
         self._contacts: dict[bytes, Contact] = {}
         self._rooms: dict[bytes, Room] = {}
         self._read: tuple[ChatId, int] = (b"", 0)
+        self._marked: ChatId = b""  # the chat that was last highlighted in the list
         self._drafts: dict[ChatId, str] = {}  # of this run; newer than the summaries
         self._saved_draft = ""
         self._draft_timer: Timer | None = None
@@ -162,20 +163,25 @@ class ChatScreen(Screen[None]):
         self._asking = self._fill("#requests", requests)
         self.query_one("#requests").display = bool(requests)
         self.query_one("#requests-title").display = bool(requests)
+        self._marked = self._chat
         self._show_header()
         self._app.show_unread(sum(s.unread for s in listed))
 
     def _fill(self, which: str, rows: list[ChatSummary]) -> list[ChatId]:
+        """Bring a list up to date, touching only the rows that differ."""
         options = self.query_one(which, OptionList)
+        before = [option.prompt for option in options.options]
+        after = [self._row(summary) for summary in rows]
         ids = [summary.chat for summary in rows]
-        at = options.highlighted
-        kept = self._chat if at is None or self._chat in ids else b""
-        options.clear_options()
-        options.add_options([Option(self._row(summary)) for summary in rows])
-        if kept in ids:
-            options.highlighted = ids.index(kept)
-        elif ids and at is not None:
-            options.highlighted = min(at, len(ids) - 1)
+        if len(before) == len(after):
+            for at, (old, new) in enumerate(zip(before, after, strict=True)):
+                if old != new:
+                    options.replace_option_prompt_at_index(at, new)
+        else:
+            options.clear_options()
+            options.add_options([Option(row) for row in after])
+        if self._chat in ids and self._chat != self._marked:
+            options.highlighted = ids.index(self._chat)
         return ids
 
     def _row(self, summary: ChatSummary) -> Content:
@@ -259,7 +265,7 @@ class ChatScreen(Screen[None]):
         parts.append(f"carry {status.node.custody.carried}")
         parts.append(f"queue {status.node.queued}")
         left = "  ".join(parts)
-        hint = "Esc ‹" if self.narrow else "F1 help"
+        hint = "Esc ‹" if self.narrow and not self._listing else "F1 help"
         room = self.size.width - len(left) - len(hint) - 2
         self.query_one("#status", Line).show(Clean(f" {left}{' ' * max(2, room)}{hint}"))
 
@@ -297,6 +303,7 @@ class ChatScreen(Screen[None]):
         self.query_one("#empty", Line).show(Clean(text))
         self.remove_class("-list")
         self._show_header()
+        self._show_status()
         composer.focus()
 
     def _close_chat(self) -> None:
@@ -321,6 +328,7 @@ class ChatScreen(Screen[None]):
         self.say("")
         self.add_class("-list")
         self.query_one("#chats", OptionList).focus()
+        self._show_status()
 
     def action_nth(self, number: int) -> None:
         if number <= len(self._shown):

@@ -35,8 +35,8 @@ from meshchat.ui.lines import Heights, day_number, day_of, fit, wrap
 PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
 PAGES_MAX = 32  # 2,048 messages with their text in memory
 LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
-FIRST_ROWS = 200  # what is read before the first paint, whatever the length of the history
-WHOLE_AFTER_S = 0.05  # after the first paint
+FIRST_ROWS = 200  # read before the first paint: opening costs the same for any length
+EDGE_ROWS = 60  # this close to the edge of what was read first, all the rest is laid out
 WIDE_CELLS = 56  # from here on names have a column of their own
 NAME_CELLS_MAX = 14
 GROUP_S = 300  # a pause this long starts a new group with its name and time
@@ -101,7 +101,8 @@ class History(ScrollView, can_focus=True):
         self._pages: OrderedDict[int, dict[int, Message]] = OrderedDict()
         self._wrapped: OrderedDict[int, list[Strip]] = OrderedDict()
         self._styles: dict[str, Style] = {}
-        self._whole = True
+        self._whole = True  # everything is laid out, not only what was read first
+        self._tail = True  # the newest message is laid out
         self._new_seq = 0
         self._width = 0
         self._name_cells = 3
@@ -118,13 +119,13 @@ class History(ScrollView, can_focus=True):
         """Show a chat: at its first new message, or at its end if there is none."""
         self._chat = chat
         self._clear()
+        messages = self._store.messages(chat, limit=FIRST_ROWS)
         unread = self._store.messages(chat, after=read_seq, limit=FIRST_ROWS)
         self._new_seq = next((m.seq for m in unread if not m.outgoing), 0)
-        messages = self._store.messages(chat, limit=FIRST_ROWS)
-        self._following = True
-        if self._new_seq and messages[0].seq > self._new_seq:
-            messages, self._following = unread, False
-        self._whole = len(messages) < FIRST_ROWS and messages is not unread
+        self._whole = len(messages) < FIRST_ROWS
+        if self._new_seq and messages[0].seq > self._new_seq:  # more new than the first page holds
+            seen = self._store.messages(chat, before=unread[0].seq, limit=FIRST_ROWS // 2)
+            messages, self._tail, self._following = seen + unread, False, False
         self._place = (self._new_seq, 0)
         self._fill([(m.seq, len(m.text), m.received_at) for m in messages])
         self._settle()
@@ -132,22 +133,20 @@ class History(ScrollView, can_focus=True):
         if row is not None and self._heights.total - self._heights.top(row) > self._view_height():
             self._following = False
             self._settle()
-        if not self._whole:
-            self.set_timer(WHOLE_AFTER_S, self._load_whole)
 
     def close(self) -> None:
         """Show nothing."""
         self._chat = b""
         self._clear()
-        self._whole = True
         self._settle()
 
     def _load_whole(self) -> None:
-        """Bring in the layout of everything older; the place stays."""
+        """Bring in the layout of all the rest, once somebody comes near it; the place stays."""
         if self._whole or not self.is_attached:
             return
-        self._whole = True
-        self._remember()
+        self._whole = self._tail = True
+        if not self._following:
+            self._remember()
         self._pages.clear()
         self._fill(self._store.message_sizes(self._chat))
         self._settle()
@@ -180,15 +179,16 @@ class History(ScrollView, can_focus=True):
         self._pages.clear()
         self._wrapped.clear()
         self._cursor, self._new_seq, self._name_cells = -1, 0, 3
-        self._place, self._following = (0, 0), True
+        self._place, self._following, self._whole, self._tail = (0, 0), True, True, True
         self._set_below(0)
 
     def add(self, message: Message) -> None:
         """Append a message of this chat that was just stored. Many in a row repaint once."""
         if message.chat != self._chat or (self._seqs and message.seq <= self._seqs[-1]):
             return
-        self._load_whole()
-        if self._seqs and self._seqs[-1] == message.seq:
+        if not self._tail:
+            self._load_whole()
+            self._set_below(self._below + 1)
             return  # it was part of what has just been loaded
         row = len(self._seqs)
         self._seqs.append(message.seq)
@@ -271,7 +271,7 @@ class History(ScrollView, can_focus=True):
             end = max(0, self._heights.total - height)
             at = self._heights.top(row) + min(line, self._heights[row] - 1)
             target = end if self._following or at >= end else at
-            self._following = target == end
+            self._following = target == end and self._tail
         self.virtual_size = Size(self.scrollable_content_region.width, self._heights.total)
         self.set_reactive(History.scroll_y, float(target))
         self.scroll_target_y = float(target)
@@ -282,6 +282,10 @@ class History(ScrollView, can_focus=True):
             self._set_below(0)
             if self._seqs:
                 self.post_message(self.Seen())
+        if not self._whole:
+            top = self._heights.find(target)[0]
+            if top < EDGE_ROWS or (not self._tail and top > len(self._seqs) - EDGE_ROWS):
+                self.call_after_refresh(self._load_whole)
         self.refresh()
 
     def _set_below(self, count: int) -> None:
@@ -307,7 +311,7 @@ class History(ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if not self._settling and self._seqs and round(old_value) != round(new_value):
-            self._following = round(new_value) >= self.max_scroll_y
+            self._following = self._tail and round(new_value) >= self.max_scroll_y
             self._remember()
             self._settle()
 
@@ -504,6 +508,8 @@ class History(ScrollView, can_focus=True):
         self.scroll_to(y=0, animate=False)
 
     def action_last(self) -> None:
+        if not self._tail:
+            self._load_whole()
         self._following = True
         self._settle()
 

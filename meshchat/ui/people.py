@@ -110,7 +110,11 @@ class CardScreen(PeopleScreen):
                     )
                 )
             yield Line(self._card, classes="card")
-            yield Static(qr_content(self._card), classes="qr", markup=False)
+            code = qr_content(self._card)
+            yield Line(
+                Clean(f"To scan it, make the window {code.plain.count(chr(10)) + 5} lines high.")
+            )
+            yield Static(code, classes="qr", markup=False)
         yield Line(classes="answer")
         yield Line(Clean("y copy   s save to a file   PgDn code   Esc back"), classes="hint")
 

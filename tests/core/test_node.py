@@ -26,7 +26,7 @@ from meshchat.core.events import (
     SetName,
     Verify,
 )
-from meshchat.core.identity import private_room_key, public_room_key
+from meshchat.core.identity import closed_mesh_key, private_room_key, public_room_key
 from meshchat.core.limits import CLASS_SIZES_BYTES, Limits
 from meshchat.core.model import Message, Now, State, Trust
 from meshchat.core.sync import Sync
@@ -676,6 +676,34 @@ def test_events_carry_clean_text(world: World, three: tuple[Host, Host, Host]) -
     told = [tell.message.text for tell in b.told if isinstance(tell, MessageAdded)]
     assert told and all("\x1b" not in text and "‮" not in text for text in told)
     assert any(isinstance(tell, ContactChanged) for tell in b.told)
+
+
+def test_closed_mesh_is_silent_to_others(world: World) -> None:
+    """Without the passphrase not one byte comes back; with it all works."""
+    key = closed_mesh_key("only us")
+    a, b = world.host("Aida", psk=key), world.host("Bolat", psk=key)
+    prober = world.host("Prober")
+    befriend(a, b)
+    said: list[Host] = []
+    world.meddle = lambda host, effect: (said.append(host), effect.frames)[1]
+    world.link(prober, a)
+    world.run(2)
+    assert said == [prober]
+    world.link(a, b)
+    send(a, b, "inside")
+    world.run(2)
+    assert inbox(b, a) == ["inside"]
+
+
+def test_receipts_can_be_off(world: World) -> None:
+    """A reader who sends no receipts reads all the same; the author sees carried, never more."""
+    a, b = world.host("Aida"), world.host("Bolat", receipts=False)
+    befriend(a, b)
+    world.link(a, b)
+    message = send(a, b, "hello")
+    world.run(120)
+    assert inbox(b, a) == ["hello"]
+    assert a.state(message) == State.CARRIED
 
 
 def test_unknown_link_events_are_ignored(world: World) -> None:

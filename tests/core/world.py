@@ -49,8 +49,16 @@ class SeededEntropy:
 class Host:
     """One node, its store and what it told."""
 
-    def __init__(self, world: "World", name: str, limits: Limits | None = None) -> None:
-        self.world, self.name, self.limits = world, name, limits
+    def __init__(
+        self,
+        world: "World",
+        name: str,
+        limits: Limits | None = None,
+        psk: bytes | None = None,
+        receipts: bool = True,
+    ) -> None:
+        self.world, self.name = world, name
+        self.settings = (psk, limits, receipts)
         self.store = SqlStore.memory()
         self.entropy = SeededEntropy(f"{world.seed}/{len(world.hosts)}/{name}")
         with self.store.transaction():
@@ -61,7 +69,7 @@ class Host:
 
     def _start(self) -> Node:
         with self.store.transaction():
-            return Node(self.store, self.entropy, self.world.now, limits=self.limits)
+            return Node(self.store, self.entropy, self.world.now, *self.settings)
 
     def crash(self) -> None:
         """kill -9: every link breaks, the node is rebuilt from its store."""
@@ -119,8 +127,15 @@ class World:
     def now(self) -> Now:
         return Now(self.mono, self.wall)
 
-    def host(self, name: str, limits: Limits | None = None) -> Host:
-        host = Host(self, name, limits)
+    def host(
+        self,
+        name: str,
+        limits: Limits | None = None,
+        psk: bytes | None = None,
+        receipts: bool = True,
+    ) -> Host:
+        """A new node; the settings are the Node's."""
+        host = Host(self, name, limits, psk, receipts)
         self.hosts.append(host)
         return host
 

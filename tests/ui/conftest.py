@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from person import Person
+from screens import Person
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from person import Person, until, wires
+from screens import Person, until, wires
 from textual.widgets import OptionList
 
 from meshchat.core.events import AddContact, ContactChanged, JoinRoom

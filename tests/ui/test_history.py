@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from person import Person, TestApp, until
 from rich.cells import cell_len
+from screens import Person, TestApp, until
 
 from meshchat.text import Clean
 from meshchat.ui.history import History
@@ -60,7 +60,8 @@ async def test_only_what_is_seen_is_laid_out(me: Person, bob: Person) -> None:
         app.chat.open(chat)
         await pilot.pause()
         assert "message 99999" in app.shown()
-        await until(lambda: app.history._whole, pilot)
+        assert len(app.history._heights) < 500
+        app.history._load_whole()
         assert len(app.history._heights) == 100_000
         app.history.action_first()
         await pilot.pause()
@@ -85,7 +86,8 @@ async def test_resizing_keeps_the_place(me: Person, bob: Person, size: tuple[int
         me.read(chat, texts[-1])
         app.chat._reload()
         app.chat.open(chat)
-        await until(lambda: app.history._whole, pilot)
+        app.history._load_whole()
+        await pilot.pause()
         app.history.scroll_to(y=app.history._heights.top(500), animate=False)
         await pilot.pause()
         before = first_word(app)
@@ -107,7 +109,8 @@ async def test_reading_is_not_disturbed_by_arrivals(me: Person, bob: Person) -> 
         me.read(chat, me.fill(chat, 300)[-1])
         app.chat._reload()
         app.chat.open(chat)
-        await until(lambda: app.history._whole, pilot)
+        app.history._load_whole()
+        await pilot.pause()
         await pilot.press("pageup", "pageup")
         await pilot.pause()
         before = first_word(app)
@@ -135,7 +138,8 @@ async def test_paging_up_and_down_comes_back(me: Person, bob: Person) -> None:
         me.read(chat, texts[-1])
         app.chat._reload()
         app.chat.open(chat)
-        await until(lambda: app.history._whole, pilot)
+        app.history._load_whole()
+        await pilot.pause()
         for _ in range(10):
             await pilot.press("pageup")
         await pilot.pause()
@@ -172,12 +176,18 @@ async def test_many_unread_open_at_the_first(me: Person, bob: Person) -> None:
         me.read(chat, me.fill(chat, 5_000)[999])
         app.chat._reload()
         app.chat.open(chat)
-        await until(lambda: app.history._whole, pilot)
         await pilot.pause()
         assert first_word(app) == "1000"
-        await pilot.press("pageup")
+        assert len(app.history._heights) < 500
+        for _ in range(9):
+            await pilot.press("pageup")
+        await until(lambda: len(app.history._heights) == 5_000, pilot)
         await pilot.pause()
-        assert int(first_word(app)) < 1_000
+        assert 800 < int(first_word(app)) < 950
+        await pilot.press("end")
+        app.history.action_last()
+        await pilot.pause()
+        assert "message 4999" in app.shown()
 
 
 async def test_peers_cannot_draw_our_lines(me: Person, bob: Person) -> None:

@@ -89,9 +89,10 @@ class Person:
         with self.store.transaction():
             self.store.mark_read(chat, last.seq)
 
-    def hear(self, chat: ChatId, text: str) -> Message:
+    def hear(self, chat: ChatId, text: str, number: int | None = None) -> Message:
         """A message that arrives now."""
-        number = int.from_bytes(os.urandom(6), "big")
+        if number is None:
+            number = int.from_bytes(os.urandom(6), "big")
         with self.store.transaction():
             message = self._add(chat, text, NOON, number)
         self.runtime._tell(MessageAdded(message))

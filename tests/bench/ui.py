@@ -1,0 +1,189 @@
+"""Start-up, long histories and memory of the terminal screens, as ratios of one run.
+
+    python tests/bench/ui.py
+
+Each program is started in a pty of its own, in turn with the others, and measured
+when a known text of its first screen has been painted: CPU time of the process
+at that moment, user and system. Medians count; a busy machine shifts all alike.
+"""
+
+import asyncio
+import os
+import pty
+import resource
+import select
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
+os.environ["PYTHONPATH"] = str(ROOT)
+
+ROUNDS = 7
+HELLO = """
+from textual.app import App
+from textual.widgets import Static
+class Hello(App):
+    def compose(self):
+        yield Static("hello world")
+Hello().run()
+"""
+
+
+def first_frame(argv: list[str], marker: bytes, linger_s: float = 0.0) -> tuple[float, float]:
+    """CPU seconds until ``marker`` was painted, and RSS in MiB ``linger_s`` later."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+        os.execvpe(argv[0], argv, environ)
+    seen = b""
+    end = time.monotonic() + 60
+    while marker not in seen and time.monotonic() < end:
+        if select.select([fd], [], [], 0.5)[0]:
+            try:
+                seen += os.read(fd, 65_536)
+            except OSError:
+                break
+    if marker not in seen:
+        raise SystemExit(f"{argv} never showed {marker!r}: {seen[-500:]!r}")
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    until = time.monotonic() + linger_s
+    while time.monotonic() < until:
+        if select.select([fd], [], [], 0.1)[0]:
+            os.read(fd, 65_536)
+    status = Path(f"/proc/{pid}/status").read_text()
+    rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    os.close(fd)
+    return cpu, rss
+
+
+def run_cpu(argv: list[str]) -> float:
+    """CPU seconds of a program that ends by itself."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    pid = os.posix_spawn(
+        argv[0],
+        argv,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+    )
+    os.waitpid(pid, 0)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def profile_with(home: Path, count: int) -> None:
+    """A profile whose one chat holds so many messages, all read."""
+    from screens import NOON
+
+    from meshchat.core.model import Message, Room, State
+    from meshchat.profile import Profile
+    from meshchat.text import Clean
+
+    profile = Profile(home)
+    profile.init("Me", "pw", small=True)
+    (home / "pw").write_text("pw\n")
+    store = profile.unlock("pw")
+    room = b"r" + b"\1" * 16
+    with store.transaction():
+        store.save_room(Room(room[1:], Clean("yard"), b"\2" * 32, False, NOON))
+        for number in range(count):
+            text = Clean(f"message {number}. " + "some words of a chat " * (number % 5))
+            at = NOON - 60 * (count - number)
+            stored = store.add_message(
+                Message(
+                    id=number.to_bytes(8, "big"),
+                    chat=room,
+                    author=bytes([number % 3]) * 32,
+                    author_name=Clean("Bob"),
+                    outgoing=False,
+                    text=text,
+                    sent_at=at,
+                    received_at=at,
+                    state=State.RECEIVED,
+                )
+            )
+        assert stored is not None
+        store.mark_read(room, stored.seq)
+    store.close()
+
+
+async def open_times(sizes: tuple[int, ...]) -> dict[int, tuple[float, float]]:
+    """For each size: CPU seconds to open the chat and paint it, and to go to its start."""
+    from screens import Person
+
+    found: dict[int, tuple[float, float]] = {}
+    for size in sizes:
+        me, bob = Person("Me"), Person("Bob")
+        chat = b"c" + bob.runtime.node.fp
+        async with me.at((100, 30)) as (app, pilot):
+            await me.knows(bob)
+            me.read(chat, me.fill(chat, size, "message {} with a few more words".format)[-1])
+            app.chat._reload()
+            opened, whole = [], []
+            for _ in range(ROUNDS):
+                app.chat._close_chat()
+                await pilot.pause()
+                app.chat._chat = b""
+                began = time.process_time()
+                app.chat.open(chat)
+                await pilot.pause()
+                opened.append(time.process_time() - began)
+                app.history.action_first()
+                await pilot.pause()
+                whole.append(time.process_time() - began)
+            found[size] = statistics.median(opened), statistics.median(whole)
+    return found
+
+
+def main() -> None:
+    meshchat = [sys.executable, "-m", "meshchat"]
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        for count in (5_000, 100_000):
+            profile_with(base / str(count), count)
+        (base / "hello.py").write_text(HELLO)
+        hello = [sys.executable, str(base / "hello.py")]
+        # not counted: 5,000 messages are open, the hash of the passphrase included
+        chat = [*meshchat, "--home", str(base / "5000"), "--no-lan"]
+        programs = {
+            "hello": (hello, b"hello world"),
+            "lock screen": (chat, b"Passphrase"),
+            "first run": ([*meshchat, "--home", str(base / "new"), "--no-lan"], b"Welcome"),
+        }
+        cpu: dict[str, list[float]] = {name: [] for name in programs}
+        for argv, marker in programs.values():
+            first_frame(argv, marker)  # warm the disk
+        for _ in range(ROUNDS):
+            for name, (argv, marker) in programs.items():
+                cpu[name].append(first_frame(argv, marker)[0])
+        medians = {name: statistics.median(values) for name, values in cpu.items()}
+        bar = medians["hello"]
+        print(f"{'what':<44}{'value':>12}   bar")
+        print(f"{'CPU to first frame, Textual hello-world':<44}{bar * 1000:>9.0f} ms")
+        for name in ("lock screen", "first run"):
+            print(f"{f'CPU to first frame, {name}':<44}{medians[name] * 1000:>9.0f} ms")
+            print(f"{'  as a multiple of hello-world':<44}{medians[name] / bar:>12.2f}   <= 1.6")
+        version = statistics.median(run_cpu([*meshchat, "--version"]) for _ in range(ROUNDS))
+        print(f"{'CPU of --version':<44}{version * 1000:>9.0f} ms   <= 60")
+        for count, limit in ((5_000, 60), (100_000, 110)):
+            home = base / str(count)
+            argv = [*meshchat, "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw"]
+            used, rss = first_frame(argv, b"message", linger_s=2.0)
+            print(f"{f'RSS with {count:,} messages open':<44}{rss:>8.0f} MiB   <= {limit}")
+            print(f"{'  CPU to their first paint, with the hash':<44}{used * 1000:>9.0f} ms")
+    times = asyncio.run(open_times((1_000, 100_000)))
+    for which, label in enumerate(("open and paint", "open, then go to the first message")):
+        small, large = times[1_000][which], times[100_000][which]
+        print(f"{f'{label}, 1,000':<44}{small * 1000:>9.1f} ms")
+        print(f"{f'{label}, 100,000':<44}{large * 1000:>9.1f} ms")
+        print(f"{'  ratio':<44}{large / small:>12.2f}   {'<= 2' if which == 0 else ''}")
+
+
+if __name__ == "__main__":
+    main()
