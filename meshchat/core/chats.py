@@ -23,13 +23,22 @@ from meshchat.core.events import (
     RoomChanged,
     Tell,
 )
-from meshchat.core.identity import Card, room_author_seed, room_id, room_name, room_secret
+from meshchat.core.identity import (
+    NAME_MAX_BYTES,
+    Card,
+    room_author_seed,
+    room_id,
+    room_name,
+    room_secret,
+)
 from meshchat.core.limits import (
     ANNOUNCE_EVERY_S,
     ANNOUNCE_LIFE_H,
+    CLOCK_FLOOR_S,
     DM_LIFE_BASE_H,
     MESSAGE_LIFE_S,
     RECEIPT_DELAY_S,
+    REQUEST_MESSAGES_MAX,
 )
 from meshchat.core.model import (
     NO_TEXT,
@@ -61,7 +70,7 @@ from meshchat.core.sealed import (
     open_room_post,
     room_post,
 )
-from meshchat.errors import UsageError
+from meshchat.errors import ProtocolError, QuotaError, UsageError
 from meshchat.text import Clean
 
 DAY_S = 86_400
@@ -70,6 +79,11 @@ ROOM_DAYS_BACK = 8  # an envelope lives a week and a little
 
 def contact_chat(fp: bytes) -> ChatId:
     return b"c" + fp
+
+
+def _fitting(name: str) -> str:
+    """As much of a name of ours as a body takes."""
+    return name.encode()[:NAME_MAX_BYTES].decode("utf-8", "ignore")
 
 
 def room_chat(rid: bytes) -> ChatId:
@@ -114,15 +128,17 @@ class Chats:
     def send(self, chat: ChatId, text: str, now: Now) -> Message:
         """Accept a message: stored when the transaction commits, sealed now or when a key comes."""
         body = text.strip("\n").encode("utf-8", "replace")
-        if not body.strip():
+        clean = Clean(body.decode())
+        if not clean.strip():
             raise UsageError("empty_text", "There is nothing to send: write some text.")
+        body = max(body, clean.encode(), key=len)  # canonical form can be longer
         if len(body) > TEXT_MAX_BYTES:
             raise UsageError(
                 "text_too_long",
                 f"The text has {len(body)} bytes; a message holds {TEXT_MAX_BYTES} "
                 f"(a Cyrillic letter counts as two). Send it in parts.",
             )
-        return self._write(chat, Clean(body.decode()), b"", now)
+        return self._write(chat, clean, b"", now)
 
     def introduce(self, one: bytes, other: bytes, now: Now) -> tuple[Message, Message]:
         """Give two contacts each other's card."""
@@ -192,7 +208,7 @@ class Chats:
                 body,
                 type=BodyType.INTRODUCTION,
                 text="",
-                name=str(self._people.need(about).petname),
+                name=_fitting(self._people.need(about).petname),
                 card=self._people.need(about).card,
             )
         if message.chat[:1] == b"c":
@@ -262,8 +278,11 @@ class Chats:
             raw,
             hours(now.wall) + ANNOUNCE_LIFE_H,
         )
-        self.sealed.append(self._custody.add_own(data, envelope_id(data), now))
+        self._keep(data, now)
         self._store.put("announced", int(now.wall).to_bytes(8, "little"))
+
+    def _keep(self, data: bytes, now: Now) -> None:
+        self.sealed.append(self._custody.add_own(data, envelope_id(data), now, bounded=False))
 
     def announce_due(self, now: Now) -> bool:
         last = int.from_bytes(self._store.get("announced") or b"", "little")
@@ -277,7 +296,7 @@ class Chats:
                 body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
                 data = self._seal_dm(contact.fp, body, now)
                 if data is not None:
-                    self.sealed.append(self._custody.add_own(data, envelope_id(data), now))
+                    self._keep(data, now)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
@@ -287,8 +306,10 @@ class Chats:
                     continue
                 try:
                     changed = self._seal(message, now)
-                except UsageError:
-                    return  # our share of the store is full: the rest waits
+                except UsageError as error:
+                    if error.reason == "outbox_full":
+                        return  # the rest waits
+                    continue
                 if changed.eid:
                     self._tell(MessageChanged(changed))
 
@@ -358,7 +379,15 @@ class Chats:
         if opened is None:
             self._custody.tried(held, Kind.CARRIED)
             return None
+        try:
+            receipt = self._read(held, opened, now)
+        except ProtocolError:
+            self._custody.tried(held, Kind.CARRIED)  # junk for us is not pinned
+            raise
         self._custody.tried(held, Kind.MINE)
+        return receipt
+
+    def _read(self, held: Held, opened: Opened, now: Now) -> Receipt | None:
         if opened.prekey is not None:
             return self._open_dm(held, opened, now)
         assert opened.via_secret is not None
@@ -377,13 +406,14 @@ class Chats:
         if contact is not None:
             self._learn(contact, card, body.name, now)
 
-    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> None:
+    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> Contact:
         """A friend's newer card: messages that waited for a key can go."""
         before = contact.card
         after = self._people.heard(contact, card, Clean.line(name), now)
         if after.card != before:
             self._secrets_day = -1
             self.seal_waiting(now, contact.fp)
+        return after
 
     def _open_dm(self, held: Held, opened: Opened, now: Now) -> Receipt | None:
         assert opened.prekey is not None
@@ -398,14 +428,15 @@ class Chats:
             if known is not None:
                 self._learn(known, card, body.name, now)
             return None
-        is_text = body.type == BodyType.TEXT
-        name = Clean.line(body.name) if is_text else NO_TEXT
-        contact = self._people.meet(card, name, now)
-        if known is not None:
-            self._learn(known, card, "", now)
+        friend = self._people.is_friend(card.fp)
+        if body.type == BodyType.INTRODUCTION and not friend:
+            return None  # neither strangers nor replaced keys bring us people
+        name = body.name if body.type == BodyType.TEXT else ""
+        if known is None:
+            contact = self._people.meet(card, Clean.line(name), now)
+        else:
+            contact = self._learn(known, card, name, now)
         if body.type == BodyType.INTRODUCTION:
-            if contact.request:
-                return None
             third = Card.decode(body.card)
             new = self._people.introduced(third, Clean.line(body.name), contact, now)
             if new is not None:
@@ -413,10 +444,13 @@ class Chats:
             text = Clean(f'[introduces "{Clean.line(body.name)}"]')
         else:
             text = Clean(body.text)
+            sizes = self._store.message_sizes(contact_chat(card.fp)) if contact.request else ()
+            if len(sizes) >= REQUEST_MESSAGES_MAX:
+                raise QuotaError("request_messages")
         self._store_incoming(
             contact_chat(card.fp), card.fp, NO_TEXT, text, body, held.exp_h, "direct", now
         )
-        if contact.request or not opened.wants_proof or not self._receipts:
+        if not friend or not opened.wants_proof or not self._receipts:
             return None
         proof = self._custody.prove(opened.token, held.exp_h, now, now.wall + self._delay_s())
         return Receipt(proof[0], card.fp) if proof else None
@@ -512,7 +546,9 @@ class Chats:
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
         for message in self._store.pending():
-            if message.expires_at <= now.wall and message.reason != "ended":
+            if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
+                self._store.change_message(message.id, expires_at=now.wall + MESSAGE_LIFE_S)
+            elif message.expires_at <= now.wall and message.reason != "ended":
                 self._fail(message, "expired", now)
 
     def key_replaced(self, fp: bytes, now: Now) -> None:

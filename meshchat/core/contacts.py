@@ -20,11 +20,17 @@ from meshchat.core.identity import (
     name_skeleton,
     parse_card_text,
 )
-from meshchat.core.limits import PREKEY_DELETE_S, PREKEY_EVERY_S, PREKEY_LIFE_H
+from meshchat.core.limits import (
+    INTRODUCED_MAX,
+    PREKEY_DELETE_S,
+    PREKEY_EVERY_S,
+    PREKEY_LIFE_H,
+    REQUESTS_MAX,
+)
 from meshchat.core.link import pair_key
 from meshchat.core.model import Contact, Now, Prekey, Trust
 from meshchat.core.ports import Entropy, Store
-from meshchat.errors import AuthError, TrustError, UsageError
+from meshchat.errors import AuthError, QuotaError, TrustError, UsageError
 from meshchat.text import NAME_MAX_CHARS, Clean
 
 
@@ -97,6 +103,8 @@ class People:
     def _new_prekey(self, now: Now) -> None:
         secret, public = x25519_keypair(self._entropy.bytes(32))
         exp_h = hours(now.wall) + PREKEY_LIFE_H
+        while any(prekey.exp_h == exp_h for prekey in self.prekeys):
+            exp_h += 1  # so that late mail with the card before never takes this one's place
         self._store.add_prekey(Prekey(public, secret, exp_h, now.wall + PREKEY_DELETE_S))
         self.prekeys = self._store.prekeys()
         self._make_card()
@@ -270,12 +278,16 @@ class People:
 
         Raises:
             AuthError: The card shares a signing key with a contact but is another identity.
+            QuotaError: ``requests_full``, too many strangers wait for an answer already.
         """
         known = self._contacts.get(card.fp)
         if known is None:
             for contact in self._contacts.values():
                 if self.card_of(contact.fp).sign_public == card.sign_public:
                     raise AuthError("split_identity")
+            waiting = (each.request and not each.blocked for each in self._contacts.values())
+            if sum(waiting) >= REQUESTS_MAX:
+                raise QuotaError("requests_full")
             return self._save(
                 Contact(
                     fp=card.fp,
@@ -301,10 +313,22 @@ class People:
         return self._save(changed)
 
     def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:
-        """A friend gave us a third person's card. Never lowers or raises what is known already."""
+        """A friend gave us a third person's card. Never lowers or raises what is known already.
+
+        Raises:
+            QuotaError: ``introductions_full``, this friend brings crowds.
+        """
         known = self._contacts.get(card.fp)
-        if card.fp == self.identity.fp or (known is not None and not known.request):
+        if card.fp == self.identity.fp:
             return None
+        if known is not None:
+            if known.blocked or not known.request:
+                return None
+            if self.card_of(known.fp).supersedes(card):
+                card = self.card_of(known.fp)
+        brought = [other for other in self._contacts.values() if other.introduced_by == by.fp]
+        if len(brought) >= INTRODUCED_MAX:
+            raise QuotaError("introductions_full")
         return self._save(
             Contact(
                 fp=card.fp,

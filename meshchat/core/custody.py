@@ -52,16 +52,20 @@ class Custody:
         self._store = store
         self._limits = limits
         self._waiting: dict[bytes, Held] = {}  # admitted in this step, written by ``flush``
-        self._totals = _Totals([0] * 4, {}, dict.fromkeys(Kind, 0))
-        for usage in store.usage():
-            self._totals.add(
-                usage.size_class, usage.origin, usage.kind, usage.count, usage.size_bytes
-            )
-        self._untried = store.count_untried()
+        self.recount()
         self.stored = 0
         self.dropped = 0
         self.was_full = False
         """Something was refused or evicted for want of space since this was last reset."""
+
+    def recount(self) -> None:
+        """Take the totals from the store anew."""
+        self._totals = _Totals([0] * 4, {}, dict.fromkeys(Kind, 0))
+        for usage in self._store.usage():
+            self._totals.add(
+                usage.size_class, usage.origin, usage.kind, usage.count, usage.size_bytes
+            )
+        self._untried = self._store.count_untried()
 
     # --- taking -------------------------------------------------------------------------------
 
@@ -78,27 +82,32 @@ class Custody:
         if eid in self._waiting:
             return Refusal.UNWANTED
         held = self._held(header, data, eid, origin, Kind.CARRIED)
-        if not self._make_room(held, trusted):
+        if not self._make_room(held, trusted, now):
             self.was_full = True
             return Refusal.FULL
         self._take(held)
         self._untried += 1
         return held
 
-    def add_own(self, data: bytes, eid: bytes, now: Now) -> Held:
+    def add_own(self, data: bytes, eid: bytes, now: Now, *, bounded: bool = True) -> Held:
         """Take our own envelope. Strangers' mail gives way; our share is bounded.
+
+        Args:
+            bounded: False for what keeps the node itself going: that is never refused.
 
         Raises:
             UsageError: Our own waiting mail fills its share of the store.
         """
         held = self._held(parse_header(data), data, eid, b"", Kind.OWN)
-        if self._totals.own + len(data) > self._limits.store_bytes * self._limits.own_share:
+        share = self._limits.store_bytes * self._limits.own_share
+        if bounded and self._totals.own + len(data) > share:
             raise UsageError(
                 "outbox_full",
                 "Too much of your own mail is waiting to be carried. Wait until some of it is "
                 "delivered, or make the store larger in the settings.",
             )
-        self._evict(None, ALL_CLASSES, self._used() + len(data) - self._limits.store_bytes, None)
+        over = self._used() + len(data) - self._limits.store_bytes
+        self._evict(None, ALL_CLASSES, over, None, now)
         self._take(held)
         self.flush(now)
         self._store.tried([eid], Kind.OWN)
@@ -129,6 +138,8 @@ class Custody:
 
     def tried(self, held: Held, kind: Kind) -> None:
         """Record that an envelope was checked, and what it turned out to be."""
+        if self._store.fate(held.eid) is not Fate.HELD:
+            return  # it had to make room before its turn came
         self._store.tried([held.eid], kind)
         self._untried = max(0, self._untried - 1)
         if kind is not held.kind:
@@ -157,12 +168,7 @@ class Custody:
         """Destroy what has expired; returns it."""
         gone = self._store.expire(hours(now.wall))
         if gone:
-            self._totals = _Totals([0] * 4, {}, dict.fromkeys(Kind, 0))
-            for usage in self._store.usage():
-                self._totals.add(
-                    usage.size_class, usage.origin, usage.kind, usage.count, usage.size_bytes
-                )
-            self._untried = self._store.count_untried()
+            self.recount()
             self.dropped += len(gone)
         return gone
 
@@ -191,23 +197,23 @@ class Custody:
     def _used(self) -> int:
         return sum(self._totals.by_class)
 
-    def _make_room(self, held: Held, trusted: bool) -> bool:
+    def _make_room(self, held: Held, trusted: bool, now: Now) -> bool:
         """Evict by rule until the new one fits; False if it is the worst itself."""
         size, limits, by_class = len(held.data), self._limits, self._totals.by_class
         quota = limits.store_bytes
         share = limits.contact_share if trusted else limits.origin_share
         from_origin = self._totals.by_origin.get(held.origin, 0)
         if from_origin + size > quota * share and not self._evict(
-            held.origin, ALL_CLASSES, from_origin + size - quota * share, held
+            held.origin, ALL_CLASSES, from_origin + size - quota * share, held, now
         ):
             return False
         if held.size_class in BULK_CLASSES:
             over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
-            if over > 0 and not self._evict(None, BULK_CLASSES, over, held):
+            if over > 0 and not self._evict(None, BULK_CLASSES, over, held, now):
                 return False
         if held.size_class:
             over = sum(by_class[1:]) + size - quota * (1 - limits.small_reserve)
-            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held):
+            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held, now):
                 return False
         over = self._used() + size - quota
         if over <= 0:
@@ -215,17 +221,22 @@ class Custody:
         largest = max(
             sorted(self._totals.by_origin.items()), key=lambda item: item[1], default=None
         )
-        if largest and self._evict(largest[0], ALL_CLASSES, over, held):
+        if largest and self._evict(largest[0], ALL_CLASSES, over, held, now):
             return True
-        return self._evict(None, ALL_CLASSES, self._used() + size - quota, held)
+        return self._evict(None, ALL_CLASSES, self._used() + size - quota, held, now)
 
     def _evict(
-        self, origin: bytes | None, classes: tuple[int, ...], over: float, newcomer: Held | None
+        self,
+        origin: bytes | None,
+        classes: tuple[int, ...],
+        over: float,
+        newcomer: Held | None,
+        now: Now,
     ) -> bool:
         """Free ``over`` bytes from the worst; never anything better than the newcomer."""
         if over <= 0:
             return True
-        self._store.add_envelopes(self._waiting.values(), 0.0)  # so that the query sees them
+        self.flush(now)  # so that the query sees them
         worst: list[bytes] = []
         freed = 0
         for eid, size_class, exp_h, stamp in self._store.evictable(
@@ -242,7 +253,6 @@ class Custody:
         self.was_full = True
         for eid in worst:
             self.drop(eid, Fate.EVICTED)
-            self._waiting.pop(eid, None)
         return True
 
     def status(self) -> CustodyStatus:

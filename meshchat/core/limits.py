@@ -24,14 +24,20 @@ CREDIT_MAX_BYTES = 1_048_576  # on a link that answers quickly; a receiver takes
 CREDIT_SLACK_S = 0.05  # the window grows while bytes wait no longer than this on the way
 BUFFERED_MAX_BYTES = 2_097_152  # unfinished envelopes one neighbour may make us hold
 STALL_S = 60.0  # a neighbour that owes us bytes and sends none is cut off
+HOLD_S = 60.0  # then what one neighbour was asked for may be asked of another as well
+PARTIALS_PER_LINK_MAX = 4  # an honest sender is inside one envelope of each class at most
 TRY_AT_ONCE_MAX = 8  # arrivals opened in the step that stored them; more wait for their turn
 TRY_PER_WAKE_MAX = 32  # trial opening costs up to 2 ms each
 TRY_GAP_S = 0.02
 HOUSEKEEPING_S = 600.0  # also how soon a jump of the wall clock is noticed
 REHELLO_S = 60.0  # next sixteen contacts
 HELLO_TAGS = 16
+REQUESTS_MAX = 200  # strangers waiting for an answer; a person reads no more, a flood makes no more
+REQUEST_MESSAGES_MAX = 20  # from each of them
+INTRODUCED_MAX = 100  # people one contact may bring us
 NODE_KEY_LIFE_S = 86_400.0  # a link key that lasts a week would be a name
 HANDSHAKE_WINDOW_S = 60.0
+HELLO_WAIT_S = 10.0  # a link whose peer never greets holds a slot no longer
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from meshchat.core.events import (
 from meshchat.core.limits import (
     HANDSHAKE_WINDOW_S,
     HELLO_TAGS,
+    HELLO_WAIT_S,
     NODE_KEY_LIFE_S,
     REHELLO_S,
     Limits,
@@ -54,6 +55,8 @@ class Peer:
     greeted: int = 0
     """How many contacts our HELLOs on this link have gone through."""
     greet_at: float = 0.0
+    hello_by: float = float("inf")
+    """When the peer must have greeted us."""
 
     @property
     def dialler_key(self) -> bytes:
@@ -125,8 +128,13 @@ class Neighbours:
         """Pings, time-outs and further HELLOs that are due."""
         for peer in list(self._peers.values()):
             alive = self._guard(peer, now, lambda link=peer.link: link.wake(now))  # type: ignore[misc]
-            if alive and peer.sync is not None and now.mono >= peer.greet_at:
+            if not alive:
+                continue
+            if peer.sync is not None and now.mono >= peer.greet_at:
                 self._greet(peer, now)
+            elif peer.sync is None and now.mono >= peer.hello_by:
+                self._counters["hello_timeout"] += 1
+                self._close(peer, "hello_timeout", wire_link.CLOSE_TIMEOUT, now)
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``wake`` is due."""
@@ -135,16 +143,21 @@ class Neighbours:
             for at in (
                 peer.link.next_wakeup(),
                 peer.sync.next_wakeup() if peer.sync else None,
-                peer.greet_at if peer.sync else None,
+                peer.greet_at if peer.sync else peer.hello_by,
             ):
                 if at is not None:
                     due.append(at)
         return min(due, default=None)
 
     def drop_partial(self, eid: bytes) -> None:
-        """A transfer that went on from an earlier link has ended, well or not."""
-        self._store.drop_partial(eid)
-        self._transfers.partials.discard(eid)
+        """An envelope is here whole, well or not: first bytes of an earlier try are useless."""
+        if eid in self._transfers.partials:
+            self._store.drop_partial(eid)
+            self._transfers.partials.discard(eid)
+
+    def hide(self, done: bytes, hidden: bool) -> None:
+        """Whether neighbours who ask for a receipt of ours must not notice that it is here."""
+        (self._transfers.hidden.add if hidden else self._transfers.hidden.discard)(done)
 
     def drop_contact(self, fp: bytes, reason: str, now: Now) -> None:
         """End the links with a contact."""
@@ -261,12 +274,16 @@ class Neighbours:
             if loser is peer:
                 return False
         self._greet(peer, now)
+        peer.hello_by = now.mono + HELLO_WAIT_S
         return True
 
     def _greet(self, peer: Peer, now: Now) -> None:
         """Send a HELLO with the next sixteen contacts."""
-        linked = {other.contact for other in self._peers.values() if other is not peer}
-        pairs = [pair for pair in self._people.pairs() if pair[0] not in linked]
+        pairs = self._people.pairs()
+        many = len(pairs) > HELLO_TAGS
+        if many:  # those on other links can wait, though not for ever: that link may be dead
+            linked = {other.contact for other in self._peers.values() if other is not peer}
+            pairs = [pair for pair in pairs if pair[0] not in linked]
         start = peer.greeted if peer.greeted < len(pairs) else 0
         chosen = pairs[start : start + HELLO_TAGS]
         peer.greeted = start + HELLO_TAGS
@@ -278,7 +295,7 @@ class Neighbours:
             self._entropy,
         )
         peer.link.send(wire_link.HELLO, hello)
-        peer.greet_at = now.mono + REHELLO_S if len(pairs) > HELLO_TAGS else float("inf")
+        peer.greet_at = now.mono + REHELLO_S if many else float("inf")
 
     def _hello(self, peer: Peer, body: bytes, now: Now) -> None:
         peer.hellos.append(body)

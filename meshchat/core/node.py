@@ -126,6 +126,7 @@ class Node:
         self._try_at: float | None = now.mono if self._custody.untried else None
         self._house_at = now.mono
         self._release_at: float | None = None
+        self._unreleased: set[bytes] = set()  # ``done`` of receipts of ours, until they may show
         self._clock_told = False
 
     @staticmethod
@@ -188,7 +189,7 @@ class Node:
         if isinstance(outcome, Arrived):
             self._arrived(peer, outcome)
         elif isinstance(outcome, Token):
-            self._token(outcome, now)
+            self._token(peer, outcome, now)
         else:
             where = peer.link.transport + (" contact" if peer.contact else "")
             self._chats.handed(outcome.eids, where, now)
@@ -196,17 +197,23 @@ class Node:
     def _arrived(self, peer: Peer, arrived: Arrived) -> None:
         """Check that it is what its id says; it is judged with all others of this step."""
         eid = arrived.eid
-        if arrived.resumed:
-            self._neighbours.drop_partial(eid)
+        self._neighbours.drop_partial(eid)
         if envelope_id(arrived.data) != eid:
-            raise WireError("id_mismatch")
+            if not arrived.resumed:
+                raise WireError("id_mismatch")
+            assert peer.sync is not None, "envelopes arrive through a sync"
+            self._counters["resume_mismatch"] += 1  # its first bytes came from somebody else
+            peer.sync.fetch_again(eid)
+            return
         self._arrivals.append((peer, eid, arrived.data, parse_header(arrived.data)))
 
     def _judge(self, now: Now) -> None:
         """Take or refuse what arrived in this step."""
         while self._arrivals:
             batch, self._arrivals = self._arrivals[:JUDGE_MAX], self._arrivals[JUDGE_MAX:]
+            # Refusing what only the recipient can refuse yet would tell who that is.
             proven = self._custody.proven([header.done for _, _, _, header in batch])
+            proven -= self._unreleased
             for peer, eid, data, header in batch:
                 assert peer.sync is not None, "envelopes arrive through a sync"
                 if header.done in proven:
@@ -239,25 +246,39 @@ class Node:
             self._counters[error.reason] += 1
             return
         if receipt is not None:
-            self._release(receipt, held.eid)
+            self._release(receipt)
 
-    def _release(self, receipt: Receipt, eid: bytes) -> None:
-        """Our own receipt: to the author at once if it is our neighbour, to all others later."""
-        proof = receipt.proof
-        self._custody.drop(eid, Fate.PROVEN)
-        self._neighbours.confirm(receipt.author, proof)
+    def _release(self, receipt: Receipt) -> None:
+        """Our own receipt: to the author at once if it is our neighbour, to all others later.
+
+        Until then we offer, take and serve like any carrier: no neighbour can tell.
+        """
+        done = receipt.proof.done
+        self._unreleased.add(done)
+        self._neighbours.hide(done, True)
+        self._neighbours.confirm(receipt.author, receipt.proof)
         self._plan_release()
 
-    def _token(self, token: Token, now: Now) -> None:
-        eid = self._store.holder_of(done_of(token.token)) or b""
+    def _drop_proven(self, done: bytes, now: Now) -> None:
+        """Every copy: an attacker may have put a ``done`` it saw into envelopes of its own."""
+        eid = self._store.holder_of(done)
+        while eid and self._custody.drop(eid, Fate.PROVEN):
+            eid = self._store.holder_of(done)
+            if eid:
+                self._chats.delivered(eid, now)
+
+    def _token(self, peer: Peer, token: Token, now: Now) -> None:
+        done = done_of(token.token)
+        eid = self._store.holder_of(done) or b""
         ours = bool(eid) and self._chats.delivered(eid, now)
-        wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5 if ours else 0.0
+        wait = 0.0
+        if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
+            wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
         kept = self._custody.prove(token.token, token.exp_h, now, now.wall + wait)
         if kept is None:
             return
-        if eid:
-            self._custody.drop(eid, Fate.PROVEN)
-        if ours:
+        self._drop_proven(done, now)
+        if wait:
             self._plan_release()
         else:
             self._neighbours.offer(kept[0].done, PROOF_CLASS)
@@ -267,6 +288,10 @@ class Node:
 
     def _release_due(self, now: Now) -> None:
         for done in self._store.released(now.wall):
+            if done in self._unreleased:
+                self._unreleased.discard(done)
+                self._neighbours.hide(done, False)
+                self._drop_proven(done, now)
             self._neighbours.offer(done, PROOF_CLASS)
         due = self._store.next_release(now.wall)
         self._release_at = None if due is None else now.mono + (due - now.wall) + 0.01
@@ -319,6 +344,9 @@ class Node:
                 return Done(command, self._commands[type(command)](self, command, now))
         except UsageError as error:
             del self._tells[told:]
+            if self._chats.sealed:  # the first half of a command whose second half was refused
+                self._chats.sealed.clear()
+                self._custody.recount()
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:

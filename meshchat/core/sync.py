@@ -22,13 +22,15 @@ from meshchat.core.limits import (
     CREDIT_MIN_BYTES,
     CREDIT_SLACK_S,
     HAVE_IDS_MAX,
+    HOLD_S,
+    PARTIALS_PER_LINK_MAX,
     STALL_S,
     WANTS_MAX,
     WANTS_OPEN_MAX,
     WANTS_WAITING_MAX,
     Limits,
 )
-from meshchat.core.link import Link
+from meshchat.core.link import BUDGET_RATE_BYTES, FRAME_OVERHEAD_BYTES, Link
 from meshchat.core.model import Now, Partial
 from meshchat.core.ports import Store
 from meshchat.core.wire import (
@@ -54,6 +56,7 @@ from meshchat.errors import QuotaError, WireError
 PROOF_CLASS = -1  # goes before every envelope: it is small, and it frees space
 IDS_REMEMBERED_MAX = 131_072  # of what the neighbour has; about 12 MiB for a hostile one
 CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
+WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
 @dataclass(slots=True)
@@ -118,9 +121,12 @@ class Incoming:
 class Transfers:
     """Shared by all links of a node: nothing is fetched from two neighbours at once."""
 
-    from_link: dict[bytes, int] = field(default_factory=dict)
+    from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
+    """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
     partials: set[bytes] = field(default_factory=set)
     """Ids whose first bytes the store keeps from a link that was cut."""
+    hidden: set[bytes] = field(default_factory=set)
+    """``done`` of receipts of ours not released yet: to any question we do not know them."""
 
 
 class Window:
@@ -177,6 +183,7 @@ class Sync:
         now: Now,
     ) -> None:
         factor = CONTACT_FACTOR if trusted else 1
+        self._trusted = trusted
         self._link = link
         self._store = store
         self._transfers = transfers
@@ -197,6 +204,7 @@ class Sync:
         self._offsets: dict[bytes, int] = {}
         self._loaded: dict[bytes, bytes] = {}
         self._unanswered: set[bytes] = set()  # whole copies sent, STORED or REFUSED not yet heard
+        self._sent_twice: set[bytes] = set()  # found malformed once, so asked for again
         self._turn = 0
         self._window = Window()
         # what we ask for
@@ -204,6 +212,7 @@ class Sync:
         self._asked: dict[bytes, Incoming] = {}
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
         self._next_due = False
+        self._invite_at = 0.0
         self._uncredited = 0
         self._buffered = 0
         self._progress = now.mono
@@ -211,7 +220,10 @@ class Sync:
         self._refused: list[tuple[bytes, int]] = []
 
     def trust(self, now: Now) -> None:
-        """The neighbour turned out to be a contact: widen its budgets."""
+        """The neighbour turned out to be a contact: widen its budgets, once."""
+        if self._trusted:
+            return
+        self._trusted = True
         for bucket in (self._envelopes, self._offers):
             bucket.refill(now.mono)
             bucket.burst *= CONTACT_FACTOR
@@ -247,6 +259,11 @@ class Sync:
             self._stored.append(eid)
         else:
             self._refused.append((eid, refusal))
+
+    def fetch_again(self, eid: bytes) -> None:
+        """A resumed envelope did not fit its id: somebody lied about its first bytes."""
+        self.settle(eid, Refusal.MALFORMED)
+        self._wants[eid] = None
 
     # --- records -----------------------------------------------------------------------------
 
@@ -287,13 +304,16 @@ class Sync:
         self._next_due = True
         self._offers.refill(now.mono)
         self._offers.level -= len(ids)
-        if len(self._theirs) > IDS_REMEMBERED_MAX:
-            self._theirs.clear()  # costs an offer or two made twice, nothing else
-        self._theirs.update(ids)
-        known = self._store.known(ids)
+        self._remember(ids)
+        known = self._store.known(ids) - self._transfers.hidden
         for eid in ids:
             if eid not in known and eid not in self._asked and eid not in self._judging:
                 self._wants[eid] = None
+
+    def _remember(self, ids: Iterable[bytes]) -> None:
+        if len(self._theirs) > IDS_REMEMBERED_MAX:
+            self._theirs.clear()  # costs an offer or two made twice, nothing else
+        self._theirs.update(ids)
 
     def _on_want(self, wants: list[tuple[bytes, int]]) -> None:
         for eid, offset in wants:
@@ -304,8 +324,9 @@ class Sync:
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
             size = 1 if size_class == PROOF_CLASS else CLASS_SIZES_BYTES[size_class]
-            if offset >= size:
-                raise WireError("want_offset")
+            if offset >= size:  # they were lied to about its first bytes, and can start anew
+                self._refused.append((eid, Refusal.MALFORMED))
+                continue
             if len(self._offsets) >= WANTS_OPEN_MAX:
                 raise QuotaError("wants_open")
             self._offsets[eid] = offset
@@ -320,7 +341,9 @@ class Sync:
         self._uncredited += len(body)
         if self._uncredited > CREDIT_MAX_BYTES:
             raise QuotaError("credit_exceeded")
-        if incoming.size not in (0, size) or offset != len(incoming.data):
+        if offset != len(incoming.data):
+            raise WireError("part_order")
+        if incoming.size not in (0, size) and not incoming.resumed:
             raise WireError("part_order")
         if offset + len(data) > size:
             raise WireError("part_overrun")
@@ -332,14 +355,18 @@ class Sync:
         self._progress = now.mono
         if len(incoming.data) < size:
             return None
-        self._drop_request(eid)
+        late = not self._drop_request(eid)
+        self._transfers.from_link.pop(eid, None)  # whoever else was asked since is late
+        if late and self._store.known([eid]):
+            self._refused.append((eid, Refusal.UNWANTED))
+            return None
         self._judging.add(eid)
         return Arrived(eid, bytes(incoming.data), incoming.resumed)
 
     def _on_proof(self, body: bytes, now: Now) -> Token:
         token, exp_h = read_proof(body)
         done = done_of(token)
-        self._theirs.add(done)
+        self._remember((done,))
         if done in self._asked:
             self._drop_request(done)
             self._progress = now.mono
@@ -354,19 +381,37 @@ class Sync:
         return Stored(eids)
 
     def _on_refused(self, refusals: list[tuple[bytes, int]], now: Now) -> None:
-        for eid, _ in refusals:
+        for eid, reason in refusals:
             if eid in self._unanswered:  # they do not want our copy
                 self._unanswered.discard(eid)
-                self._theirs.add(eid)
+                if reason == Refusal.MALFORMED and eid not in self._sent_twice:
+                    self._sent_twice.add(eid)  # its beginning came from elsewhere: once more
+                else:
+                    self._theirs.add(eid)
             elif eid in self._asked:  # what we asked for is gone
+                resumed = self._asked[eid].resumed
                 self._drop_request(eid)
                 self._progress = now.mono
+                if resumed and reason == Refusal.MALFORMED:
+                    self._drop_partial(eid)
+                    self._wants[eid] = None
             else:
                 raise WireError("refused_unknown")
 
-    def _drop_request(self, eid: bytes) -> None:
+    def _drop_request(self, eid: bytes) -> bool:
         self._buffered -= len(self._asked.pop(eid).data)
-        self._transfers.from_link.pop(eid, None)
+        return self._free(eid)
+
+    def _free(self, eid: bytes) -> bool:
+        """Let others be asked for it. False if that was so already."""
+        ours = self._transfers.from_link.get(eid, (0, 0.0))[0] == self._link.id
+        if ours:
+            del self._transfers.from_link[eid]
+        return ours
+
+    def _drop_partial(self, eid: bytes) -> None:
+        self._store.drop_partial(eid)
+        self._transfers.partials.discard(eid)
 
     # --- moving on -----------------------------------------------------------------------------
 
@@ -381,11 +426,11 @@ class Sync:
             raise QuotaError("stalled")
 
     def _answer(self) -> None:
-        for at in range(0, len(self._stored), HAVE_IDS_MAX):
-            self._link.send(records.STORED, write_ids(self._stored[at : at + HAVE_IDS_MAX]))
-        for at in range(0, len(self._refused), HAVE_IDS_MAX):
-            chunk = self._refused[at : at + HAVE_IDS_MAX]
-            self._link.send(records.REFUSED, write_refusals(chunk))
+        most = min(HAVE_IDS_MAX, self._link.max_record // 17)
+        for at in range(0, len(self._stored), most):
+            self._link.send(records.STORED, write_ids(self._stored[at : at + most]))
+        for at in range(0, len(self._refused), most):
+            self._link.send(records.REFUSED, write_refusals(self._refused[at : at + most]))
         self._stored.clear()
         self._refused.clear()
         if self._uncredited:
@@ -440,9 +485,16 @@ class Sync:
     def _invite(self, now: Now) -> None:
         if not self._next_due or len(self._wants) > WANTS_WAITING_MAX:
             return
-        if self._offers.refill(now.mono) >= 0:
-            self._next_due = False
-            self._link.send(records.NEXT, b"")
+        if self._offers.refill(now.mono) < 0:
+            return
+        # The answer is charged to the link's budget: not invited before there is room for it.
+        need = min(16 * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
+        short = need - self._link.budget(now)
+        if short > 0:
+            self._invite_at = now.mono + short / BUDGET_RATE_BYTES
+            return
+        self._next_due = False
+        self._link.send(records.NEXT, b"")
 
     def _ask(self, now: Now) -> None:
         room = min(
@@ -456,12 +508,12 @@ class Sync:
         busy = self._transfers.from_link
         chosen: list[bytes] = []
         for eid in self._wants:
-            if eid not in busy:
+            if eid not in busy or now.mono - busy[eid][1] > HOLD_S:
                 chosen.append(eid)
                 if len(chosen) == room:
                     break
         # Since it was offered, another neighbour may have brought it.
-        known = self._store.known(chosen) if chosen else set()
+        known = self._store.known(chosen) - self._transfers.hidden if chosen else set()
         wants: list[tuple[bytes, int]] = []
         for eid in chosen:
             del self._wants[eid]
@@ -475,7 +527,7 @@ class Sync:
             )
             self._asked[eid] = incoming
             self._buffered += len(incoming.data)
-            busy[eid] = self._link.id
+            busy[eid] = (self._link.id, now.mono)
             wants.append((eid, len(incoming.data)))
         if wants:
             if len(self._asked) == len(wants):
@@ -489,17 +541,19 @@ class Sync:
         if self._asked:
             due.append(self._progress + STALL_S + 0.1)
         elif self._wants and self._envelopes.level < 1:
-            due.append(self._envelopes.at + self._envelopes.wait(1))
+            due.append(self._envelopes.at + self._envelopes.wait(1) + WAKE_SLACK_S)
         if self._next_due and len(self._wants) <= WANTS_WAITING_MAX:
-            due.append(self._offers.at + self._offers.wait(0))
+            ready = self._offers.at + self._offers.wait(0)
+            due.append(max(ready, self._invite_at) + WAKE_SLACK_S)
         return min(due, default=None)
 
     def close(self) -> None:
         """The link is gone: keep what arrived of unfinished envelopes, free them for others."""
-        for eid, incoming in self._asked.items():
-            self._transfers.from_link.pop(eid, None)
-            if incoming.data:
-                self._store.save_partial(Partial(eid, incoming.size, bytes(incoming.data)))
-                self._transfers.partials.add(eid)
+        cut = [(eid, asked) for eid, asked in self._asked.items() if self._free(eid) and asked.data]
+        cut.sort(key=lambda entry: -len(entry[1].data))
+        for eid, incoming in cut[:PARTIALS_PER_LINK_MAX]:
+            self._store.save_partial(Partial(eid, incoming.size, bytes(incoming.data)))
+        if cut:
+            self._transfers.partials = set(self._store.partials())
         self._asked.clear()
         self._wants.clear()

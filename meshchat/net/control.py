@@ -63,23 +63,34 @@ def open_session(
     with profile.locked(wait_s):
         store = profile.unlock(passphrase)
         try:
-            build = node_builder(store, options or profile.options())
+            build = NodeSettings.of(options or profile.options()).builder(store)
             runtime = Runtime(store, build, transports(options) if options else ())
             yield Session(runtime, profile, serving=options is not None)
         finally:
             store.close()
 
 
-def node_builder(store: SqlStore, options: RuntimeOptions) -> Callable[[Now], Node]:
-    """What makes this profile's Node, at the start and after a failed commit.
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What a profile's settings mean for its Node."""
 
-    Raises:
-        UsageError: The passphrase of the closed mesh cannot be used.
-    """
-    psk = closed_mesh_key(options.mesh_passphrase) if options.mesh_passphrase else None
-    limits = Limits(store_bytes=options.store_megabytes * 1_048_576)
-    receipts = options.receipts
-    return lambda now: Node(store, SystemEntropy(), now, psk, limits, receipts)
+    psk: bytes | None
+    limits: Limits
+    receipts: bool
+
+    @classmethod
+    def of(cls, options: RuntimeOptions) -> "NodeSettings":
+        """Slow where the mesh has a passphrase (0.3 s): not on a loop somebody waits for.
+
+        Raises:
+            UsageError: The passphrase of the closed mesh cannot be used.
+        """
+        psk = closed_mesh_key(options.mesh_passphrase) if options.mesh_passphrase else None
+        return cls(psk, Limits(store_bytes=options.store_megabytes * 1_048_576), options.receipts)
+
+    def builder(self, store: SqlStore) -> Callable[[Now], Node]:
+        """What makes the Node, at the start and after a failed commit."""
+        return lambda now: Node(store, SystemEntropy(), now, self.psk, self.limits, self.receipts)
 
 
 def transports(options: RuntimeOptions) -> list[Transport]:

@@ -38,6 +38,7 @@ HINT_AFTER_S = 14.0  # four beacons unanswered; the hint must stand within 20 s
 
 _MAGIC = b"MC\x01"
 _NOBODY = bytes(16)
+_TURNED_AWAY = ("greeting", "refused", "protocol_error", "not_reading")
 _REMEDY = {
     "no_interface": "Connect to a Wi-Fi or cable network; no internet is needed.",
     "firewall": "A firewall blocks our own beacons: allow UDP port 47474 and TCP for meshchat.",
@@ -139,6 +140,7 @@ class LanTransport:
         self._news = asyncio.Event()  # for the dialler
         self._moves = asyncio.Event()  # replaced at each network change
         self._others_seen = False
+        self._turned_away = 0  # connections that said nothing, nonsense, or came when all was full
         self._told: TransportStatus | None = None
 
     # --- Transport ---------------------------------------------------------------------------
@@ -204,6 +206,7 @@ class LanTransport:
             "beacons_sent": facts.sent,
             "beacons_heard": facts.heard,
             "beacon_errors": self._beacon.errors.total(),
+            "turned_away": self._turned_away,
             "own_beacon_heard": "yes" if facts.self_heard else "no",
             "mdns": self._names.trouble or ("on" if self._discover else "off"),
         }
@@ -271,7 +274,7 @@ class LanTransport:
     def _report(self) -> None:
         """Tell the host if the status changed in more than a counter."""
         status = self.status()
-        for counter in ("beacons_sent", "beacons_heard", "beacon_errors"):
+        for counter in ("beacons_sent", "beacons_heard", "beacon_errors", "turned_away"):
             status.detail.pop(counter)
         if status != self._told:
             self._told = status
@@ -455,6 +458,7 @@ class LanTransport:
     def _ended(self, connection: _Connection, reason: str) -> None:
         self._greetings.pop(connection, None)
         self._closing.pop(connection, None)
+        self._turned_away += reason in _TURNED_AWAY
         if connection.number in self._links:
             self._unlink(connection, reason)
             self._host.post(LinkDown(connection.number, reason))

@@ -34,6 +34,7 @@ from meshchat.ui.lock import LockScreen
 from meshchat.ui.setup import SetupScreen
 
 if TYPE_CHECKING:
+    from meshchat.net.control import NodeSettings
     from meshchat.net.runtime import Runtime
     from meshchat.net.transport import Transport
     from meshchat.store import SqlStore
@@ -99,6 +100,7 @@ class MeshApp(App[None]):
         self._given = passphrase
         self.held = ExitStack()
         self._store: SqlStore | None = None
+        self._settings: NodeSettings | None = None
         self._runtime: Runtime | None = None
         self.trouble: BaseException | None = None
         """Why the app had to end, for the caller to raise again."""
@@ -176,8 +178,11 @@ class MeshApp(App[None]):
             from meshchat import keyfile
 
             if self._options.lan:
-                import meshchat.net.lan  # noqa: F401  # zeroconf, 60 ms
-            return keyfile.unlock(self._profile.key_path, passphrase)
+                import meshchat.net.lan  # zeroconf, 60 ms
+            key = keyfile.unlock(self._profile.key_path, passphrase)
+            if self._settings is None:
+                self._settings = meshchat.net.control.NodeSettings.of(self._options)
+            return key
 
         key = await asyncio.to_thread(hashed)
         if self._store is None:
@@ -203,12 +208,11 @@ class MeshApp(App[None]):
     # --- the node ----------------------------------------------------------------------------
 
     def _start(self, ways: Sequence[Transport]) -> None:
-        from meshchat.net.control import node_builder
         from meshchat.net.runtime import Runtime
 
-        store = self._store
-        assert store is not None
-        self._runtime = Runtime(store, node_builder(store, self._options), ways)
+        store, settings = self._store, self._settings
+        assert store is not None and settings is not None
+        self._runtime = Runtime(store, settings.builder(store), ways)
         self.run_worker(self._drive(self._runtime), exit_on_error=True)
 
     async def _drive(self, runtime: Runtime) -> None:

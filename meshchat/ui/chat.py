@@ -585,17 +585,20 @@ class ChatScreen(Screen[None]):
 
     async def do_join(self, rest: str) -> None:
         name = room_name(rest)
-        hint = "Empty: a public room, open to everybody who knows its name."
+        await self._join(name, public_room_key(name), private=False)
+
+    async def do_private(self, rest: str) -> None:
+        name = room_name(rest)
+        hint = "All who use the same words are in the room; whoever learns them reads it."
         screen = Prompt(f"Passphrase of #{name}", hint, password=True)
         passphrase = await self.app.push_screen_wait(screen)
-        if passphrase is None:
-            return
         if passphrase:
             self.say("One moment…")
             key = await asyncio.to_thread(private_room_key, name, passphrase)
-        else:
-            key = public_room_key(name)
-        joined = await self.runtime.command(core.JoinRoom(name, key, bool(passphrase)))
+            await self._join(name, key, private=True)
+
+    async def _join(self, name: str, key: bytes, *, private: bool) -> None:
+        joined = await self.runtime.command(core.JoinRoom(name, key, private))
         assert isinstance(joined, Room)
         self._reload()
         self.open(b"r" + joined.rid)

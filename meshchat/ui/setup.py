@@ -129,10 +129,12 @@ class SetupScreen(Screen[None]):
             event.input.clear()
             self.say("The two are not the same; type the second again.")
             return
-        if len(passphrase) < SHORT_PASSPHRASE_CHARS and self._warned != passphrase + "\n":
-            self._warned = passphrase + "\n"
-            what = "This is short" if passphrase else "Without one"
-            self.say(f"{what}: whoever gets the device can read everything. Enter again: use it.")
+        if not passphrase:
+            self.say("Type a passphrase; five or more random words are good.")
+            return
+        if len(passphrase) < SHORT_PASSPHRASE_CHARS and self._warned != passphrase:
+            self._warned = passphrase
+            self.say("This is short: whoever gets the device can guess it. Enter again: use it.")
             return
         self.say("One moment…")
         self.post_message(self.Ready(self._nick, passphrase, self._seed))

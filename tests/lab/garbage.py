@@ -10,7 +10,8 @@ import socket
 import sys
 import time
 
-IDLE = 200  # connections that say nothing
+EACH = 3  # connections with each kind of nonsense, slow enough that all are listened to
+IDLE = 200  # then as many at once that say nothing
 LAST_S = 30.0  # then what still stands is reported
 HELLO = b"MC\x01" + os.urandom(16) + bytes(16)
 WORDS = {
@@ -32,15 +33,17 @@ def say(kind: str, **facts: object) -> None:
 def main(address: str, port: int) -> None:
     """Open everything, then watch what the node closes."""
     open_ones = selectors.DefaultSelector()
-    kinds = [*WORDS] * 3 + ["nothing"] * IDLE
+    kinds = [*WORDS] * EACH + ["nothing"] * IDLE
+    ends: dict[str, float] = {}
     begun = time.monotonic()
-    for kind in kinds:
+    for n, kind in enumerate(kinds):
+        if n <= EACH * len(WORDS):
+            time.sleep(0.05)
         sock = socket.create_connection((address, port), 10)
         sock.sendall(WORDS[kind]())
         sock.setblocking(False)
         open_ones.register(sock, selectors.EVENT_READ, kind)
     say("opened", count=len(kinds), after=round(time.monotonic() - begun, 2))
-    ends: dict[str, float] = {}
     while open_ones.get_map() and (left := begun + LAST_S - time.monotonic()) > 0:
         for key, _ in open_ones.select(left):
             assert isinstance(key.fileobj, socket.socket)

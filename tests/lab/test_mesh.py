@@ -5,6 +5,7 @@ are to be compared with are in the design study (LAN, section 7).
 """
 
 import base64
+import signal
 import statistics
 import threading
 import time
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.lab, NEEDS_LAB, pytest.mark.timeout(180)]
 CROWD = 60
 KILLS = 100
 KILLING_S = 50.0  # however many fit
+WRITTEN_MAX = 850  # with those accepted but not confirmed, less than one answer holds
 BULK_CHARS = 7_000
 
 
@@ -85,7 +87,6 @@ def test_partition_and_heal(tmp_path: Path) -> None:
         neighbours(3, *people)
         made.run("partition", "h1,h2", "h3,h4")
         cut = time.monotonic()
-        # long enough for every link across to be given up: then healing starts from nothing
         for person in people:
             wait_for(
                 lambda who=person: who.neighbours() == 1,  # type: ignore[misc]
@@ -102,6 +103,8 @@ def test_partition_and_heal(tmp_path: Path) -> None:
         for half in (people[:2], people[2:]):
             for person in half:
                 reads(person, "#yard", [p for p in posts if p.split()[0] in names(half)], 10)
+        # long enough for beacons to be forgotten too: healing starts from nothing
+        time.sleep(max(0.0, cut + 22 - time.monotonic()))
         made.run("heal")
         healed = time.monotonic()
         for person in people:
@@ -214,13 +217,13 @@ def test_killed_under_load(tmp_path: Path) -> None:
         over = threading.Event()
 
         def write() -> None:
-            for n in range(900):
+            for n in range(10_000):
                 try:
                     aida.send("Bolat", f"number {n}")
                     confirmed.append(f"number {n}")
                 except (MeshchatError, OSError):
                     pass  # killed before it answered: it may have been accepted or not
-                if over.wait(KILLING_S / 900):
+                if len(confirmed) == WRITTEN_MAX or over.wait(0.01):
                     return
 
         def torment(person: Person) -> None:
@@ -292,7 +295,7 @@ def test_sleeping_laptop_and_silent_cut(tmp_path: Path) -> None:
         aida.befriend(bolat)
         neighbours(2, *people)
         assert sleeper.process is not None
-        sleeper.process.send_signal(19)  # SIGSTOP
+        sleeper.process.send_signal(signal.SIGSTOP)
         made.run("cut", "h3", "--silent")
         cut = time.monotonic()
         took = wait_for(lambda: aida.neighbours() == 0, "both are missed", 30)
@@ -301,9 +304,9 @@ def test_sleeping_laptop_and_silent_cut(tmp_path: Path) -> None:
         aida.send("Bolat", "are you there")
         bolat.send("Aida", "hello?")
         time.sleep(max(0.0, cut + 30 - time.monotonic()))
-        sleeper.process.send_signal(18)  # SIGCONT
-        made.run("join", "h3", "lan1")
         back = time.monotonic()
+        sleeper.process.send_signal(signal.SIGCONT)
+        made.run("join", "h3", "lan1")
         reads(sleeper, "Aida", ["good morning"], 30)
         measured("mail flows after waking up, s", time.monotonic() - back)
         reads(bolat, "Aida", ["are you there", "hello?"], 30)
@@ -384,11 +387,12 @@ def test_garbage_on_the_port(tmp_path: Path) -> None:
         measured("newcomer linked during the attack after, s", neighbours(2, aida, seconds=40))
         end = evil.until("ended", timeout=40)
         measured("all slots free again after, s (bar 30)", max(end["last"].values()))
-        print(end["last"])
         assert end["standing"] == 0
         assert time.monotonic() - began < 60
-        status = aida.call("status")
-        print(status["counters"], status["transports"][0]["detail"])
-        assert status["transports"][0]["detail"]["misbehaved"] >= 200
-        assert [n["link"] for n in bolat.call("status")["neighbours"]].count(link) == 1
-        assert aida.transport()["links"] == 2
+        facts, counters = aida.transport(), aida.call("status")["counters"]
+        print(f"{end['last']} {counters} {facts}")
+        assert facts["turned_away"] >= 200
+        assert counters["handshake_timeout"] >= 1, "half a frame"
+        assert counters["handshake_length"] >= 1, "a whole frame of nonsense"
+        assert link in [neighbour["link"] for neighbour in bolat.call("status")["neighbours"]]
+        assert facts["links"] == 2

@@ -6,11 +6,11 @@ from screens import Person, until, wires
 from textual.widgets import OptionList
 
 from meshchat.core.events import AddContact, ContactChanged, JoinRoom
-from meshchat.core.identity import public_room_key
+from meshchat.core.identity import private_room_key, public_room_key
 from meshchat.core.model import State, Trust
 from meshchat.ui.commands import BY_NAME, COMMANDS, with_twins
 from meshchat.ui.composer import Composer
-from meshchat.ui.dialogs import Ask, TextScreen
+from meshchat.ui.dialogs import Ask, Prompt, TextScreen
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen
 
 
@@ -259,11 +259,9 @@ async def test_a_taken_name_offers_the_way_out(me: Person, bob: Person) -> None:
 
 
 async def test_join_a_public_room_and_leave_it(me: Person) -> None:
-    """/join asks for a passphrase, empty means public; /leave asks first."""
+    """/join is public at once, so nothing typed next is taken for a passphrase; /leave asks."""
     async with me.at() as (app, pilot):
         await pilot.press(*"/join #Yard", "enter")
-        await pilot.pause()
-        await pilot.press("enter")
         await until(lambda: "#yard" in app.shown() and app.screen is app.chat, pilot)
         assert me.store.rooms()[0].key == public_room_key("yard")
         assert "anyone may read" in app.shown()
@@ -271,6 +269,22 @@ async def test_join_a_public_room_and_leave_it(me: Person) -> None:
         await until(lambda: isinstance(app.screen, Ask), pilot)
         await pilot.press("y")
         await until(lambda: not me.store.rooms(), pilot)
+
+
+async def test_join_a_private_room(me: Person) -> None:
+    """/private asks for the passphrase; leaving the question joins nothing."""
+    async with me.at() as (app, pilot):
+        await pilot.press(*"/private #yard", "enter")
+        await until(lambda: isinstance(app.screen, Prompt), pilot)
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.chat, pilot)
+        assert not me.store.rooms()
+        await pilot.press(*"/private #yard", "enter")
+        await until(lambda: isinstance(app.screen, Prompt), pilot)
+        await pilot.press(*"blue horse", "enter")
+        await until(lambda: bool(me.store.rooms()), pilot)
+        assert me.store.rooms()[0].key == private_room_key("yard", "blue horse")
+        assert "private room" in app.shown()
 
 
 async def test_nobody_else_is_you(me: Person) -> None:

@@ -197,7 +197,7 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
         terminal.press("\x1b[1;3A" * 32 + "\x1bOQ")
         terminal.press(escape)
     assert terminal.alive(), terminal.last_words()
-    assert terminal.output.count(b"calls itself") > 5
+    assert terminal.output.count(b"calls itself") >= 3
     terminal.press("\x1bOS")
     assert terminal.alive()
 
