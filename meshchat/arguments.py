@@ -85,6 +85,13 @@ def make_parser() -> argparse.ArgumentParser:
         ("--out", {"metavar": "FILE", "help": "write it to a new file"}),
     )
     verb(verbs, "backup", "show the 24 words that restore your identity")
+    verb(
+        verbs,
+        "passphrase",
+        "change the passphrase",
+        ("--new-passphrase-file", {"metavar": "F", "dest": "new_file", "help": "the new one"}),
+        ("--small", {"action": "store_true", "help": "less memory to unlock, for small boards"}),
+    )
     verb(verbs, "name", "show or change your own name", ("new", {"nargs": "?"}))
 
     contact = verb(verbs, "contact", "people")

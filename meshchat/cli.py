@@ -255,6 +255,21 @@ def _backup(args: argparse.Namespace) -> int:
     return _print(args, result, ["Write these down on paper, in order:", *rows])
 
 
+def _change_passphrase(args: argparse.Namespace) -> int:
+    """Works beside a running node too: that has the key already."""
+    from meshchat import keyfile
+    from meshchat.profile import check_passphrase
+
+    profile = _profile(args)
+    profile.require()
+    old = _passphrase(args.passphrase_file, "The passphrase now: ")
+    keyfile.unlock(profile.key_path, old)  # a wrong one is told before the new one is asked for
+    new = _passphrase(args.new_file, "The new passphrase: ", twice=True)
+    check_passphrase(new)
+    keyfile.change_passphrase(profile.key_path, old, new, small=args.small)
+    return _print(args, {"changed": True}, ["The passphrase is changed."])
+
+
 def _wipe(args: argparse.Namespace) -> int:
     profile = _profile(args)
     if not profile.has_home():
@@ -497,6 +512,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "node": _node,
     "card": _card,
     "backup": _backup,
+    "passphrase": _change_passphrase,
     "name": _name,
     "send": _send,
     "read": _read,

@@ -90,7 +90,7 @@ def _clock(now: float) -> Check:
         return Check(
             "clock", "fail", f"The clock says {shown}; set it, or messages expire at once or never."
         )
-    return Check("clock", "ok", f"It is {shown}; more than an hour off would cost messages.")
+    return Check("clock", "ok", f"It is {shown}; more than a day off would cost messages.")
 
 
 def _network() -> list[Check]:

@@ -1,8 +1,8 @@
 """``SqlStore``: the durable state of one profile, encrypted on disk or in memory.
 
 Implements ``meshchat.core.ports.Store``, whose docstrings are the contract. Every
-change needs ``transaction()``: the ratchet and the envelope it made must go to
-disk together or not at all.
+change needs ``transaction()``: a message and the envelope it travels in must
+go to disk together or not at all.
 """
 
 import dataclasses

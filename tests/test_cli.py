@@ -184,6 +184,19 @@ def test_backup_and_restore_give_the_same_identity(
     assert was == now
 
 
+def test_passphrase_can_be_changed(alice: Path, passfile: Path, tmp_path: Path) -> None:
+    """The new one opens, the old one does not; a wrong or empty one changes nothing."""
+    new, empty = tmp_path / "new", tmp_path / "empty"
+    new.write_text("another five random words here\n")
+    empty.write_text("\n")
+    change = ("passphrase", "--small", "--new-passphrase-file")
+    refused(mesh("--passphrase-file", new, *change, new, home=alice), 4, "passphrase")
+    refused(mesh("--passphrase-file", passfile, *change, empty, home=alice), 2, "empty")
+    good("--passphrase-file", passfile, *change, new, home=alice)
+    refused(mesh("--passphrase-file", passfile, "card", home=alice), 4, "passphrase")
+    assert good("--passphrase-file", new, "card", home=alice).startswith("meshchat:")
+
+
 def test_card_as_file_and_as_picture(alice: Path, passfile: Path, tmp_path: Path) -> None:
     """``--out`` never overwrites; ``--qr`` draws something 80 columns can show."""
     mine = ("--home", alice, "--passphrase-file", passfile)

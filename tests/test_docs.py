@@ -1,4 +1,4 @@
-"""The pages say what the code does: links resolve, commands parse, numbers are those of the code."""
+"""The pages say what the code does: links resolve, commands parse, numbers are the same."""
 
 import re
 import shlex
@@ -174,3 +174,25 @@ def test_every_command_of_the_screens_is_described() -> None:
     for command in COMMANDS:
         assert f"`{command.usage}`" in page
         assert command.title in page
+
+
+def test_every_module_has_its_line_in_the_architecture() -> None:
+    """A newcomer finds each file in the tree, and no file that is gone."""
+    page = (ROOT / "docs/explain/architecture.md").read_text("utf-8")
+    tree = page.partition("## The files")[2].partition("tests/\n")[0]
+    listed = set(re.findall(r"^ +(\w+\.py) ", tree, re.MULTILINE))
+    there = {path.name for path in (ROOT / "meshchat").rglob("*.py")}
+    folders = {"core", "net", "ui"}
+    assert listed == there
+    assert set(re.findall(r"^  (\w+)/$", tree, re.MULTILINE)) == folders
+
+
+def test_every_decision_is_short_and_whole() -> None:
+    """Each record has its four parts, fits a screen or two, and is in the index."""
+    index = (ROOT / "docs/index.md").read_text("utf-8")
+    for path in (ROOT / "docs/adr").glob("*.md"):
+        text = path.read_text("utf-8")
+        for part in ("Context", "Decision", "Consequences", "Rejected"):
+            assert f"\n## {part}\n" in text, path.name
+        assert len(text.splitlines()) <= 60, path.name
+        assert f"adr/{path.name}" in index

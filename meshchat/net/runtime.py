@@ -1,8 +1,7 @@
 """The live driver: owns one Node, its store's transactions, its one timer and its transports.
 
 Every step is the same: take all waiting events, open one transaction, let the
-Node handle them, commit, carry out the effects in order, arm one timer. The
-simulator (``meshchat.sim``) does the same in virtual time. If a commit fails,
+Node handle them, commit, carry out the effects in order, arm one timer. If a commit fails,
 memory and disk disagree, so the Node is dropped and rebuilt from the store,
 the path a crash takes too. Everything here belongs to the loop's thread.
 """

@@ -268,7 +268,8 @@ def message_json(session: Session, message: Message) -> Json:
     if message.outgoing:
         name, trust = session.own_name(), "own"
     elif author is not None:
-        name, trust = author.petname, author.trust.value
+        name = author.petname
+        trust = "stranger" if author.request else author.trust.value
     else:
         name = Clean.line(f"{message.author_name or 'somebody'}~{key_tag(message.author)}", 60)
         trust = "stranger"
