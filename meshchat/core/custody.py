@@ -221,8 +221,13 @@ class Custody:
         largest = max(
             sorted(self._totals.by_origin.items()), key=lambda item: item[1], default=None
         )
-        if largest and self._evict(largest[0], ALL_CLASSES, over, held, now):
-            return True
+        if largest:
+            # Whoever fills most gives way to whoever fills less, however long its mail would live:
+            # a late expiry costs a flood nothing.
+            fuller = largest[1] > self._totals.by_origin.get(held.origin, 0) + size
+            rival = None if fuller else held
+            if self._evict(largest[0], ALL_CLASSES, over, rival, now):
+                return True
         return self._evict(None, ALL_CLASSES, self._used() + size - quota, held, now)
 
     def _evict(

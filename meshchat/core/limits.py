@@ -52,6 +52,8 @@ class Limits:
     own_share: float = 0.25  # our own waiting mail
     proofs_max: int = 20_000  # unmatched tokens too; 20 bytes each
     links_max: int = 24
+    inbound_max: int = 16  # the rest is ours to dial, whoever crowds in
+    links_per_origin: int = 6  # inbound, from one address
     half_open_max: int = 8
     handshakes_per_window: int = 20  # from one address
     envelopes_burst: int = 1_200  # new ones from a stranger's link ...

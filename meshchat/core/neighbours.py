@@ -89,6 +89,7 @@ class Neighbours:
         self._peers: dict[int, Peer] = {}
         self._transfers = Transfers(partials=set(store.partials()))
         self._handshakes: dict[bytes, deque[float]] = {}
+        self._sweep_at = now.mono
         self._closing: list[SendFrames | CloseLink] = []
         self._key = new_node_key(entropy)
         self._key_made = now.mono
@@ -189,12 +190,21 @@ class Neighbours:
             return "links_full"
         if up.outbound:
             return ""
-        half_open = sum(not peer.link.is_open for peer in self._peers.values())
-        if half_open >= self._limits.half_open_max:
+        inbound = [peer.link for peer in self._peers.values() if not peer.link.outbound]
+        if len(inbound) >= self._limits.inbound_max:
+            return "inbound_full"
+        if sum(link.origin == up.origin for link in inbound) >= self._limits.links_per_origin:
+            return "origin_full"
+        if (
+            sum(not peer.link.is_open for peer in self._peers.values())
+            >= self._limits.half_open_max
+        ):
             return "half_open_full"
         since = now.mono - HANDSHAKE_WINDOW_S
-        for origin in [origin for origin, at in self._handshakes.items() if at[-1] < since]:
-            del self._handshakes[origin]
+        if now.mono >= self._sweep_at:  # not each time: addresses are free to an attacker
+            self._sweep_at = now.mono + HANDSHAKE_WINDOW_S
+            for origin in [origin for origin, at in self._handshakes.items() if at[-1] < since]:
+                del self._handshakes[origin]
         recent = self._handshakes.setdefault(up.origin, deque())
         while recent and recent[0] < since:
             recent.popleft()

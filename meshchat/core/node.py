@@ -45,6 +45,7 @@ from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     HOUSEKEEPING_S,
     RECEIPT_DELAY_S,
+    RELEASE_AHEAD_MAX_S,
     TRY_AT_ONCE_MAX,
     TRY_GAP_S,
     TRY_PER_WAKE_MAX,
@@ -127,6 +128,7 @@ class Node:
         self._house_at = now.mono
         self._release_at: float | None = None
         self._unreleased: set[bytes] = set()  # ``done`` of receipts of ours, until they may show
+        self._caught_up = False  # True once no receipt from before a restart waits
         self._clock_told = False
 
     @staticmethod
@@ -166,9 +168,9 @@ class Node:
         if len(self._fresh) <= TRY_AT_ONCE_MAX:
             for held in self._fresh:
                 self._open(held, now)
-        elif self._fresh:
-            self._try_at = now.mono
         self._fresh.clear()
+        if self._custody.untried and self._try_at is None:
+            self._try_at = now.mono
         for held in self._chats.sealed:
             self._neighbours.offer(held.eid, held.size_class)
         self._chats.sealed.clear()
@@ -253,11 +255,8 @@ class Node:
 
         Until then we offer, take and serve like any carrier: no neighbour can tell.
         """
-        done = receipt.proof.done
-        self._unreleased.add(done)
-        self._neighbours.hide(done, True)
+        self._plan_release(receipt.proof.done)
         self._neighbours.confirm(receipt.author, receipt.proof)
-        self._plan_release()
 
     def _drop_proven(self, done: bytes, now: Now) -> None:
         """Every copy: an attacker may have put a ``done`` it saw into envelopes of its own."""
@@ -279,21 +278,27 @@ class Node:
             return
         self._drop_proven(done, now)
         if wait:
-            self._plan_release()
+            self._plan_release(done)
         else:
             self._neighbours.offer(kept[0].done, PROOF_CLASS)
 
-    def _plan_release(self) -> None:
+    def _plan_release(self, done: bytes) -> None:
+        self._unreleased.add(done)
+        self._neighbours.hide(done, True)
         self._release_at = 0.0  # worked out against both clocks at the next wake
 
     def _release_due(self, now: Now) -> None:
-        for done in self._store.released(now.wall):
-            if done in self._unreleased:
+        soon = (now.wall, now.wall + RELEASE_AHEAD_MAX_S)
+        earlier = () if self._caught_up else self._store.released(now.wall)
+        for done in sorted(self._unreleased.union(earlier)):
+            proof = self._store.proof(done)
+            if proof is None or not soon[0] < proof.release_at <= soon[1]:
                 self._unreleased.discard(done)
                 self._neighbours.hide(done, False)
                 self._drop_proven(done, now)
-            self._neighbours.offer(done, PROOF_CLASS)
+                self._neighbours.offer(done, PROOF_CLASS)
         due = self._store.next_release(now.wall)
+        self._caught_up |= due is None
         self._release_at = None if due is None else now.mono + (due - now.wall) + 0.01
 
     # --- time ---------------------------------------------------------------------------------
@@ -325,8 +330,6 @@ class Node:
         self._chats.give_up(now)
         self._chats.seal_waiting(now)
         self._release_due(now)
-        if self._custody.untried and self._try_at is None:
-            self._try_at = now.mono
 
     def _quietly(self, step: Callable[[], object]) -> None:
         """Something nobody asked for: if it is refused, count it."""

@@ -395,7 +395,7 @@ class Sync:
                 if resumed and reason == Refusal.MALFORMED:
                     self._drop_partial(eid)
                     self._wants[eid] = None
-            else:
+            elif eid not in self._theirs:  # else it came unasked while our WANT was on its way
                 raise WireError("refused_unknown")
 
     def _drop_request(self, eid: bytes) -> bool:
