@@ -114,7 +114,7 @@ class CustodyTables:
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         return self._db.rows(
             """SELECT e.eid, l.size_class FROM lots l CROSS JOIN envelopes e ON e.lot = l.no
-            WHERE e.exp_h > ? ORDER BY l.size_class, e.id DESC""",
+            WHERE e.exp_h > ? ORDER BY l.size_class, e.id""",
             now_h,
         )
 

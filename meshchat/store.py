@@ -248,6 +248,21 @@ class SqlStore(CustodyTables):
             chat,
         )
 
+    def trim(self, chat: ChatId, keep: int) -> int:
+        edge = self._db.row(
+            """SELECT m.seq FROM chats c JOIN messages m ON m.chat = c.no
+            WHERE c.chat = ? ORDER BY m.seq DESC LIMIT 1 OFFSET ?""",
+            chat,
+            keep,
+        )
+        if edge is None:
+            return 0
+        old = """(SELECT m.id FROM chats c JOIN messages m ON m.chat = c.no
+            WHERE c.chat = ? AND m.seq <= ?)"""
+        self._db.write(f"DELETE FROM steps WHERE mid IN {old}", chat, *edge)
+        gone = self._db.write(f"DELETE FROM messages WHERE id IN {old} RETURNING id", chat, *edge)
+        return len(gone)
+
     def chats(self) -> list[ChatSummary]:
         begun = {b"r" + room.rid: room.joined_at for room in self.rooms()}
         frozen = set[ChatId]()

@@ -39,6 +39,8 @@ from meshchat.core.limits import (
     MESSAGE_LIFE_S,
     RECEIPT_DELAY_S,
     REQUEST_MESSAGES_MAX,
+    ROOM_KEPT_MAX,
+    TRIM_EVERY,
 )
 from meshchat.core.model import (
     NO_TEXT,
@@ -70,7 +72,7 @@ from meshchat.core.sealed import (
     open_room_post,
     room_post,
 )
-from meshchat.errors import ProtocolError, QuotaError, UsageError
+from meshchat.errors import QuotaError, UsageError
 from meshchat.text import Clean
 
 DAY_S = 86_400
@@ -288,15 +290,14 @@ class Chats:
         last = int.from_bytes(self._store.get("announced") or b"", "little")
         return not last <= now.wall < last + ANNOUNCE_EVERY_S
 
-    def share_card(self, now: Now, *, but: bytes) -> None:
-        """Send our new card to every friend by a silent DM: the announce key was renewed."""
-        for contact in self._people.friends():
-            if contact.fp != but:
-                number = self._entropy.bytes(NUMBER_BYTES)
-                body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
-                data = self._seal_dm(contact.fp, body, now)
-                if data is not None:
-                    self._keep(data, now)
+    def share_card(self, now: Now, contacts: Iterable[Contact]) -> None:
+        """Send our newest card by a silent DM: these cannot read our announces without it."""
+        for contact in contacts:
+            number = self._entropy.bytes(NUMBER_BYTES)
+            body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
+            data = self._seal_dm(contact.fp, body, now)
+            if data is not None:
+                self._keep(data, now)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
@@ -379,24 +380,24 @@ class Chats:
         if opened is None:
             self._custody.tried(held, Kind.CARRIED)
             return None
+        kind = Kind.CARRIED  # what anybody can send us is not pinned, nor is junk
         try:
-            receipt = self._read(held, opened, now)
-        except ProtocolError:
-            self._custody.tried(held, Kind.CARRIED)  # junk for us is not pinned
-            raise
-        self._custody.tried(held, Kind.MINE)
-        return receipt
-
-    def _read(self, held: Held, opened: Opened, now: Now) -> Receipt | None:
-        if opened.prekey is not None:
-            return self._open_dm(held, opened, now)
-        assert opened.via_secret is not None
-        owner = self._owners[opened.via_secret]
-        room = self._rooms.get(owner)
-        if room is not None:
-            self._open_room(room, held, opened, now)
-        else:
-            self._open_announce(owner, opened, now)
+            if opened.prekey is not None:
+                author, receipt = self._open_dm(held, opened, now)
+                if self._people.is_friend(author):
+                    kind = Kind.MINE
+                return receipt
+            assert opened.via_secret is not None
+            owner = self._owners[opened.via_secret]
+            room = self._rooms.get(owner)
+            if room is None:
+                self._open_announce(owner, opened, now)
+            else:
+                self._open_room(room, held, opened, now)
+            if room is None or room.private:
+                kind = Kind.MINE
+        finally:
+            self._custody.tried(held, kind)
         return None
 
     def _open_announce(self, fp: bytes, opened: Opened, now: Now) -> None:
@@ -415,7 +416,8 @@ class Chats:
             self.seal_waiting(now, contact.fp)
         return after
 
-    def _open_dm(self, held: Held, opened: Opened, now: Now) -> Receipt | None:
+    def _open_dm(self, held: Held, opened: Opened, now: Now) -> tuple[bytes, Receipt | None]:
+        """``(author, receipt to release)``."""
         assert opened.prekey is not None
         card, raw = open_first_dm(
             opened.inner, self._people.identity, opened.prekey, opened.header.e
@@ -423,14 +425,14 @@ class Chats:
         body = decode_body(raw)
         known = self._people.get(card.fp)
         if known is not None and known.blocked:
-            return None
+            return card.fp, None
         if body.type == BodyType.PROFILE:
             if known is not None:
                 self._learn(known, card, body.name, now)
-            return None
+            return card.fp, None
         friend = self._people.is_friend(card.fp)
         if body.type == BodyType.INTRODUCTION and not friend:
-            return None  # neither strangers nor replaced keys bring us people
+            return card.fp, None  # neither strangers nor replaced keys bring us people
         name = body.name if body.type == BodyType.TEXT else ""
         if known is None:
             contact = self._people.meet(card, Clean.line(name), now)
@@ -451,9 +453,9 @@ class Chats:
             contact_chat(card.fp), card.fp, NO_TEXT, text, body, held.exp_h, "direct", now
         )
         if not friend or not opened.wants_proof or not self._receipts:
-            return None
+            return card.fp, None
         proof = self._custody.prove(opened.token, held.exp_h, now, now.wall + self._delay_s())
-        return Receipt(proof[0], card.fp) if proof else None
+        return card.fp, Receipt(proof[0], card.fp) if proof else None
 
     def _open_room(self, room: Room, held: Held, opened: Opened, now: Now) -> None:
         author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
@@ -500,6 +502,8 @@ class Chats:
         )
         if message is not None:
             self._store.add_step(message.id, Step(now.wall, "received", how))
+            if chat[:1] == b"r" and message.seq % TRIM_EVERY == 0:
+                self._store.trim(chat, ROOM_KEPT_MAX)
             self._tell(MessageAdded(message))
 
     def _delay_s(self) -> float:
@@ -518,6 +522,16 @@ class Chats:
                 )
                 self._store.add_step(message.id, Step(now.wall, "handed", where))
                 self._tell(MessageChanged(changed))
+
+    def seen_elsewhere(self, eids: set[bytes], where: str, now: Now) -> None:
+        """A neighbour offers these: what we thought nobody had yet is carried after all.
+
+        Its confirmation was lost, or it has the copy from somebody whose was. Whatever was
+        confirmed before is not counted twice.
+        """
+        for message in self._store.pending():
+            if message.state is State.QUEUED and message.eid in eids:
+                self.handed([message.eid], where, now)
 
     def delivered(self, eid: bytes, now: Now) -> bool:
         """The proof for an envelope reached us. True if it was a message of ours."""

@@ -4,6 +4,7 @@ Knows envelopes only by their outside. Keeps running totals so that admitting on
 query; they are rebuilt from the store when a Node is built.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ class Custody:
         self._limits = limits
         self._waiting: dict[bytes, Held] = {}  # admitted in this step, written by ``flush``
         self.recount()
+        self._unmatched: Counter[bytes] = Counter()  # tokens kept in this run, by neighbour
         self.stored = 0
         self.dropped = 0
         self.was_full = False
@@ -175,22 +177,34 @@ class Custody:
     # --- proofs -------------------------------------------------------------------------------
 
     def prove(
-        self, token: bytes, exp_h: int, now: Now, release_at: float
+        self, token: bytes, exp_h: int, now: Now, release_at: float, origin: bytes = b""
     ) -> tuple[Proof, bytes] | None:
         """Keep a delivery token. Returns it with the id of the envelope it proves (or empty).
 
-        None if it is known, expired, or one unmatched token too many. The copy is not dropped
-        here: its holder decides when.
+        None if it is known, expired, or one unmatched token too many, of all or of this
+        neighbour. The copy is not dropped here: its holder decides when.
         """
         done = done_of(token)
         eid = self._store.holder_of(done) or b""
         now_h = hours(now.wall)
         if not now_h < exp_h <= now_h + EXPIRY_AHEAD_MAX_H:
             return None
-        if not eid and self._store.count_proofs() >= self._limits.proofs_max:
-            return None
+        held = self._store.envelope(eid) if eid else None
+        if held is not None:
+            exp_h = held.exp_h  # whatever a relay says, the token lives as long as its envelope
+        elif not eid:
+            share = self._limits.proofs_max * self._limits.origin_share
+            if (
+                self._unmatched[origin] >= share
+                or self._store.count_proofs() >= self._limits.proofs_max
+            ):
+                return None
         proof = Proof(done, token, exp_h, release_at)
-        return (proof, eid) if self._store.add_proof(proof) else None
+        if not self._store.add_proof(proof):
+            return None
+        if not eid:
+            self._unmatched[origin] += 1
+        return proof, eid
 
     # --- shares -------------------------------------------------------------------------------
 

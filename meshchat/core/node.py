@@ -64,7 +64,7 @@ from meshchat.core.model import (
 )
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sync import PROOF_CLASS, Arrived, Outcome, Token
+from meshchat.core.sync import PROOF_CLASS, Arrived, Outcome, Stored, Token
 from meshchat.core.wire import Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
 
@@ -192,9 +192,11 @@ class Node:
             self._arrived(peer, outcome)
         elif isinstance(outcome, Token):
             self._token(peer, outcome, now)
-        else:
+        elif isinstance(outcome, Stored):
             where = peer.link.transport + (" contact" if peer.contact else "")
             self._chats.handed(outcome.eids, where, now)
+        else:
+            self._chats.seen_elsewhere(set(outcome.eids), peer.link.transport, now)
 
     def _arrived(self, peer: Peer, arrived: Arrived) -> None:
         """Check that it is what its id says; it is judged with all others of this step."""
@@ -273,7 +275,9 @@ class Node:
         wait = 0.0
         if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
             wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
-        kept = self._custody.prove(token.token, token.exp_h, now, now.wall + wait)
+        kept = self._custody.prove(
+            token.token, token.exp_h, now, now.wall + wait, self._origin(peer)
+        )
         if kept is None:
             return
         self._drop_proven(done, now)
@@ -384,9 +388,10 @@ class Node:
         self._chats.keys_changed()
         if command.blocked:
             self._chats.announce(now)
-            self._chats.share_card(now, but=command.fp)
+            self._chats.share_card(now, self._people.friends())
             self._neighbours.drop_contact(command.fp, "blocked", now)
         else:
+            self._chats.share_card(now, [contact])  # it could not follow us meanwhile
             self._neighbours.regreet(now)
         return contact
 

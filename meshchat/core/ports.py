@@ -128,6 +128,10 @@ class Store(Protocol):
         enough to lay out a history of any length without loading it."""
         ...
 
+    def trim(self, chat: ChatId, keep: int) -> int:
+        """Delete all but the newest ``keep`` messages of a chat; returns how many went."""
+        ...
+
     def chats(self) -> list[ChatSummary]:
         """Every contact (not blocked), request, and room, newest activity first."""
         ...
@@ -171,7 +175,7 @@ class Store(Protocol):
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         """``(id, size class)`` of every envelope held with ``exp_h > now_h``, small classes
-        first, then newest first."""
+        first, then oldest first: what was written first arrives first."""
         ...
 
     def untried(self, limit: int) -> list[Held]:

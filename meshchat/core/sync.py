@@ -17,11 +17,9 @@ from meshchat.core.envelope import done_of
 from meshchat.core.limits import (
     BUFFERED_MAX_BYTES,
     CLASS_SIZES_BYTES,
-    CREDIT_BYTES,
     CREDIT_MAX_BYTES,
-    CREDIT_MIN_BYTES,
-    CREDIT_SLACK_S,
     HAVE_IDS_MAX,
+    HAVES_OPEN_MAX,
     HOLD_S,
     PARTIALS_PER_LINK_MAX,
     STALL_S,
@@ -32,6 +30,7 @@ from meshchat.core.limits import (
 )
 from meshchat.core.link import BUDGET_RATE_BYTES, FRAME_OVERHEAD_BYTES, Link
 from meshchat.core.model import Now, Partial
+from meshchat.core.pace import Bucket, Window
 from meshchat.core.ports import Store
 from meshchat.core.wire import (
     PART_HEAD_BYTES,
@@ -59,29 +58,6 @@ CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
 WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
-@dataclass(slots=True)
-class Bucket:
-    """Token bucket: ``burst`` at once, ``rate`` a second after that."""
-
-    burst: float
-    rate: float
-    level: float
-    at: float
-
-    @classmethod
-    def full(cls, burst: float, rate: float, now: float) -> "Bucket":
-        return cls(burst, rate, burst, now)
-
-    def refill(self, now: float) -> float:
-        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
-        self.at = now
-        return self.level
-
-    def wait(self, need: float) -> float:
-        """Seconds from the last refill until ``need`` tokens are there."""
-        return max(0.0, (need - self.level) / self.rate)
-
-
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """A whole envelope we had asked for; its content is not checked yet."""
@@ -107,7 +83,14 @@ class Stored:
     eids: list[bytes]
 
 
-Outcome = Arrived | Token | Stored
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The neighbour offers these, and so do we: it has a copy, perhaps from an earlier link."""
+
+    eids: list[bytes]
+
+
+Outcome = Arrived | Token | Stored | Holding
 
 
 @dataclass(slots=True)
@@ -127,47 +110,6 @@ class Transfers:
     """Ids whose first bytes the store keeps from a link that was cut."""
     hidden: set[bytes] = field(default_factory=set)
     """``done`` of receipts of ours not released yet: to any question we do not know them."""
-
-
-class Window:
-    """How many PART bytes may be in flight (design study, lan.md 3.3): pure, per link.
-
-    Grows while credit comes back about as quickly as it ever did, shrinks when bytes begin to
-    queue somewhere on the way, so that chat never waits long behind a file.
-    """
-
-    def __init__(self) -> None:
-        self.size = CREDIT_BYTES
-        self.in_flight = 0
-        self._sent = 0
-        self._credited = 0
-        self._marks: deque[tuple[int, float]] = deque()  # (bytes sent so far, when)
-        self._quickest = float("inf")
-
-    @property
-    def room(self) -> int:
-        return self.size - self.in_flight
-
-    def send(self, size: int, now: float) -> None:
-        """``size`` bytes leave."""
-        self.in_flight += size
-        self._sent += size
-        self._marks.append((self._sent, now))
-
-    def credit(self, size: int, now: float) -> None:
-        """``size`` bytes were processed. Raises QuotaError if they never were in flight."""
-        if size > self.in_flight:
-            raise QuotaError("credit_overrun")
-        self.in_flight -= size
-        self._credited += size
-        waited = 0.0
-        while self._marks and self._marks[0][0] <= self._credited:
-            waited = now - self._marks.popleft()[1]
-        self._quickest = min(self._quickest, waited)
-        if waited <= self._quickest + CREDIT_SLACK_S:
-            self.size = min(CREDIT_MAX_BYTES, self.size + size)
-        else:
-            self.size = max(CREDIT_MIN_BYTES, self.size // 2)
 
 
 class Sync:
@@ -199,7 +141,7 @@ class Sync:
         self._to_offer: deque[bytes] = deque()
         self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> class
         self._theirs: set[bytes] = set()  # they have it, or refused it: never offered
-        self._have_open = False
+        self._haves_open = 0
         self._serving: list[tuple[int, int, bytes]] = []  # heap of (class, turn, id)
         self._offsets: dict[bytes, int] = {}
         self._loaded: dict[bytes, bytes] = {}
@@ -211,7 +153,7 @@ class Sync:
         self._wants: dict[bytes, None] = {}
         self._asked: dict[bytes, Incoming] = {}
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
-        self._next_due = False
+        self._nexts_due = 0
         self._invite_at = 0.0
         self._uncredited = 0
         self._buffered = 0
@@ -276,11 +218,11 @@ class Sync:
         if kind == records.STORED:
             return self._on_stored(read_ids(body))
         if kind == records.HAVE:
-            self._on_have(read_ids(body), now)
-        elif kind == records.NEXT:
-            if body or not self._have_open:
+            return self._on_have(read_ids(body), now)
+        if kind == records.NEXT:
+            if body or not self._haves_open:
                 raise WireError("next_unasked")
-            self._have_open = False
+            self._haves_open -= 1
         elif kind == records.WANT:
             self._on_want(read_wants(body))
         elif kind == records.CREDIT:
@@ -288,20 +230,22 @@ class Sync:
         elif kind == records.REFUSED:
             self._on_refused(read_refusals(body), now)
         elif kind == records.DIGEST:
-            self._on_digest(*read_digest(body))
+            return self._on_digest(*read_digest(body))
         else:
             raise WireError("record_type")
         return None
 
-    def _on_digest(self, digest: bytes, count: int) -> None:
-        if digest == self._digest and count == len(self._ours):
-            self._theirs.update(self._ours)
-            self._to_offer.clear()
+    def _on_digest(self, digest: bytes, count: int) -> Holding | None:
+        if digest != self._digest or count != len(self._ours):
+            return None
+        self._remember(self._ours)
+        self._to_offer.clear()
+        return Holding(list(self._ours))
 
-    def _on_have(self, ids: list[bytes], now: Now) -> None:
-        if self._next_due:
+    def _on_have(self, ids: list[bytes], now: Now) -> Holding | None:
+        if self._nexts_due >= HAVES_OPEN_MAX:
             raise QuotaError("have_without_next")
-        self._next_due = True
+        self._nexts_due += 1
         self._offers.refill(now.mono)
         self._offers.level -= len(ids)
         self._remember(ids)
@@ -309,6 +253,8 @@ class Sync:
         for eid in ids:
             if eid not in known and eid not in self._asked and eid not in self._judging:
                 self._wants[eid] = None
+        held = [eid for eid in ids if eid in self._ours]
+        return Holding(held) if held else None
 
     def _remember(self, ids: Iterable[bytes]) -> None:
         if len(self._theirs) > IDS_REMEMBERED_MAX:
@@ -438,17 +384,16 @@ class Sync:
             self._uncredited = 0
 
     def _send_offers(self) -> None:
-        if self._have_open:
-            return
         most = min(HAVE_IDS_MAX, self._link.max_record // 16)
-        chunk: list[bytes] = []
-        while self._to_offer and len(chunk) < most:
-            eid = self._to_offer.popleft()
-            if eid not in self._theirs:
-                chunk.append(eid)
-        if chunk:
-            self._have_open = True
-            self._link.send(records.HAVE, write_ids(chunk))
+        while self._to_offer and self._haves_open < HAVES_OPEN_MAX:
+            chunk: list[bytes] = []
+            while self._to_offer and len(chunk) < most:
+                eid = self._to_offer.popleft()
+                if eid not in self._theirs:
+                    chunk.append(eid)
+            if chunk:
+                self._haves_open += 1
+                self._link.send(records.HAVE, write_ids(chunk))
 
     def _serve(self, now: Now) -> None:
         room = self._link.max_record - PART_HEAD_BYTES
@@ -483,18 +428,18 @@ class Sync:
             self._link.send(records.PROOF, write_proof(proof.token, proof.exp_h))
 
     def _invite(self, now: Now) -> None:
-        if not self._next_due or len(self._wants) > WANTS_WAITING_MAX:
-            return
-        if self._offers.refill(now.mono) < 0:
-            return
-        # The answer is charged to the link's budget: not invited before there is room for it.
-        need = min(16 * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
-        short = need - self._link.budget(now)
-        if short > 0:
-            self._invite_at = now.mono + short / BUDGET_RATE_BYTES
-            return
-        self._next_due = False
-        self._link.send(records.NEXT, b"")
+        size = min(16 * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
+        while self._nexts_due and len(self._wants) <= WANTS_WAITING_MAX:
+            if self._offers.refill(now.mono) < 0:
+                return
+            # Answers are charged to the link's budget: not invited before there is room for all.
+            open_after = HAVES_OPEN_MAX - self._nexts_due + 1
+            short = size * open_after - self._link.budget(now)
+            if short > 0:
+                self._invite_at = now.mono + short / BUDGET_RATE_BYTES
+                return
+            self._nexts_due -= 1
+            self._link.send(records.NEXT, b"")
 
     def _ask(self, now: Now) -> None:
         room = min(
@@ -542,7 +487,7 @@ class Sync:
             due.append(self._progress + STALL_S + 0.1)
         elif self._wants and self._envelopes.level < 1:
             due.append(self._envelopes.at + self._envelopes.wait(1) + WAKE_SLACK_S)
-        if self._next_due and len(self._wants) <= WANTS_WAITING_MAX:
+        if self._nexts_due and len(self._wants) <= WANTS_WAITING_MAX:
             ready = self._offers.at + self._offers.wait(0)
             due.append(max(ready, self._invite_at) + WAKE_SLACK_S)
         return min(due, default=None)

@@ -25,6 +25,7 @@ from meshchat.core.crypto import aead_open, aead_seal  # noqa: E402
 from meshchat.core.link import PART, Link  # noqa: E402
 from meshchat.core.model import Now  # noqa: E402
 from meshchat.net.frames import FrameProtocol  # noqa: E402
+from tests.bench.table import Figure, show  # noqa: E402
 
 BAR = 0.5
 ROUNDS = 7
@@ -169,9 +170,8 @@ def _measure(pipe: Connection, ours: bool, size: int, count: int, waiting: int) 
     return asyncio.run(run())
 
 
-def main() -> int:
-    """Print the table; 1 if a ratio is under the bar."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+def figures(rounds: int = ROUNDS) -> list[Figure]:
+    """Median rates of both ways, and their ratios beside the bar."""
     spawn = multiprocessing.get_context("spawn")
     pipe, theirs = spawn.Pipe()
     process = spawn.Process(target=_sender, args=(theirs,), daemon=True)
@@ -184,20 +184,17 @@ def main() -> int:
                 times.setdefault((name, ours), []).append(seconds)
     pipe.send(None)
     process.join()
-    print(f"medians of {rounds} rounds        link           streams        ratio  bar")
-    worst = 1e9
+    found: list[Figure] = []
     for name, size, count, _ in CASES:
         rates = []
-        for ours in (True, False):
+        for ours, way in ((True, "link"), (False, "streams")):
             seconds = statistics.median(times[name, ours])
             rates.append(count * size / 1e6 / seconds if size == BLOCK else count / seconds)
-        unit = "MB/s" if size == BLOCK else "/s"
-        ratio = rates[0] / rates[1]
-        worst = min(worst, ratio)
-        cells = "".join(f"{f'{rate:,.0f} {unit}':<15}" for rate in rates)
-        print(f"{name:<29} {cells}{ratio:>5.2f}  {BAR}")
-    return worst < BAR
+            unit = "MB/s" if size == BLOCK else "/s"
+            found.append((f"{name}: {way}, {unit}", rates[-1], ""))
+        found.append((f"{name}: link to streams", rates[0] / rates[1], f">= {BAR}"))
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(bool(show(figures(*(int(argument) for argument in sys.argv[1:2])))))

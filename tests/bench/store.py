@@ -15,6 +15,7 @@ from pathlib import Path
 from meshchat.core.model import Held
 from meshchat.database import Database
 from meshchat.store import SqlStore
+from tests.bench.table import Figure, show
 
 ROWS = 10_000
 BATCH = 500  # envelopes of one transaction, the driver's most
@@ -85,8 +86,8 @@ def store_insert(path: Path, key: bytes, rows: list[Held], batch: int = BATCH) -
     return took
 
 
-def main(count: int = ROWS, rounds: int = 7, folder: str | None = None) -> None:
-    """Print rates of both and their ratio."""
+def figures(count: int = ROWS, rounds: int = 7, folder: str | None = None) -> list[Figure]:
+    """Median rates of both and their ratio."""
     rows = rows_of(count)
     ways = {"bare insert": bare_insert, "add_envelopes": store_insert}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -97,14 +98,15 @@ def main(count: int = ROWS, rounds: int = 7, folder: str | None = None) -> None:
                 times[name].append(way(path, KEY, rows))
                 path.unlink()
     rates = {name: count / statistics.median(took) for name, took in times.items()}
+    found: list[Figure] = []
     for name, rate in rates.items():
-        print(f"{name:14} {rate:9,.0f} envelopes/s, {rate * CLASS_0_BYTES / 1e6:6.1f} MB/s")
-    ratio = rates["add_envelopes"] / rates["bare insert"]
-    print(
-        f"ratio {ratio:.2f} ({count} x {CLASS_0_BYTES} B, {BATCH} a transaction, {rounds} rounds)"
-    )
+        found.append((f"{name}, {BATCH} a transaction, envelopes/s", rate, ""))
+    return [
+        *found,
+        ("add_envelopes to bare insert", rates["add_envelopes"] / rates["bare insert"], ""),
+    ]
 
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    main(*map(int, given[:2]), *given[2:3])
+    sys.exit(bool(show(figures(*map(int, given[:2]), *given[2:3]))))

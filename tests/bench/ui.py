@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
 os.environ["PYTHONPATH"] = str(ROOT)
 
+from tests.bench.table import Figure, show  # noqa: E402
+
 ROUNDS = 7
 HELLO = """
 from textual.app import App
@@ -141,7 +143,9 @@ async def open_times(sizes: tuple[int, ...]) -> dict[int, tuple[float, float]]:
     return found
 
 
-def main() -> None:
+def figures() -> list[Figure]:
+    """Start-up, memory and opening times; what is a ratio or absolute has its bar."""
+    found: list[Figure] = []
     meshchat = [sys.executable, "-m", "meshchat"]
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
@@ -164,26 +168,26 @@ def main() -> None:
                 cpu[name].append(first_frame(argv, marker)[0])
         medians = {name: statistics.median(values) for name, values in cpu.items()}
         bar = medians["hello"]
-        print(f"{'what':<44}{'value':>12}   bar")
-        print(f"{'CPU to first frame, Textual hello-world':<44}{bar * 1000:>9.0f} ms")
+        found.append(("CPU to first frame, Textual hello-world, ms", bar * 1000, ""))
         for name in ("lock screen", "first run"):
-            print(f"{f'CPU to first frame, {name}':<44}{medians[name] * 1000:>9.0f} ms")
-            print(f"{'  as a multiple of hello-world':<44}{medians[name] / bar:>12.2f}   <= 1.6")
+            found.append((f"CPU to first frame, {name}, ms", medians[name] * 1000, ""))
+            found.append((f"{name} to hello-world", medians[name] / bar, "<= 1.6"))
         version = statistics.median(run_cpu([*meshchat, "--version"]) for _ in range(ROUNDS))
-        print(f"{'CPU of --version':<44}{version * 1000:>9.0f} ms   <= 60")
+        found.append(("CPU of --version, ms", version * 1000, "<= 60"))
         for count, limit in ((5_000, 60), (100_000, 110)):
             home = base / str(count)
             argv = [*meshchat, "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw"]
             used, rss = first_frame(argv, b"message", linger_s=2.0)
-            print(f"{f'RSS with {count:,} messages open':<44}{rss:>8.0f} MiB   <= {limit}")
-            print(f"{'  CPU to their first paint, with the hash':<44}{used * 1000:>9.0f} ms")
+            found.append((f"RSS with {count:,} messages open, MiB", rss, f"<= {limit}"))
+            found.append((f"CPU to paint {count:,}, with the hash, ms", used * 1000, ""))
     times = asyncio.run(open_times((1_000, 100_000)))
     for which, label in enumerate(("open and paint", "open, then go to the first message")):
         small, large = times[1_000][which], times[100_000][which]
-        print(f"{f'{label}, 1,000':<44}{small * 1000:>9.1f} ms")
-        print(f"{f'{label}, 100,000':<44}{large * 1000:>9.1f} ms")
-        print(f"{'  ratio':<44}{large / small:>12.2f}   {'<= 2' if which == 0 else ''}")
+        found.append((f"{label}, 1,000, ms", small * 1000, ""))
+        found.append((f"{label}, 100,000, ms", large * 1000, ""))
+        found.append((f"{label}, 100,000 to 1,000", large / small, "<= 2" if which == 0 else ""))
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(bool(show(figures())))

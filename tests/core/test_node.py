@@ -25,6 +25,7 @@ from meshchat.core.events import (
     Send,
     SetName,
     Verify,
+    Wake,
 )
 from meshchat.core.identity import closed_mesh_key, private_room_key, public_room_key
 from meshchat.core.limits import CLASS_SIZES_BYTES, Limits
@@ -274,6 +275,85 @@ def test_stranger_becomes_a_request(world: World) -> None:
     world.run(2)
     assert inbox(a, b) == ["hi"]
     assert b.state(reply) == State.DELIVERED
+
+
+def test_accepting_confirms_what_was_read(world: World) -> None:
+    """The mail that made somebody a request is confirmed once it is accepted."""
+    a, b = world.host("Aida"), world.host("Bolat")
+    a.do(AddContact(b.node.card_text()))
+    world.link(a, b)
+    message = send(a, b, "hello, it is Aida")
+    world.run(70)
+    assert a.state(message) == State.CARRIED
+    assert b.node.status(world.now).custody.mine == 0, "a stranger's mail is not pinned"
+    b.do(Accept(a.node.fp))
+    world.run(70)
+    assert a.state(message) == State.DELIVERED
+    assert inbox(b, a) == ["hello, it is Aida"]
+
+
+def test_a_backlog_arrives_in_order(world: World, three: tuple[Host, Host, Host]) -> None:
+    """A hundred messages written while apart are read in the order they were written."""
+    a, b, c = three
+    texts = [f"number {number}" for number in range(100)]
+    for text in texts:
+        send(a, b, text)
+    world.meet(a, c)
+    world.meet(c, b)
+    assert inbox(b, a) == texts
+
+
+def test_lost_confirmation_is_made_up_for(world: World, three: tuple[Host, Host, Host]) -> None:
+    """A neighbour that has a copy, though its STORED was lost, is counted when we meet again."""
+    a, b, c = three
+    message = send(a, b, "hi")
+    link, _ = world.link(a, c)
+    world.meddle = lambda host, effect: effect.frames if host is a or not held() else ()
+
+    def held() -> bool:
+        eid = a.store.message(message.id).eid  # type: ignore[union-attr]
+        return c.store.envelope(eid) is not None
+
+    world.run(2)
+    assert held() and a.state(message) == State.QUEUED
+    world.meddle = None
+    world.cut_link(a, link)
+    world.meet(c, a)
+    assert a.state(message) == State.CARRIED
+    assert a.store.message(message.id).carriers == 1  # type: ignore[union-attr]
+    world.meet(c, a)
+    assert a.store.message(message.id).carriers == 1  # type: ignore[union-attr]
+
+
+def test_junk_tokens_stay_in_their_share(world: World) -> None:
+    """One neighbour's unmatched tokens stop at a tenth; another's are still taken."""
+    victim = world.host("Victim", Limits(proofs_max=100))
+    flood, honest = world.host("Flood"), world.host("Honest")
+    world.link(flood, victim)
+    world.link(honest, victim)
+    world.run(1)
+    exp_h = int(world.wall // 3_600) + 100
+    for sender, count in ((flood, 60), (honest, 3)):
+        peer = next(iter(sender.node._neighbours._peers.values()))
+        for number in range(count):
+            token = sender.name.encode().ljust(15, b".") + bytes([number])
+            peer.link.send(wire_link.PROOF, token + exp_h.to_bytes(4, "little"))
+        sender.handle(Wake())
+        world.run(1)
+    assert victim.node.status(world.now).custody.proofs == 10 + 3
+
+
+def test_unblocked_contact_can_follow_us_again(
+    world: World, three: tuple[Host, Host, Host]
+) -> None:
+    """Unblocking sends the card that blocking had changed."""
+    a, b, _ = three
+    b.do(Block(a.node.fp))
+    b.do(Block(a.node.fp, blocked=False))
+    world.link(a, b)
+    world.run(3)
+    known = a.store.contact(b.node.fp)
+    assert known is not None and known.card == b.node.card_bytes()
 
 
 def test_blocked_contact_is_unheard_and_blind(world: World, three: tuple[Host, Host, Host]) -> None:
@@ -597,7 +677,7 @@ def test_flipped_frames_end_the_link_only(
     assert a.state(message) == State.CARRIED
 
 
-@pytest.mark.parametrize(("offers", "reason"), [(3, "have_without_next"), (40, "link_budget")])
+@pytest.mark.parametrize(("offers", "reason"), [(6, "have_without_next"), (40, "link_budget")])
 def test_ids_without_end(world: World, offers: int, reason: str) -> None:
     """A neighbour that offers ids unasked, or past its budget, is cut off; others are not."""
     victim, honest = world.host("Victim"), world.host("Honest")

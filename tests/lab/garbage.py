@@ -11,6 +11,7 @@ import sys
 import time
 
 EACH = 3  # connections with each kind of nonsense, slow enough that all are listened to
+HALVES = 8  # then as many links that never finish their handshake as one address may have
 IDLE = 200  # then as many at once that say nothing
 LAST_S = 30.0  # then what still stands is reported
 HELLO = b"MC\x01" + os.urandom(16) + bytes(16)
@@ -33,11 +34,11 @@ def say(kind: str, **facts: object) -> None:
 def main(address: str, port: int) -> None:
     """Open everything, then watch what the node closes."""
     open_ones = selectors.DefaultSelector()
-    kinds = [*WORDS] * EACH + ["nothing"] * IDLE
+    kinds = [*WORDS] * EACH + ["half a frame"] * HALVES + ["nothing"] * IDLE
     ends: dict[str, float] = {}
     begun = time.monotonic()
     for n, kind in enumerate(kinds):
-        if n <= EACH * len(WORDS):
+        if n <= EACH * len(WORDS) + HALVES:
             time.sleep(0.05)
         sock = socket.create_connection((address, port), 10)
         sock.sendall(WORDS[kind]())

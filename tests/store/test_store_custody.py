@@ -92,13 +92,13 @@ def test_holder_of_prefers_what_is_held(store: SqlStore) -> None:
 
 
 def test_offered_order(store: SqlStore) -> None:
-    """Small classes first, then the newest; not what expires now or is not held."""
+    """Small classes first, then the oldest; not what expires now or is not held."""
     add(store, held(1, size_class=1), held(2), held(3, origin=b"other"), held(4, exp_h=50))
     add(store, held(5, size_class=1, kind=Kind.OWN), held(6))
     with store.transaction():
         store.drop_envelopes([b16(6)], Fate.EVICTED)
-    assert store.offered(50) == [(b16(3), 0), (b16(2), 0), (b16(5), 1), (b16(1), 1)]
-    assert store.offered(49)[0] == (b16(4), 0)
+    assert store.offered(50) == [(b16(2), 0), (b16(3), 0), (b16(1), 1), (b16(5), 1)]
+    assert store.offered(49)[2] == (b16(4), 0)
     assert store.offered(100) == []
 
 
@@ -373,8 +373,8 @@ class CustodyMachine(RuleBasedStateMachine):
         assert self.store.usage() == [
             Usage(*group, len(sizes), sum(sizes)) for group, sizes in sorted(totals.items())
         ]
-        newest = [self.seen[eid][2] for eid in reversed(self.arrivals)]
-        live = [one for one in newest if one is not None and one.exp_h > 6]
+        order = [self.seen[eid][2] for eid in self.arrivals]
+        live = [one for one in order if one is not None and one.exp_h > 6]
         assert self.store.offered(6) == sorted(
             ((one.eid, one.size_class) for one in live), key=lambda pair: pair[1]
         )

@@ -292,6 +292,23 @@ def test_message_sizes(store: SqlStore) -> None:
     assert store.message_sizes(b"rnone") == []
 
 
+def test_trim_keeps_the_newest(store: SqlStore) -> None:
+    """Only the chat named loses its oldest messages, with their journeys; few are left alone."""
+    other = b"r" + b16(9)
+    with store.transaction():
+        for n in range(6):
+            assert store.add_message(message(n)) is not None
+            store.add_step(message(n).id, Step(1.0, "received"))
+        assert store.add_message(message(10, chat=other)) is not None
+        assert store.trim(CHAT, 6) == 0
+        assert store.trim(CHAT, 2) == 4
+        assert store.trim(b"r" + b16(77), 2) == 0
+    assert [one.id for one in store.messages(CHAT)] == [message(4).id, message(5).id]
+    assert len(store.messages(other)) == 1
+    assert store.journey(message(0).id) == []
+    assert len(store.journey(message(5).id)) == 1
+
+
 def test_chat_list(store: SqlStore) -> None:
     """Newest activity first; the blocked, the frozen without history and left rooms are not in."""
     people = [
