@@ -44,29 +44,36 @@ class CustodyTables:
         offered = list(held)
         if not offered:
             return
-        groups = dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
-        lots = {group: self._lot(*group) for group in groups}
+        lots = {
+            group: self._lot(*group)
+            for group in dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
+        }
         first: int = self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
-        numbered = [
-            (no, lots[one.size_class, one.origin, one.kind], one)
-            for no, one in enumerate(offered, first)
+        rows = [
+            (no, x.eid, x.done, x.exp_h, lots[x.size_class, x.origin, x.kind], x.stamp, at)
+            for no, x in enumerate(offered, first)
         ]
         self._db.write_many(
             "INSERT INTO envelopes VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT (eid) DO NOTHING",
-            ((no, one.eid, one.done, one.exp_h, lot, one.stamp, at) for no, lot, one in numbered),
+            rows,
         )
-        stored = {row[0] for row in self._db.rows("SELECT id FROM envelopes WHERE id >= ?", first)}
-        if len(stored) < len(numbered):
-            numbered = [entry for entry in numbered if entry[0] in stored]
+        numbered = list(enumerate(offered, first))
+        taken: int = self._db.value("SELECT count(*) FROM envelopes WHERE id >= ?", first)
+        if taken < len(rows):
+            new = {row[0] for row in self._db.rows("SELECT id FROM envelopes WHERE id >= ?", first)}
+            numbered = [entry for entry in numbered if entry[0] in new]
         self._db.write_many(
-            "INSERT INTO bodies VALUES (?, ?)", ((no, one.data) for no, _, one in numbered)
+            "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, one in numbered]
         )
-        self._db.write_many(
-            "INSERT INTO untried VALUES (?)",
-            ((no,) for no, _, one in numbered if one.kind is Kind.CARRIED),
+        self._db.write(
+            """INSERT INTO untried SELECT id FROM envelopes
+            WHERE id >= ? AND lot IN (SELECT no FROM lots WHERE kind = ?)""",
+            first,
+            Kind.CARRIED,
         )
         counts, sizes = Counter[int](), Counter[int]()
-        for _, lot, one in numbered:
+        for _, one in numbered:
+            lot = lots[one.size_class, one.origin, one.kind]
             counts[lot] += 1
             sizes[lot] += len(one.data)
         self._count(counts, sizes)
@@ -207,7 +214,7 @@ class CustodyTables:
         self._db.write_many(
             "UPDATE envelopes SET fate = ? WHERE id = ?", ((Fate.EXPIRED, row[0]) for row in rows)
         )
-        self._db.write("DELETE FROM envelopes WHERE exp_h <= ?", now_h - 1)
+        self._db.write("DELETE FROM envelopes WHERE lot IS NULL AND exp_h <= ?", now_h - 1)
         self._db.write("DELETE FROM proofs WHERE exp_h <= ?", now_h - 1)
         self._db.write("DELETE FROM lots WHERE count = 0")
         self._forget_beyond(SEEN_MAX_COUNT)

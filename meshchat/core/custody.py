@@ -32,10 +32,13 @@ def hours(wall: float) -> int:
 class _Totals:
     by_class: list[int]
     by_origin: dict[bytes, int]
-    count: dict[Kind, int]
+    count: list[int]
+    """By kind."""
+    used: int = 0
     own: int = 0
 
     def add(self, size_class: int, origin: bytes, kind: Kind, count: int, size: int) -> None:
+        self.used += size
         self.by_class[size_class] += size
         self.count[kind] += count
         if kind is Kind.OWN:
@@ -62,7 +65,7 @@ class Custody:
 
     def recount(self) -> None:
         """Take the totals from the store anew."""
-        self._totals = _Totals([0] * 4, {}, dict.fromkeys(Kind, 0))
+        self._totals = _Totals([0] * 4, {}, [0] * len(Kind))
         for usage in self._store.usage():
             self._totals.add(
                 usage.size_class, usage.origin, usage.kind, usage.count, usage.size_bytes
@@ -209,7 +212,7 @@ class Custody:
     # --- shares -------------------------------------------------------------------------------
 
     def _used(self) -> int:
-        return sum(self._totals.by_class)
+        return self._totals.used
 
     def _make_room(self, held: Held, trusted: bool, now: Now) -> bool:
         """Evict by rule until the new one fits; False if it is the worst itself."""
@@ -221,12 +224,12 @@ class Custody:
             held.origin, ALL_CLASSES, from_origin + size - quota * share, held, now
         ):
             return False
-        if held.size_class in BULK_CLASSES:
+        if held.size_class > 1:
             over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
             if over > 0 and not self._evict(None, BULK_CLASSES, over, held, now):
                 return False
         if held.size_class:
-            over = sum(by_class[1:]) + size - quota * (1 - limits.small_reserve)
+            over = self._totals.used - by_class[0] + size - quota * (1 - limits.small_reserve)
             if over > 0 and not self._evict(None, LARGER_CLASSES, over, held, now):
                 return False
         over = self._used() + size - quota

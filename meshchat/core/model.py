@@ -162,8 +162,7 @@ class Fate(IntEnum):
     EXPIRED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """An envelope in our custody."""
 
     eid: bytes

@@ -226,9 +226,9 @@ class Node:
                     if proof is not None:
                         peer.sync.push_proof(proof.done, proof.token, proof.exp_h)
                 else:
-                    trusted = bool(peer.contact)
+                    origin = peer.origin or self._origin(peer)
                     verdict = self._custody.admit(
-                        data, header, eid, self._origin(peer), trusted, now
+                        data, header, eid, origin, bool(peer.contact), now
                     )
                 if isinstance(verdict, Refusal):
                     self._counters[f"refused_{verdict.name.lower()}"] += 1

@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshchat.core import link as records
 from meshchat.core.crypto import H
@@ -58,8 +59,7 @@ CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
 WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A whole envelope we had asked for; its content is not checked yet."""
 
     eid: bytes
@@ -96,8 +96,12 @@ Outcome = Arrived | Token | Stored | Holding
 @dataclass(slots=True)
 class Incoming:
     size: int
-    data: bytearray
+    data: bytes
     resumed: bool
+
+
+NOTHING = Incoming(0, b"", False)
+"""Of what nothing came yet: one object for all, replaced with the first piece."""
 
 
 @dataclass(slots=True)
@@ -106,6 +110,8 @@ class Transfers:
 
     from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
+    brought: int = 0
+    """Envelopes and tokens that any neighbour has brought so far."""
     partials: set[bytes] = field(default_factory=set)
     """Ids whose first bytes the store keeps from a link that was cut."""
     hidden: set[bytes] = field(default_factory=set)
@@ -152,6 +158,8 @@ class Sync:
         # what we ask for
         self._wants: dict[bytes, None] = {}
         self._asked: dict[bytes, Incoming] = {}
+        self._brought = 0
+        self._checked = 0  # what others had brought when the waiting ids were looked up
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
         self._nexts_due = 0
         self._invite_at = 0.0
@@ -198,6 +206,8 @@ class Sync:
         """The verdict on something that ``Arrived``. STORED leaves only after our commit."""
         self._judging.discard(eid)
         if refusal is None:
+            self._brought += 1
+            self._transfers.brought += 1
             self._stored.append(eid)
         else:
             self._refused.append((eid, refusal))
@@ -250,6 +260,8 @@ class Sync:
         self._offers.level -= len(ids)
         self._remember(ids)
         known = self._store.known(ids) - self._transfers.hidden
+        if not self._wants:  # all that will wait was looked up now
+            self._checked = self._transfers.brought - self._brought
         for eid in ids:
             if eid not in known and eid not in self._asked and eid not in self._judging:
                 self._wants[eid] = None
@@ -293,26 +305,32 @@ class Sync:
             raise WireError("part_order")
         if offset + len(data) > size:
             raise WireError("part_overrun")
-        incoming.size = size
-        incoming.data += data
-        self._buffered += len(data)
-        if self._buffered > BUFFERED_MAX_BYTES:
-            raise QuotaError("buffered")
         self._progress = now.mono
-        if len(incoming.data) < size:
-            return None
+        if len(data) == size and not incoming.data:  # most come in one piece: no need to gather
+            whole = data
+        else:
+            incoming = Incoming(size, incoming.data + data, incoming.resumed)
+            self._asked[eid] = incoming
+            self._buffered += len(data)
+            if self._buffered > BUFFERED_MAX_BYTES:
+                raise QuotaError("buffered")
+            if len(incoming.data) < size:
+                return None
+            whole = incoming.data
         late = not self._drop_request(eid)
-        self._transfers.from_link.pop(eid, None)  # whoever else was asked since is late
-        if late and self._store.known([eid]):
-            self._refused.append((eid, Refusal.UNWANTED))
-            return None
+        if late:
+            self._transfers.from_link.pop(eid, None)  # whoever else was asked since is late
+            if self._store.known([eid]):
+                self._refused.append((eid, Refusal.UNWANTED))
+                return None
         self._judging.add(eid)
-        return Arrived(eid, bytes(incoming.data), incoming.resumed)
+        return Arrived(eid, whole, incoming.resumed)
 
     def _on_proof(self, body: bytes, now: Now) -> Token:
         token, exp_h = read_proof(body)
         done = done_of(token)
         self._remember((done,))
+        self._transfers.brought += 1
         if done in self._asked:
             self._drop_request(done)
             self._progress = now.mono
@@ -367,7 +385,8 @@ class Sync:
         self._send_offers()
         self._serve(now)
         self._invite(now)
-        self._ask(now)
+        while self._ask(now):
+            pass
         if self._asked and now.mono - self._progress > STALL_S:
             raise QuotaError("stalled")
 
@@ -441,7 +460,8 @@ class Sync:
             self._nexts_due -= 1
             self._link.send(records.NEXT, b"")
 
-    def _ask(self, now: Now) -> None:
+    def _ask(self, now: Now) -> bool:
+        """Send one WANT if there is anything to ask for; whether there was."""
         room = min(
             WANTS_MAX,
             WANTS_OPEN_MAX - len(self._asked) - len(self._judging),
@@ -449,7 +469,7 @@ class Sync:
             int(self._envelopes.refill(now.mono)),
         )
         if room <= 0 or not self._wants:
-            return
+            return False
         busy = self._transfers.from_link
         chosen: list[bytes] = []
         for eid in self._wants:
@@ -457,19 +477,17 @@ class Sync:
                 chosen.append(eid)
                 if len(chosen) == room:
                     break
-        # Since it was offered, another neighbour may have brought it.
-        known = self._store.known(chosen) - self._transfers.hidden if chosen else set()
+        known: set[bytes] = set()
+        if chosen and self._checked != self._transfers.brought - self._brought:
+            # Since it was offered, another neighbour may have brought it.
+            known = self._store.known(chosen) - self._transfers.hidden
         wants: list[tuple[bytes, int]] = []
         for eid in chosen:
             del self._wants[eid]
             if eid in known:
                 continue
             partial = self._store.partial(eid) if eid in self._transfers.partials else None
-            incoming = (
-                Incoming(partial.size, bytearray(partial.data), True)
-                if partial
-                else Incoming(0, bytearray(), False)
-            )
+            incoming = Incoming(partial.size, partial.data, True) if partial else NOTHING
             self._asked[eid] = incoming
             self._buffered += len(incoming.data)
             busy[eid] = (self._link.id, now.mono)
@@ -479,6 +497,7 @@ class Sync:
                 self._progress = now.mono
             self._envelopes.level -= len(wants)
             self._link.send(records.WANT, write_wants(wants))
+        return bool(chosen)
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``pump`` has something to do by itself."""
@@ -497,7 +516,7 @@ class Sync:
         cut = [(eid, asked) for eid, asked in self._asked.items() if self._free(eid) and asked.data]
         cut.sort(key=lambda entry: -len(entry[1].data))
         for eid, incoming in cut[:PARTIALS_PER_LINK_MAX]:
-            self._store.save_partial(Partial(eid, incoming.size, bytes(incoming.data)))
+            self._store.save_partial(Partial(eid, incoming.size, incoming.data))
         if cut:
             self._transfers.partials = set(self._store.partials())
         self._asked.clear()

@@ -8,6 +8,7 @@ from meshchat.core.events import Event, LinkDown, LinkUp, Received, SendFrames, 
 from meshchat.core.identity import Card, Identity, make_card
 from meshchat.core.limits import CLASS_SIZES_BYTES
 from meshchat.core.link import HELLO, Link, Record, make_hello, new_node_key
+from meshchat.core.model import Kind
 from meshchat.core.node import OPEN_MESH_PSK
 from meshchat.core.sealed import Body, BodyType, encode_body, first_dm
 from meshchat.core.wire import read_wants, write_ids, write_part
@@ -151,7 +152,7 @@ def totals_match(host: Host) -> bool:
     custody = host.node._custody
     usage = host.store.usage()
     by_class = [sum(u.size_bytes for u in usage if u.size_class == c) for c in range(4)]
-    counts = {kind: sum(u.count for u in usage if u.kind == kind) for kind in custody._totals.count}
+    counts = [sum(u.count for u in usage if u.kind == kind) for kind in Kind]
     return (custody._totals.by_class, custody._totals.count, custody.untried) == (
         by_class,
         counts,

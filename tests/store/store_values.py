@@ -19,7 +19,7 @@ def b16(n: int) -> bytes:
 
 def held(n: int, **changes: object) -> Held:
     base = Held(b16(n), 0, 100, b"d" + b16(n)[1:], bytes([n % 256]) * 512, b"neighbor")
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return base._replace(**changes)  # type: ignore[arg-type]
 
 
 def message(n: int, **changes: object) -> Message:

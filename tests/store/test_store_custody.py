@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -333,7 +332,7 @@ class CustodyMachine(RuleBasedStateMachine):
         for eid in eids if apply else []:
             fate, exp_h, one = self.seen.get(eid, (None, 0, None))
             if fate is not None and one is not None:
-                self.seen[eid] = (fate, exp_h, replace(one, kind=kind))
+                self.seen[eid] = (fate, exp_h, one._replace(kind=kind))
                 self.waiting = [other for other in self.waiting if other != eid]
 
     @rule()
