@@ -112,6 +112,14 @@ def _read_file(path: str, what: str, limit: int = FILE_MAX_BYTES) -> str:
         raise UsageError("unreadable", f"{what} is not UTF-8 text.") from None
 
 
+def _answer(question: str) -> str:
+    """A line from the terminal; empty if it was closed (Ctrl+D) or is not text."""
+    try:
+        return input(question).strip()
+    except (EOFError, UnicodeDecodeError):
+        return ""
+
+
 def _passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool = False) -> str:
     """From a file's first line, else from the terminal. Raises ``UsageError`` without either."""
     if file is not None:
@@ -226,7 +234,7 @@ def _init(args: argparse.Namespace) -> int:
         from meshchat.core.identity import words_to_seed
 
         if sys.stdin.isatty():
-            words = input("The 24 words: ")
+            words = _answer("The 24 words: ")
         else:
             words = _read_file("-", "The backup")
         seed = words_to_seed(words)
@@ -277,7 +285,7 @@ def _wipe(args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
-        if input(f'This destroys everything in {profile.home}. Type "wipe": ').strip() != "wipe":
+        if _answer(f'This destroys everything in {profile.home}. Type "wipe": ') != "wipe":
             raise UsageError("not_confirmed", "Nothing was destroyed.")
     from meshchat.net.client import Client
 
@@ -313,29 +321,41 @@ def _node(args: argparse.Namespace) -> int:
 
     from meshchat.net import verbs
     from meshchat.net.control import open_session, serve
-    from meshchat.net.lines import dumps
-    from meshchat.net.runtime import News
+    from meshchat.net.lines import LineFeed
 
     profile = _profile(args)
     profile.require()
     options = _runtime_options(args, profile)
     passphrase = _passphrase(args.passphrase_file)
+    gone: list[OSError] = []
     with open_session(profile, passphrase, options) as session:
 
-        def tell(news: News) -> None:
-            print(dumps(verbs.event_json(session, news)), flush=True)
-
-        def started() -> None:
-            lines = [f"meshchat runs as {session.own_name()}; Ctrl+C ends it."]
-            _print(args, {"event": "ready", "status": verbs.status_json(session)}, lines)
-
         async def run() -> None:
+            loop = asyncio.get_running_loop()
+
+            def nobody_reads(error: OSError) -> None:  # end as on a signal
+                gone.append(error)
+                loop.call_soon_threadsafe(session.runtime.stop)
+
+            feed = LineFeed(lambda line: print(line, flush=True), nobody_reads)
+
+            def started() -> None:
+                if args.json:
+                    feed.put({"event": "ready", "status": verbs.status_json(session)})
+                else:
+                    _say(f"meshchat runs as {session.own_name()}; Ctrl+C ends it.")
+
             session.runtime.stop_on_signals()
             if args.json:
-                session.runtime.subscribe(tell)
-            await serve(session, started)
+                session.runtime.subscribe(lambda news: feed.put(verbs.event_json(session, news)))
+            try:
+                await serve(session, started)
+            finally:
+                feed.close()
 
         asyncio.run(run())
+    if gone:
+        raise gone[0]
     return 0
 
 
@@ -400,7 +420,7 @@ def _contact_verify(args: argparse.Namespace) -> int:
         _print(args, result, [f"Both screens must show these words, in this order:\n{shown}"])
         if args.words:
             return 0
-        if input("Are they the same on both? Type yes: ").strip().lower() != "yes":
+        if _answer("Are they the same on both? Type yes: ").lower() != "yes":
             raise UsageError("not_confirmed", "Nothing was changed.")
     verified = not args.undo
     return _one_contact(args, _ask(args, "contact.verify", name=args.name, verified=verified))

@@ -297,8 +297,10 @@ class Profile:
         clean = check_name(name)
         check_passphrase(passphrase)
         fresh = not self.has_home()
+        ours = False  # without the lock, what is there is another process's
         try:
             with self.locked():
+                ours = True
                 if self.exists():
                     raise UsageError(
                         "profile_exists", f"There is a profile in {self.home} already."
@@ -306,7 +308,7 @@ class Profile:
                 self._make_private()
                 self._build(clean, passphrase, seed, small)
         except BaseException:
-            if fresh:
+            if fresh and ours:
                 shutil.rmtree(self.home, ignore_errors=True)
             raise
 
@@ -366,7 +368,8 @@ class Profile:
         Raises:
             StoreError: Another process uses it, or a file could not be removed.
         """
-        if not self.has_home():
+        ours = (self.key_path, self.store_path, *self.home.glob(".init-*"))
+        if not any(self._there(path) for path in ours):
             raise StoreError("no_profile", f"There is no profile in {self.home}.")
         with self.locked(wait_s):
             if self.exists():

@@ -438,6 +438,8 @@ def test_prompts_on_a_terminal(tmp_path: Path, passfile: Path) -> None:
     code, shown = at_terminal([PASSPHRASE, PASSPHRASE], *make)
     assert code == 0, shown
     assert PASSPHRASE not in shown
+    code, shown = at_terminal(["\x04"], "wipe", "--home", home)  # Ctrl+D
+    assert (code, "internal error" in shown, (home / "key").exists()) == (2, False, True)
     code, shown = at_terminal(["no"], "wipe", "--home", home)
     assert (code, (home / "key").exists()) == (2, True)
     code, shown = at_terminal(["wipe"], "wipe", "--home", home)
@@ -473,6 +475,46 @@ def test_a_reader_that_goes_away_is_no_error(alice: Path, passfile: Path) -> Non
     )  # fmt: skip
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_node_ends_when_nobody_reads_its_events(alice: Path, start: Start) -> None:
+    """As in ``meshchat node --json | head -1``: the node stops cleanly at the next event."""
+    node = start(alice, "--no-lan")
+    assert node.process.stdout is not None and node.process.stderr is not None
+    node.process.stdout.close()
+    mesh("room", "join", "#yard", "--home", alice)  # an event, unless one came before
+    assert node.process.wait(WAIT_S) == 141
+    assert node.process.stderr.read() == ""
+    node.process.stdout = None  # for ``communicate``
+
+
+def test_a_node_does_not_wait_for_a_reader_that_sleeps(
+    alice: Path, start: Start, tmp_path: Path
+) -> None:
+    """Events nobody takes fill the pipe and no more: the node answers on, and ends when told."""
+    node = start(alice, "--no-lan")
+    good("room", "join", "#yard", home=alice)
+    for number in range(80):  # far over what a pipe holds, and nobody reads it
+        good("send", "#yard", f"{number} " + "long " * 300, home=alice)
+    assert json.loads(good("status", "--json", home=alice))["running"]
+    node.process.terminate()
+    assert node.process.wait(WAIT_S) in (0, 141)
+
+
+def test_status_says_why_a_transport_is_off(alice: Path, passfile: Path, start: Start) -> None:
+    """With no node, and with a node told not to use the network."""
+    secret = ("--passphrase-file", passfile)
+    assert "lan  off: no_node" in good("status", *secret, home=alice)
+    start(alice, "--no-lan")
+    shown = good("status", home=alice)
+    assert "lan  off: switched_off" in shown and "ble  off: not_in_this_version" in shown
+
+
+def test_wipe_leaves_a_strange_folder_alone(tmp_path: Path) -> None:
+    """A folder without a profile keeps its files, whatever they are called."""
+    (tmp_path / "config.toml").write_text("mine")
+    refused(mesh("wipe", "--yes", "--home", tmp_path), 4, "no profile")
+    assert (tmp_path / "config.toml").read_text() == "mine"
 
 
 def test_a_bug_is_logged_without_what_people_wrote(alice: Path, passfile: Path) -> None:

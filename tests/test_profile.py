@@ -76,6 +76,17 @@ def test_init_twice_keeps_the_first(home: Path) -> None:
     assert profile.key_path.read_bytes() == before
 
 
+def test_a_beaten_init_leaves_the_winner_alone(home: Path) -> None:
+    """Two at once: the one that comes too late removes nothing of the other's."""
+    other, late = Profile(home), Profile(home)
+    late.has_home = lambda: False  # type: ignore[method-assign]  # it looked just before
+    with other.locked():
+        (home / "key").write_bytes(b"the winner's")
+        with pytest.raises(StoreError, match="in use"):
+            late.init("late", "pw", small=True)
+    assert (home / "key").read_bytes() == b"the winner's"
+
+
 def test_init_after_a_cut_one(home: Path) -> None:
     """Leftovers of an init that was killed do not stand in the way."""
     (home / ".init-dead").mkdir(parents=True)

@@ -546,16 +546,24 @@ class Chats:
             self._tell(MessageChanged(changed))
         return True
 
-    def ended(self, eids: Iterable[bytes]) -> None:
-        """Envelopes of ours expired: seal again while the message has life, else say it failed."""
+    def ended(self, eids: Iterable[bytes], now: Now) -> None:
+        """Envelopes of ours expired, and with them every copy: nobody carries these any more.
+
+        A DM is queued again, to be sealed anew while it has life; a post that went out has had
+        its time.
+        """
         for eid in eids:
             message = self._store.message_by_envelope(eid)
             if message is None or message.state not in (State.QUEUED, State.CARRIED):
                 continue
             if message.chat[:1] == b"r" and message.state is State.CARRIED:
-                self._store.change_message(message.id, eid=b"", reason="ended")
+                changed = self._store.change_message(message.id, eid=b"", reason="ended")
             else:
-                self._store.change_message(message.id, eid=b"")
+                changed = self._store.change_message(
+                    message.id, eid=b"", state=State.QUEUED, carriers=0
+                )
+                self._store.add_step(message.id, Step(now.wall, "expired"))
+            self._tell(MessageChanged(changed))
 
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""

@@ -125,7 +125,7 @@ class Step:
 
     at: float
     what: str
-    """``written``, ``sealed``, ``handed``, ``delivered``, ``received`` or ``failed``."""
+    """``written``, ``sealed``, ``handed``, ``expired``, ``delivered``, ``received``, ``failed``."""
     detail: str = ""
     """Such as ``lan`` or the reason; never a peer's text."""
 

@@ -327,7 +327,7 @@ class Node:
                 self._tells.append(Notice("clock_wrong"))
             return  # a clock before this code existed would only make wrong keys and expiries
         gone = self._custody.expire(now)
-        self._chats.ended(eid for eid, kind in gone if kind is Kind.OWN)
+        self._chats.ended([eid for eid, kind in gone if kind is Kind.OWN], now)
         made = self._people.rotate(now)
         if made or self._chats.announce_due(now):
             self._quietly(lambda: self._chats.announce(now))

@@ -38,6 +38,8 @@ class Client:
                 connection = socket.create_connection(("127.0.0.1", int(port)), CONNECT_TIMEOUT_S)
                 connection.sendall(dumps({"token": token}).encode() + b"\n")
             else:
+                if profile.socket_path.parent.lstat().st_uid != os.getuid():
+                    raise PermissionError  # somebody else made it first, to listen to us
                 connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 try:
                     connection.settimeout(CONNECT_TIMEOUT_S)

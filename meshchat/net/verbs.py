@@ -523,7 +523,7 @@ def status_json(session: Session) -> Json:
         "tag": key_tag(node.fp),
         "name": node.name,
         "home": str(session.profile.home),
-        "transports": [transport_json(one) for one in status.transports],
+        "transports": [transport_json(one) for one in _transports(session, status.transports)],
         "neighbours": [neighbour_json(session, one) for one in node.neighbours],
         "custody": asdict(node.custody),
         "queued": node.queued,
@@ -531,6 +531,24 @@ def status_json(session: Session) -> Json:
         "counters": dict(node.counters),
         "trouble": {"reason": trouble.reason, "message": str(trouble)} if trouble else None,
     }
+
+
+def _transports(
+    session: Session, running: tuple[TransportStatus, ...]
+) -> tuple[TransportStatus, ...]:
+    """Every way there is to reach others: what does not run says why."""
+    here = {one.name for one in running}
+    off = []
+    if "lan" not in here:
+        if session.serving:
+            why = "switched_off", "Start without --no-lan, and with [lan] enabled in the settings."
+        else:
+            why = "no_node", "Start meshchat, or: meshchat node"
+        off.append(TransportStatus("lan", False, *why))
+    if "ble" not in here:
+        why = "not_in_this_version", "Bluetooth comes with a later version; use a local network."
+        off.append(TransportStatus("ble", False, *why))
+    return (*running, *off)
 
 
 async def _stop(session: Session, _: Args) -> Json:

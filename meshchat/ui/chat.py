@@ -370,13 +370,14 @@ class ChatScreen(Screen[None]):
         if text.startswith("/") and not text.startswith("//"):
             command, rest = commands.parse(text)
             if command is None:
+                self._give_back(text)
                 word = Clean.line(text.split()[0], 30)
                 self.say(f"There is no command {word}: F1 shows all; // sends a slash.")
                 return
-            self.query_one(Composer).put("")
             self.carry_out(command, rest)
             return
         if not self._chat:
+            self._give_back(text)
             self.say("Choose a chat first: /add a friend or /join #room.")
             return
         text = text[1:] if text.startswith("//") else text
@@ -384,12 +385,22 @@ class ChatScreen(Screen[None]):
         self._work(self._send(chat, text, event.text))
 
     async def _send(self, chat: ChatId, text: str, typed: str) -> None:
-        await self.runtime.command(core.Send(chat, text))
-        composer = self.query_one(Composer)
-        if chat == self._chat and composer.text == typed:  # kept if it was refused
-            composer.put("")
+        try:
+            await self.runtime.command(core.Send(chat, text))
+        except MeshchatError:
+            if chat == self._chat and self.is_mounted:
+                self._give_back(typed)
+            else:
+                self._drafts[chat] = typed
+            raise
+        if chat == self._chat and not self.query_one(Composer).text:
             self._keep_draft()
         self.say("")
+
+    def _give_back(self, text: str) -> None:
+        """What could not be sent stands in the composer again, before what was typed since."""
+        composer = self.query_one(Composer)
+        composer.put(text + composer.text)
 
     @on(TextArea.Changed, "#composer")
     def _typed(self) -> None:

@@ -58,8 +58,9 @@ class Composer(TextArea):
         if event.key == "enter":
             event.stop()
             event.prevent_default()
-            if self.text.strip():
-                self.post_message(self.Submitted(self.text))
+            if text := self.text.strip() and self.text:
+                self.put("")  # at once: a second Enter must not send it a second time
+                self.post_message(self.Submitted(text))
         elif event.key in ("ctrl+j", "shift+enter", "ctrl+о"):
             event.stop()
             event.prevent_default()

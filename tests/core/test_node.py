@@ -183,6 +183,27 @@ def test_message_fails_when_its_time_is_over(world: World, three: tuple[Host, Ho
     assert c.node.status(world.now).custody.carried == 0
 
 
+def test_expired_copies_are_not_said_to_be_carried(
+    world: World, three: tuple[Host, Host, Host]
+) -> None:
+    """When the envelope ends before the message, it is queued again, sealed anew, not carried."""
+    a, b, c = three
+    message = send(a, b, "hi")
+    world.meet(a, c)
+    assert a.state(message) == State.CARRIED
+    first = a.store.message(message.id)
+    assert first is not None
+    held = a.store.envelope(first.eid)
+    assert held is not None
+    world.run(held.exp_h * 3_600 - world.wall - 3_600)
+    a.do(AddContact(b.node.card_text()))  # a newer key, so that it can be sealed again
+    world.run(2 * 3_600)
+    now = a.store.message(message.id)
+    assert now is not None and now.eid != first.eid
+    if now.state is not State.FAILED:  # the week may be over already
+        assert (now.state, now.carriers) == (State.QUEUED, 0)
+
+
 def test_resealed_message_is_shown_once(world: World, three: tuple[Host, Host, Host]) -> None:
     """An envelope that ends before its message is sealed again; the reader sees one message."""
     a, b, c = three

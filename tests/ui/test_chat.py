@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from screens import Person, until, wires
+from textual.events import Key
 from textual.widgets import OptionList
 
 from meshchat.core.events import AddContact, ContactChanged, JoinRoom
@@ -63,6 +64,23 @@ async def test_enter_sends_and_ctrl_j_breaks_the_line(me: Person, bob: Person) -
         assert [m.text for m in me.store.messages(chat)] == ["a\nb"]
         await until(lambda: writing(me).text == "", pilot)
         assert "a\n" in app.shown() and "·" in app.shown()
+
+
+async def test_two_enters_send_once(me: Person, bob: Person) -> None:
+    """A second Enter, before the first is stored, sends nothing; what is refused comes back."""
+    async with me.at() as (app, pilot):
+        chat = await me.knows(bob)
+        app.chat.open(chat)
+        writing(me).put("once")
+        for _ in range(2):
+            writing(me).post_message(Key("enter", "\r"))
+        await until(lambda: bool(me.store.messages(chat)), pilot)
+        await pilot.pause()
+        assert [m.text for m in me.store.messages(chat)] == ["once"]
+        writing(me).put("ш" * 4_000)
+        await pilot.press("enter")
+        await until(lambda: "Send it in parts" in app.shown(), pilot)
+        assert writing(me).text == "ш" * 4_000
 
 
 async def test_unknown_slash_is_never_sent(me: Person, bob: Person) -> None:
