@@ -14,11 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from textual import on
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
@@ -90,6 +91,7 @@ class MeshApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(with_twins("ctrl+q"), "quit", "Quit", show=False, priority=True),
         Binding(with_twins("ctrl+p"), "command_palette", "Palette", show=False, priority=True),
+        Binding(with_twins("ctrl+l"), "lock", "Lock", show=False, priority=True),
     ]
 
     def __init__(self, profile: Profile, options: RuntimeOptions, passphrase: str | None) -> None:
@@ -162,7 +164,8 @@ class MeshApp(App[None]):
                 field.value = ""
             await self._show_chats()
         else:
-            self.pop_screen()
+            if self.screen is lock:
+                super().pop_screen()
             self._show_title()
 
     async def _unlock(self, passphrase: str) -> None:
@@ -222,7 +225,7 @@ class MeshApp(App[None]):
         try:
             await runtime.run(ControlServer(Session(runtime, self._profile, serving=True)).run)
         except TransportError as error:
-            await self._without_network(str(error))
+            self._without_network(str(error))
         except StoreError as error:
             self.trouble = error
             self.exit(return_code=error.exit_code)
@@ -230,17 +233,22 @@ class MeshApp(App[None]):
             if not self._leaving:  # the control socket's "stop"
                 await self.action_quit()
 
-    async def _without_network(self, why: str) -> None:
+    def _without_network(self, why: str) -> None:
         """A transport needs something mended: go on reading and writing without it."""
         from meshchat.ui.chat import ChatScreen
 
         self._start(())
-        assert self._runtime is not None
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        screen = ChatScreen(self._runtime)
-        await self.push_screen(screen)
-        screen.say(f"No network: {why}")
+        runtime = self._runtime
+        assert runtime is not None
+        self._leave_screens()  # they hold the runtime that ended
+
+        def go_on(chat: ChatScreen) -> None:
+            chat.use(runtime)
+            chat.say(f"No network: {why}")
+
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                screen.call_later(go_on, screen)  # once it is mounted
 
     # --- title, lock and the way out ---------------------------------------------------------
 
@@ -258,10 +266,42 @@ class MeshApp(App[None]):
             self._driver.write(f"\x1b]2;{title}\x07")
 
     def lock(self) -> None:
-        """Hide everything behind the passphrase."""
-        if not isinstance(self.screen, LockScreen):
+        """Hide everything behind the passphrase; afterwards the chats are shown."""
+        if self._runtime is not None and not self._locked:
+            self._leave_screens()
             self.push_screen(LockScreen())
             self._show_title()
+
+    def action_lock(self) -> None:
+        """From every screen."""
+        self.lock()
+
+    @property
+    def _locked(self) -> bool:
+        """Whether the lock lies on the chats; the first passphrase screen lies on nothing."""
+        stack = self.screen_stack
+        return len(stack) > 1 and isinstance(stack[-1], LockScreen)
+
+    def _leave_screens(self) -> None:
+        """Close what lies on the chats; whoever waits for an answer gets none."""
+        while len(self.screen_stack) > 1 and not isinstance(
+            self.screen, CommandScreen | LockScreen
+        ):
+            self.screen.dismiss(None)
+
+    def push_screen(self, screen: Any, *args: Any, **options: Any) -> Any:
+        """Show a screen; while locked none, so what was under way shows nothing over the lock."""
+        if not self._locked:
+            return super().push_screen(screen, *args, **options)
+        if not options.get("wait_for_dismiss"):
+            return AwaitComplete.nothing()
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer.set_result(None)
+        return answer
+
+    def pop_screen(self) -> AwaitComplete:
+        """Leave a screen; while locked none, because only the passphrase opens the lock."""
+        return AwaitComplete.nothing() if self._locked else super().pop_screen()
 
     def action_command_palette(self) -> None:
         """Only where commands can be carried out."""

@@ -101,6 +101,15 @@ class ChatScreen(Screen[None]):
         if self._end is not None:
             self._end()
 
+    def use(self, runtime: Runtime) -> None:
+        """Go on with another runtime over the same store."""
+        if self._end is not None:
+            self._end()
+        self.runtime = runtime
+        self._end = runtime.subscribe(self._hear)
+        self._reload()
+        self._show_status()
+
     def on_screen_resume(self) -> None:
         self._mark_read()
 
@@ -458,11 +467,19 @@ class ChatScreen(Screen[None]):
     def action_command(self, name: str) -> None:
         """A key or the palette asks for a command."""
         command = commands.BY_NAME[name]
-        if command.takes and not command.takes.startswith("["):
-            self.query_one(Composer).put(f"/{name} ")
-            self.query_one(Composer).focus()
-        else:
+        composer = self.query_one(Composer)
+        if not command.takes or command.takes.startswith("["):
             self.carry_out(command, "")
+        elif not composer.text:
+            composer.put(f"/{name} ")
+            composer.focus()
+        else:  # a message is being written: it stays
+
+            def answer(typed: str | None) -> None:
+                if typed and typed.strip():
+                    self.carry_out(command, typed.strip())
+
+            self.app.push_screen(Prompt(command.title, command.usage), answer)
 
     def carry_out(self, command: Command, rest: str) -> None:
         """Do what was asked, or say why not."""

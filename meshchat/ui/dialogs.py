@@ -5,10 +5,11 @@ from typing import Generic, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -53,7 +54,16 @@ class Field(Input):
         self.insert_text_at_cursor(Clean.line(event.text, FIELD_MAX_CHARS))
 
 
-class TextScreen(ModalScreen[None]):
+class Closing(Screen[T]):
+    """A screen that closes itself only while it is on top: a late answer closes no other."""
+
+    def dismiss(self, result: T | None = None) -> AwaitComplete:
+        if self.app.screen_stack[-1:] != [self]:
+            return AwaitComplete.nothing()
+        return super().dismiss(result)
+
+
+class TextScreen(ModalScreen[None], Closing[None]):
     """Something to read: help, status, the journey of a message."""
 
     BINDINGS = [  # noqa: RUF012  # Textual's own spelling
@@ -82,7 +92,7 @@ class TextScreen(ModalScreen[None]):
         pane.scroll_relative(y=step * max(1, pane.size.height - 2), animate=False)
 
 
-class Ask(ModalScreen[bool]):
+class Ask(ModalScreen[bool], Closing[bool]):
     """A question with yes and no."""
 
     BINDINGS = [  # noqa: RUF012
@@ -103,7 +113,7 @@ class Ask(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(ModalScreen[str | None], Closing[str | None]):
     """One line to fill in."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Back", show=False)]  # noqa: RUF012
@@ -130,7 +140,7 @@ class Prompt(ModalScreen[str | None]):
         self.dismiss(event.value)
 
 
-class Choose(ModalScreen[T | None], Generic[T]):
+class Choose(ModalScreen[T | None], Closing[T | None], Generic[T]):
     """A list that typing narrows: chats, contacts."""
 
     BINDINGS = [  # noqa: RUF012

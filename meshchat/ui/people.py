@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer, VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from meshchat.core import events as core
@@ -18,7 +17,7 @@ from meshchat.core.identity import card_text, key_tag, name_skeleton
 from meshchat.core.model import Contact, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Ask, Field, Line, Part, Prompt
+from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -64,7 +63,7 @@ def qr_content(text: str) -> Content:
     return Content.assemble(("\n".join(lines), QR_STYLE))
 
 
-class PeopleScreen(Screen[Contact | None]):
+class PeopleScreen(Closing[Contact | None]):
     """What these screens share: a line for answers, and commands that may be refused."""
 
     def say(self, text: str) -> None:
@@ -78,7 +77,7 @@ class PeopleScreen(Screen[Contact | None]):
             try:
                 await coroutine
             except MeshchatError as error:
-                if self.is_mounted:
+                if self.is_current:
                     self.say(str(error))
 
         self.run_worker(guarded())
@@ -180,7 +179,8 @@ class AddScreen(PeopleScreen):
         try:
             contact = await self._runtime.command(core.AddContact(card, petname, replaces))
         except TrustError as error:
-            self._taken(petname, error)
+            if self.is_current:
+                self._taken(petname, error)
             return
         assert isinstance(contact, Contact)
         self.dismiss(contact)
@@ -307,8 +307,9 @@ class ContactScreen(PeopleScreen):
     def _change(self, command: core.Command, said: str) -> None:
         async def work() -> None:
             await self._runtime.command(command)
-            self._show()
-            self.say(said)
+            if self.is_current:  # else it was left, or locked, meanwhile
+                self._show()
+                self.say(said)
 
         self.work(work())
 

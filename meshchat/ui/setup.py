@@ -42,6 +42,7 @@ class SetupScreen(Screen[None]):
         self._nick = ""
         self._seed: bytes | None = None
         self._warned = ""
+        self._making = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box", id="step-name"):
@@ -86,15 +87,24 @@ class SetupScreen(Screen[None]):
 
     def refuse(self, why: str) -> None:
         """The profile could not be made."""
+        self._make(False)
         self._step("passphrase")
         self._warned = ""
         self.say(why)
 
+    def _make(self, making: bool) -> None:
+        """While the profile is being made nothing can be typed, sent again or left."""
+        self._making = making
+        for field in self.query(Field):
+            field.disabled = making
+
     def action_restore(self) -> None:
-        self._step("words")
+        if not self._making:
+            self._step("words")
 
     def action_back(self) -> None:
-        self._step("name")
+        if not self._making:
+            self._step("name")
 
     @on(Field.Submitted, "#name")
     def _named(self, event: Field.Submitted) -> None:
@@ -102,7 +112,13 @@ class SetupScreen(Screen[None]):
         if not name:
             self.say("Type a name; it can be anything and can be changed later.")
             return
-        self._nick = name
+        from meshchat.core.contacts import check_name  # not before the first frame
+
+        try:
+            self._nick = check_name(name, "Your name")
+        except UsageError as error:
+            self.say(str(error))
+            return
         self._step("passphrase")
 
     @on(Field.Submitted, "#words")
@@ -124,6 +140,8 @@ class SetupScreen(Screen[None]):
 
     @on(Field.Submitted, "#again")
     def _passphrase(self, event: Field.Submitted) -> None:
+        if self._making:  # a second Enter that was under way already
+            return
         passphrase = self.query_one("#passphrase", Field).value
         if passphrase != event.value:
             event.input.clear()
@@ -136,5 +154,6 @@ class SetupScreen(Screen[None]):
             self._warned = passphrase
             self.say("This is short: whoever gets the device can guess it. Enter again: use it.")
             return
+        self._make(True)
         self.say("One moment…")
         self.post_message(self.Ready(self._nick, passphrase, self._seed))
