@@ -294,14 +294,14 @@ class MeshApp(App[None]):
         if not self._locked:
             return super().push_screen(screen, *args, **options)
         if not options.get("wait_for_dismiss"):
-            return AwaitComplete.nothing()
+            return AwaitComplete()
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         answer.set_result(None)
         return answer
 
     def pop_screen(self) -> AwaitComplete:
         """Leave a screen; while locked none, because only the passphrase opens the lock."""
-        return AwaitComplete.nothing() if self._locked else super().pop_screen()
+        return AwaitComplete() if self._locked else super().pop_screen()
 
     def action_command_palette(self) -> None:
         """Only where commands can be carried out."""

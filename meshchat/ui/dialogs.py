@@ -59,7 +59,7 @@ class Closing(Screen[T]):
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         if self.app.screen_stack[-1:] != [self]:
-            return AwaitComplete.nothing()
+            return AwaitComplete()
         return super().dismiss(result)
 
 
