@@ -55,7 +55,18 @@ class Field(Input):
 
 
 class Closing(Screen[T]):
-    """A screen that closes itself only while it is on top: a late answer closes no other."""
+    """A screen that closes itself only while it is on top: a late answer closes no other.
+
+    It may be closed by a key before it was mounted, and then has no widgets any more: what fills
+    it goes into ``ready``, not ``on_mount``.
+    """
+
+    def on_mount(self) -> None:
+        if self.is_current:
+            self.ready()
+
+    def ready(self) -> None:
+        """The widgets are there: fill them, give one the focus."""
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         if self.app.screen_stack[-1:] != [self]:
@@ -84,7 +95,7 @@ class TextScreen(ModalScreen[None], Closing[None]):
                 yield Line(self._body)
             yield Line(Clean("Esc back"), classes="hint")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.query_one(VerticalScroll).focus()
 
     def action_scroll(self, step: int) -> None:
@@ -162,7 +173,7 @@ class Choose(ModalScreen[T | None], Closing[T | None], Generic[T]):
             yield OptionList(markup=False, compact=True)
             yield Line(Clean("Enter go   Esc back"), classes="hint")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.query_one(Input).focus()
         self._narrow("")
 

@@ -117,7 +117,7 @@ class CardScreen(PeopleScreen):
         yield Line(classes="answer")
         yield Line(Clean("y copy   s save to a file   PgDn code   Esc back"), classes="hint")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.query_one(ScrollableContainer).focus()
 
     def action_copy(self) -> None:
@@ -158,7 +158,7 @@ class AddScreen(PeopleScreen):
         yield Line(classes="answer")
         yield Line(Clean("Enter add   Tab next field   Esc back"), classes="hint")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.query_one("#petname" if self._start else "#card").focus()
 
     def on_input_submitted(self) -> None:
@@ -267,7 +267,7 @@ class ContactScreen(PeopleScreen):
         yield Line(classes="answer")
         yield Line(classes="hint")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self._show()
         self.query_one(VerticalScroll).focus()
 

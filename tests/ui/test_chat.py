@@ -367,3 +367,15 @@ async def test_own_card_and_help_open(me: Person) -> None:
         await pilot.press("escape", "ctrl+p", *"status", "enter")
         await until(lambda: isinstance(app.screen, TextScreen), pilot)
         assert "queue" in app.shown()
+
+
+async def test_closed_before_it_was_drawn(me: Person, bob: Person) -> None:
+    """F2 and Esc in one breath, many times: nothing is asked of a screen that is gone already."""
+    async with me.at() as (app, pilot):
+        chat = await me.knows(bob)
+        app.chat.open(chat)
+        for _ in range(20):
+            app.push_screen(ContactScreen(me.runtime, bob.runtime.node.fp))
+            app.screen.dismiss(None)
+            await pilot.pause()
+        assert app.screen is app.chat
