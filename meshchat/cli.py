@@ -223,10 +223,10 @@ def _runtime_options(args: argparse.Namespace, profile: "Profile") -> "RuntimeOp
 
 
 def _init(args: argparse.Namespace) -> int:
-    from meshchat.profile import check_name
+    from meshchat.core.contacts import check_name
 
     profile = _profile(args)
-    check_name(args.name)
+    check_name(args.name, "Your name")
     if profile.exists():
         raise UsageError("profile_exists", f"There is a profile in {profile.home} already.")
     seed = None

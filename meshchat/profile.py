@@ -35,7 +35,7 @@ import platformdirs
 
 from meshchat.core.model import Now
 from meshchat.errors import StoreError, UsageError
-from meshchat.text import NAME_MAX_CHARS, Clean
+from meshchat.text import Clean
 
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
     from meshchat.store import SqlStore
@@ -294,7 +294,9 @@ class Profile:
             UsageError: The name or passphrase will not do, or there is a profile already.
             StoreError: The home cannot be written, or is in use.
         """
-        clean = check_name(name)
+        from meshchat.core.contacts import check_name
+
+        clean = check_name(name, "Your name")
         check_passphrase(passphrase)
         fresh = not self.has_home()
         ours = False  # without the lock, what is there is another process's
@@ -449,24 +451,6 @@ def harden() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def check_name(name: str) -> str:
-    """The name as it will be sent.
-
-    Raises:
-        UsageError: Nothing of it can be shown, or it is too long.
-    """
-    clean = Clean.line(name, NAME_MAX_CHARS + 1)
-    if not clean:
-        raise UsageError(
-            "bad_name", "The name has nothing that can be shown; give at least one letter."
-        )
-    if len(clean.encode()) > NAME_MAX_BYTES:
-        raise UsageError(
-            "name_too_long", f"The name is over {NAME_MAX_BYTES} bytes; give a shorter one."
-        )
-    return clean
 
 
 def check_passphrase(passphrase: str) -> None:

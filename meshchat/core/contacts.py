@@ -35,13 +35,21 @@ from meshchat.text import NAME_MAX_CHARS, Clean
 
 
 def check_name(text: str, what: str) -> Clean:
-    """One line of 1 to 48 bytes, or a UsageError that says so."""
-    name = Clean.line(text[: 4 * NAME_MAX_BYTES], NAME_MAX_CHARS)
-    if not name or len(text.encode("utf-8", "replace")) > NAME_MAX_BYTES:
+    """A name as it will be sent: one line of 1 to 48 bytes.
+
+    Raises:
+        UsageError: Nothing of it can be shown, or it is too long; begins with ``what``.
+    """
+    name = Clean.line(text, NAME_MAX_CHARS + 1)
+    if not name:
         raise UsageError(
-            "bad_name",
-            f"{what} must be 1 to {NAME_MAX_BYTES} bytes of visible text "
-            f"(a Cyrillic letter counts as two).",
+            "bad_name", f"{what} has nothing that can be shown; give at least one letter."
+        )
+    if len(name.encode()) > NAME_MAX_BYTES:
+        raise UsageError(
+            "name_too_long",
+            f"{what} is over {NAME_MAX_BYTES} bytes (a Cyrillic letter counts as two); "
+            f"give a shorter one.",
         )
     return name
 

@@ -489,8 +489,13 @@ async def _read(session: Session, args: Args) -> Json:
     more = len(found) > limit
     found = found[-limit:] if after is None else found[:limit]
     if args.flag("mark", True):
+        seen = {row.chat: row.read_seq for row in store.chats()}
+        oldest = {message.chat: message.seq for message in reversed(found)}
         newest = {message.chat: message.seq for message in found}
         for chat, seq in newest.items():
+            unread = store.messages(chat, after=seen.get(chat, 0), limit=1)
+            if unread and unread[0].seq < oldest[chat]:
+                continue  # something new was left out: it stays new
             await session.runtime.command(MarkRead(chat, seq))
     return {"messages": [message_json(session, message) for message in found], "more": more}
 

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshchat.core.events import AddContact, Notice
+from meshchat.core.events import AddContact, JoinRoom, Notice
+from meshchat.core.identity import public_room_key
+from meshchat.core.model import Message, Room, State
 from meshchat.core.node import Node
 from meshchat.errors import MeshchatError, StoreError, TrustError, UsageError
 from meshchat.net import verbs
@@ -24,6 +26,7 @@ from meshchat.net.runtime import Runtime
 from meshchat.net.verbs import Json, Session
 from meshchat.profile import Profile, RuntimeOptions, SystemEntropy, system_now
 from meshchat.store import SqlStore
+from meshchat.text import Clean
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 LONELY = RuntimeOptions(lan=False)
@@ -415,3 +418,23 @@ async def test_no_damaged_card_is_accepted(session: Session) -> None:
         assert session.runtime.store.contacts() == []
         await verbs.call(session, "contact.add", {"card": card})
         assert [c.petname for c in session.runtime.store.contacts()] == ["Bob"]
+
+
+async def test_reading_a_few_leaves_the_rest_new(session: Session) -> None:
+    """What did not fit the limit is not marked as read; once all is shown, it is."""
+    store, key = session.runtime.store, public_room_key("yard")
+    async with served(session):
+        room = await session.runtime.command(JoinRoom("yard", key, False))
+        assert isinstance(room, Room)
+        chat = b"r" + room.rid
+        with store.transaction():
+            for number in range(5):
+                store.add_message(
+                    Message(
+                        *(bytes([number]) * 8, chat, b"a" * 32, Clean("x"), False),
+                        *(Clean("new"), 1.0, 1.0, State.RECEIVED),
+                    )
+                )
+        for limit, unread in ((3, 5), (5, 0)):
+            await verbs.call(session, "read", {"to": "#yard", "limit": limit})
+            assert next(row.unread for row in store.chats() if row.chat == chat) == unread
