@@ -153,6 +153,18 @@ class CustodyTables:
             Kind.CARRIED,
         )
 
+    def seek(self, eids: Sequence[bytes]) -> None:
+        for eid in eids:
+            self._db.write(
+                """INSERT OR IGNORE INTO untried SELECT e.id FROM envelopes e
+                CROSS JOIN lots l ON l.no = e.lot WHERE e.eid = ? AND l.kind = ?""",
+                *(eid, Kind.CARRIED),
+            )
+            self._db.write(
+                "DELETE FROM envelopes WHERE eid = ? AND lot IS NULL AND fate IN (?, ?)",
+                *(eid, Fate.EVICTED, Fate.REFUSED),
+            )
+
     def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
         """Of ids that are not held any more only the fate is changed."""
         wanted = list(eids)
@@ -175,9 +187,10 @@ class CustodyTables:
         self._count(counts, sizes)
 
     def usage(self) -> list[Usage]:
+        """In order of the first arrival of each group."""
         rows = self._db.rows(
             """SELECT size_class, origin, kind, count, size_bytes FROM lots WHERE count > 0
-            ORDER BY size_class, origin, kind"""
+            ORDER BY no"""
         )
         return [
             Usage(size_class, origin, Kind(kind), count, size_bytes)
@@ -196,8 +209,8 @@ class CustodyTables:
         worst: Iterator[Row] = heapq.merge(
             *(
                 self._db.stream(
-                    """SELECT stamp, exp_h, eid, ? FROM envelopes WHERE lot = ?
-                    ORDER BY stamp, exp_h, eid""",
+                    """SELECT stamp, exp_h, id, eid, ? FROM envelopes WHERE lot = ?
+                    ORDER BY stamp, exp_h, id""",
                     *(size_class, lot),
                 )
                 for lot, size_class in lots
@@ -205,7 +218,7 @@ class CustodyTables:
         )
         return [
             (eid, size_class, exp_h, stamp)
-            for stamp, exp_h, eid, size_class in itertools.islice(worst, limit)
+            for stamp, exp_h, _, eid, size_class in itertools.islice(worst, limit)
         ]
 
     def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
@@ -282,7 +295,7 @@ class CustodyTables:
         )
 
     def partials(self) -> list[bytes]:
-        return [row[0] for row in self._db.rows("SELECT eid FROM partials")]
+        return [row[0] for row in self._db.rows("SELECT eid FROM partials ORDER BY no")]
 
     def partial(self, eid: bytes) -> Partial | None:
         row = self._db.row("SELECT eid, size, data FROM partials WHERE eid = ?", eid)

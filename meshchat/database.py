@@ -35,12 +35,15 @@ _SETTINGS = (
     f"cache_size = -{CACHE_KIB}",
 )
 
+FULL = ("full", "The disk is full. Free some space; nothing saved is lost.")
+NO_TRANSACTION = ("no_transaction", "A write outside a transaction was refused.")
+
 _REASONS = {  # primary result code: reason and what to tell the user
     sqlcipher.SQLITE_BUSY: ("locked", "This profile is in use. Close the other meshchat first."),
     sqlcipher.SQLITE_LOCKED: ("locked", "This profile is in use. Close the other meshchat first."),
     sqlcipher.SQLITE_CORRUPT: ("corrupt", "The store of this profile is damaged."),
     sqlcipher.SQLITE_NOTADB: ("wrong_key", "The key does not fit the store of this profile."),
-    sqlcipher.SQLITE_FULL: ("full", "The disk is full. Free some space; nothing saved is lost."),
+    sqlcipher.SQLITE_FULL: FULL,
     sqlcipher.SQLITE_IOERR: ("io", "The disk does not read or write. Check it and try again."),
     sqlcipher.SQLITE_READONLY: ("read_only", "The profile cannot be written. Check its folder."),
     sqlcipher.SQLITE_PERM: ("cannot_open", "The profile cannot be opened. Check its folder."),
@@ -139,7 +142,7 @@ class Database:
 
     def _need_transaction(self) -> None:
         if not self._db.in_transaction:  # never begun, or SQLite undid it on a full disk
-            raise StoreError("no_transaction", "A write outside a transaction was refused.")
+            raise StoreError(*NO_TRANSACTION)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

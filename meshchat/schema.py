@@ -11,6 +11,8 @@ Choices that are not obvious:
 * A ``lot`` is the held envelopes of one class, origin and kind, with its totals:
   usage needs no counting, a rollback needs no care, and the order of eviction is
   an index that offers are read from as well. ``envelopes.lot`` is NULL when the data is gone.
+* ``pieces`` are what was taken out of the chunks of a file until it is whole: the chunks
+  themselves leave with their proofs, long before the last one came.
 * ``messages_by_chat`` holds all that the layout of a history and an unread count need.
 """
 
@@ -84,7 +86,22 @@ _VERSION_1 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = (
+    "ALTER TABLE messages ADD COLUMN life_s REAL NOT NULL DEFAULT 0",
+    "CREATE TABLE files (no INTEGER PRIMARY KEY, mid BLOB NOT NULL UNIQUE, data BLOB NOT NULL)",
+    """CREATE TABLE open_files (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, mid BLOB NOT NULL UNIQUE, contact BLOB NOT NULL,
+        outgoing INTEGER NOT NULL, key BLOB NOT NULL, file_id BLOB NOT NULL, size INTEGER NOT NULL,
+        hash BLOB NOT NULL, name TEXT NOT NULL, chunks BLOB NOT NULL, marks BLOB NOT NULL,
+        token BLOB NOT NULL, exp_h INTEGER NOT NULL
+    )""",
+    """CREATE TABLE pieces (
+        no INTEGER PRIMARY KEY, mid BLOB NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL,
+        UNIQUE (mid, place)
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 
 
 def migrate(db: Database) -> None:

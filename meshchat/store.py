@@ -6,6 +6,7 @@ go to disk together or not at all.
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -14,7 +15,9 @@ from meshchat.core.model import (
     ChatId,
     ChatSummary,
     Contact,
+    Manifest,
     Message,
+    OpenFile,
     Prekey,
     Room,
     State,
@@ -27,11 +30,14 @@ from meshchat.errors import StoreError
 from meshchat.schema import migrate
 from meshchat.text import Clean
 
+_NEWEST_KEY = "ORDER BY exp_h DESC, delete_at DESC"  # made later, destroyed later
 _SEQ_MAX = 2**63 - 1  # the greatest number SQLite can give a row
+_EID_BYTES = 16  # of an envelope id
+_MARKS_BYTES = 8  # one bit for each of at most 64 chunks
 
 _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_at,
     m.received_at, m.state, m.carriers, m.delivered_at, m.expires_at, m.reason, m.eid, m.number,
-    m.about, m.seq"""
+    m.about, m.seq, m.life_s"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 
 
@@ -110,7 +116,7 @@ class SqlStore(CustodyTables):
         self._db.write("INSERT OR REPLACE INTO prekeys VALUES (?, ?, ?, ?)", *row)
 
     def prekeys(self) -> list[Prekey]:
-        return [Prekey(*row) for row in self._db.rows("SELECT * FROM prekeys ORDER BY exp_h DESC")]
+        return [Prekey(*row) for row in self._db.rows(f"SELECT * FROM prekeys {_NEWEST_KEY}")]
 
     def drop_prekeys(self, due: float) -> int:
         return len(self._db.write("DELETE FROM prekeys WHERE delete_at <= ? RETURNING 1", due))
@@ -119,7 +125,7 @@ class SqlStore(CustodyTables):
 
     def contacts(self) -> list[Contact]:
         found = [_contact(row) for row in self._db.rows("SELECT * FROM contacts")]
-        return sorted(found, key=lambda contact: (contact.petname.casefold(), contact.fp))
+        return sorted(found, key=contact_order)
 
     def contact(self, fp: bytes) -> Contact | None:
         row = self._db.row("SELECT * FROM contacts WHERE fp = ?", fp)
@@ -146,7 +152,7 @@ class SqlStore(CustodyTables):
             Room(rid, Clean.line(name), key, bool(private), joined_at)
             for rid, name, key, private, joined_at in self._db.rows("SELECT * FROM rooms")
         ]
-        return sorted(found, key=lambda room: (room.name.casefold(), room.rid))
+        return sorted(found, key=room_order)
 
     def save_room(self, room: Room) -> None:
         row = (room.rid, room.name, room.key, room.private, room.joined_at)
@@ -161,8 +167,8 @@ class SqlStore(CustodyTables):
         stored = self._db.write(
             """INSERT INTO messages (id, chat, author, author_name, outgoing, size, sent_at,
                 received_at, state, carriers, delivered_at, expires_at, reason, eid, number, about,
-                text)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                life_s, text)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO NOTHING RETURNING seq""",
             message.id,
             self._chat_no(message.chat),
@@ -180,6 +186,7 @@ class SqlStore(CustodyTables):
             message.eid,
             message.number,
             message.about,
+            message.life_s,
             message.text,
         )
         return dataclasses.replace(message, seq=stored[0][0]) if stored else None
@@ -264,13 +271,6 @@ class SqlStore(CustodyTables):
         return len(gone)
 
     def chats(self) -> list[ChatSummary]:
-        begun = {b"r" + room.rid: room.joined_at for room in self.rooms()}
-        frozen = set[ChatId]()
-        for contact in self.contacts():
-            if not contact.blocked:
-                begun[b"c" + contact.fp] = contact.added_at
-                if contact.trust is Trust.CHANGED:
-                    frozen.add(b"c" + contact.fp)
         known = {
             row[0]: ChatSummary(
                 chat=row[0],
@@ -286,15 +286,7 @@ class SqlStore(CustodyTables):
                     ON m.seq = (SELECT max(n.seq) FROM messages n WHERE n.chat = c.no)"""
             )
         }
-        listed = [known.get(chat, ChatSummary(chat, None, 0, 0, Clean())) for chat in begun]
-
-        def activity(summary: ChatSummary) -> tuple[float, int]:
-            if summary.last is None:
-                return begun[summary.chat], 0
-            return max(begun[summary.chat], summary.last.received_at), summary.last.seq
-
-        listed = [row for row in listed if row.last is not None or row.chat not in frozen]
-        return sorted(listed, key=activity, reverse=True)
+        return chat_list(self.rooms(), self.contacts(), known)
 
     def mark_read(self, chat: ChatId, seq: int) -> None:
         self._db.write(
@@ -317,6 +309,99 @@ class SqlStore(CustodyTables):
     def journey(self, mid: bytes) -> list[Step]:
         rows = self._db.rows("SELECT at, what, detail FROM steps WHERE mid = ? ORDER BY no", mid)
         return [Step(*row) for row in rows]
+
+    # --- files ---
+
+    def save_file(self, mid: bytes, data: bytes) -> None:
+        self._db.write("INSERT OR REPLACE INTO files (mid, data) VALUES (?, ?)", mid, data)
+
+    def file(self, mid: bytes) -> bytes | None:
+        row = self._db.row("SELECT data FROM files WHERE mid = ?", mid)
+        return row[0] if row else None
+
+    def drop_file(self, mid: bytes) -> None:
+        self._db.write("DELETE FROM files WHERE mid = ?", mid)
+
+    def save_open_file(self, file: OpenFile) -> None:
+        known = file.manifest
+        self._db.write(
+            """INSERT INTO open_files (mid, contact, outgoing, key, file_id, size, hash, name,
+                chunks, marks, token, exp_h)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mid) DO UPDATE SET
+                contact = excluded.contact, outgoing = excluded.outgoing, key = excluded.key,
+                file_id = excluded.file_id, size = excluded.size, hash = excluded.hash,
+                name = excluded.name, chunks = excluded.chunks, marks = excluded.marks,
+                token = excluded.token, exp_h = excluded.exp_h""",
+            *(file.mid, file.contact, file.outgoing),
+            *(known.key, known.file_id, known.size, known.hash, known.name),
+            *(b"".join(known.chunks), file.marks.to_bytes(_MARKS_BYTES, "little")),
+            *(file.token, file.exp_h),
+        )
+
+    def open_files(self) -> list[OpenFile]:
+        rows = self._db.rows(
+            """SELECT mid, contact, outgoing, key, file_id, size, hash, name, chunks, marks, token,
+                exp_h FROM open_files ORDER BY no"""
+        )
+        return [_open_file(row) for row in rows]
+
+    def drop_open_file(self, mid: bytes) -> None:
+        self._db.write("DELETE FROM open_files WHERE mid = ?", mid)
+        self._db.write("DELETE FROM pieces WHERE mid = ?", mid)
+
+    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
+        row = (mid, index, data)
+        self._db.write("INSERT OR REPLACE INTO pieces (mid, place, data) VALUES (?, ?, ?)", *row)
+
+    def pieces(self, mid: bytes) -> list[bytes]:
+        rows = self._db.rows("SELECT data FROM pieces WHERE mid = ? ORDER BY place", mid)
+        return [row[0] for row in rows]
+
+
+def _open_file(row: Row) -> OpenFile:
+    mid, contact, outgoing, key, file_id, size, checksum, name, ids, marks, token, exp_h = row
+    chunks = tuple(ids[at : at + _EID_BYTES] for at in range(0, len(ids), _EID_BYTES))
+    return OpenFile(
+        mid=mid,
+        contact=contact,
+        outgoing=bool(outgoing),
+        manifest=Manifest(key, file_id, size, checksum, Clean.line(name, len(name)), chunks),
+        marks=int.from_bytes(marks, "little"),
+        token=token,
+        exp_h=exp_h,
+    )
+
+
+def contact_order(contact: Contact) -> tuple[str, float, bytes]:
+    """By name, then the oldest first: an id is nearly never asked."""
+    return contact.petname.casefold(), contact.added_at, contact.fp
+
+
+def room_order(room: Room) -> tuple[str, float, bytes]:
+    """As ``contact_order``: rooms with different passphrases can have one name."""
+    return room.name.casefold(), room.joined_at, room.rid
+
+
+def chat_list(
+    rooms: Iterable[Room], contacts: Iterable[Contact], known: Mapping[ChatId, ChatSummary]
+) -> list[ChatSummary]:
+    """What ``Store.chats`` shows of all people, rooms and conversations."""
+    begun = {b"r" + room.rid: room.joined_at for room in rooms}
+    frozen = set[ChatId]()
+    for contact in contacts:
+        if not contact.blocked:
+            begun[b"c" + contact.fp] = contact.added_at
+            if contact.trust is Trust.CHANGED:
+                frozen.add(b"c" + contact.fp)
+    listed = [known.get(chat, ChatSummary(chat, None, 0, 0, Clean())) for chat in begun]
+
+    def activity(summary: ChatSummary) -> tuple[float, int]:
+        if summary.last is None:
+            return begun[summary.chat], 0
+        return max(begun[summary.chat], summary.last.received_at), summary.last.seq
+
+    listed = [row for row in listed if row.last is not None or row.chat not in frozen]
+    return sorted(listed, key=activity, reverse=True)
 
 
 def _contact(row: Row) -> Contact:

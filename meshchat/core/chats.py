@@ -4,40 +4,26 @@ The only part that knows what an envelope of ours contains. Stage 1 of the seali
 (docs/reference/wire.md, 5): each DM is a stateless first message to a gossiped prekey.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from meshchat.core.contacts import People
 from meshchat.core.crypto import sign_public
 from meshchat.core.custody import HOUR_S, Custody, hours
-from meshchat.core.envelope import (
-    TOKEN_BYTES,
-    Opened,
-    envelope_id,
-    open_sealed,
-    seal,
-)
+from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.events import (
     MessageAdded,
     MessageChanged,
     RoomChanged,
     Tell,
 )
-from meshchat.core.identity import (
-    NAME_MAX_BYTES,
-    Card,
-    room_author_seed,
-    room_id,
-    room_name,
-    room_secret,
-)
+from meshchat.core.files import OPEN, Files, check_file, file_text
+from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
 from meshchat.core.limits import (
     ANNOUNCE_EVERY_S,
     ANNOUNCE_LIFE_H,
     CLOCK_FLOOR_S,
-    DM_LIFE_BASE_H,
-    MESSAGE_LIFE_S,
-    RECEIPT_DELAY_S,
     REQUEST_MESSAGES_MAX,
     ROOM_KEPT_MAX,
     TRIM_EVERY,
@@ -51,12 +37,12 @@ from meshchat.core.model import (
     Kind,
     Message,
     Now,
-    Proof,
     Room,
     State,
     Step,
 )
 from meshchat.core.ports import Entropy, Store
+from meshchat.core.receipts import Receipt, Receipts
 from meshchat.core.sealed import (
     NUMBER_BYTES,
     TEXT_MAX_BYTES,
@@ -65,17 +51,15 @@ from meshchat.core.sealed import (
     announce,
     decode_body,
     encode_body,
-    first_dm,
     message_id,
     open_announce,
     open_first_dm,
     open_room_post,
-    room_post,
 )
+from meshchat.core.sealer import DAY_S, Sealer, end_of
 from meshchat.errors import QuotaError, UsageError
 from meshchat.text import Clean
 
-DAY_S = 86_400
 ROOM_DAYS_BACK = 8  # an envelope lives a week and a little
 
 
@@ -88,16 +72,13 @@ def _fitting(name: str) -> str:
     return name.encode()[:NAME_MAX_BYTES].decode("utf-8", "ignore")
 
 
+def _is_over(message: Message, now: Now) -> bool:
+    """Whether the end its author chose has come."""
+    return bool(message.life_s) and message.expires_at <= now.wall
+
+
 def room_chat(rid: bytes) -> ChatId:
     return b"r" + rid
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A proof we may release, and whom it tells first."""
-
-    proof: Proof
-    author: bytes
 
 
 class Chats:
@@ -110,9 +91,9 @@ class Chats:
         people: People,
         custody: Custody,
         tell: Callable[[Tell], None],
+        counters: Counter[str],
         receipts: bool,
     ) -> None:
-        self._receipts = receipts
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -122,12 +103,17 @@ class Chats:
         self._secrets: list[bytes] = []
         self._owners: list[bytes] = []  # fingerprint or room id behind each secret
         self._secrets_day = -1
-        self.sealed: list[Held] = []
+        self._receipts = Receipts(entropy, people, custody, receipts)
+        self._sealer = Sealer(store, entropy, people, custody)
+        self._files = Files(
+            store, entropy, people, custody, self._sealer, self._receipts, tell, counters
+        )
+        self.sealed = self._sealer.sealed
         """Envelopes of ours made in this step, for the node to offer."""
 
     # --- writing ------------------------------------------------------------------------------
 
-    def send(self, chat: ChatId, text: str, now: Now) -> Message:
+    def send(self, chat: ChatId, text: str, life_s: float, now: Now) -> Message:
         """Accept a message: stored when the transaction commits, sealed now or when a key comes."""
         body = text.strip("\n").encode("utf-8", "replace")
         clean = Clean(body.decode())
@@ -140,19 +126,33 @@ class Chats:
                 f"The text has {len(body)} bytes; a message holds {TEXT_MAX_BYTES} "
                 f"(a Cyrillic letter counts as two). Send it in parts.",
             )
-        return self._write(chat, clean, b"", now)
+        return self._finish(self._write(chat, clean, now, life_s=life_s), now)
+
+    def send_file(self, chat: ChatId, name: str, data: bytes, life_s: float, now: Now) -> Message:
+        """Accept a file for a contact, like any message."""
+        if chat[:1] != b"c":
+            raise UsageError(
+                "no_files_in_rooms", "A file goes to one person: choose a contact, not a room."
+            )
+        name = check_file(name, data)
+        message = self._write(chat, file_text(name, len(data)), now, life_s=life_s)
+        self._files.begin(message.id, chat[1:], name, data)
+        return self._finish(message, now)
 
     def introduce(self, one: bytes, other: bytes, now: Now) -> tuple[Message, Message]:
         """Give two contacts each other's card."""
         first, second = self._people.writable(one), self._people.writable(other)
         if one == other:
             raise UsageError("same_contact", "Name two different contacts.")
+        texts = [Clean(f"[introduced {each.petname}]") for each in (second, first)]
         return (
-            self._write(contact_chat(one), Clean(f"[introduced {second.petname}]"), other, now),
-            self._write(contact_chat(other), Clean(f"[introduced {first.petname}]"), one, now),
+            self._finish(self._write(contact_chat(one), texts[0], now, about=other), now),
+            self._finish(self._write(contact_chat(other), texts[1], now, about=one), now),
         )
 
-    def _write(self, chat: ChatId, text: Clean, about: bytes, now: Now) -> Message:
+    def _write(
+        self, chat: ChatId, text: Clean, now: Now, *, about: bytes = b"", life_s: float = 0.0
+    ) -> Message:
         author = self._author_for(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
         mid = message_id(author, number)
@@ -167,13 +167,18 @@ class Chats:
                 sent_at=now.wall,
                 received_at=now.wall,
                 state=State.QUEUED,
-                expires_at=now.wall + MESSAGE_LIFE_S,
+                expires_at=end_of(life_s, now),
                 number=number,
                 about=about,
+                life_s=life_s,
             )
         )
         assert message is not None, "a fresh random number cannot be known"
         self._store.add_step(mid, Step(now.wall, "written"))
+        return message
+
+    def _finish(self, message: Message, now: Now) -> Message:
+        """Seal what was written, if we have a key for it."""
         message = self._seal(message, now)
         self._tell(MessageAdded(message))
         return message
@@ -185,19 +190,7 @@ class Chats:
         room = self._rooms.get(chat[1:])
         if room is None:
             raise UsageError("unknown_room", "You are not in this room: join it first.")
-        return sign_public(self._author_seed(room.rid))
-
-    def _author_seed(self, rid: bytes) -> bytes:
-        return room_author_seed(self._people.identity.seed, rid)
-
-    def _counter(self) -> int:
-        value = int.from_bytes(self._store.get("counter") or b"", "little") + 1
-        self._store.put("counter", value.to_bytes(8, "little"))
-        return value
-
-    def _life_h(self, now: Now) -> int:
-        spread = int.from_bytes(self._entropy.bytes(2), "little") % (DM_LIFE_BASE_H // 4 + 1)
-        return hours(now.wall) + DM_LIFE_BASE_H + spread
+        return sign_public(self._sealer.author_seed(room.rid))
 
     def _seal(self, message: Message, now: Now) -> Message:
         """Seal a queued message into an envelope, if we have a key for it."""
@@ -214,77 +207,34 @@ class Chats:
                 card=self._people.need(about).card,
             )
         if message.chat[:1] == b"c":
-            data = self._seal_dm(message.chat[1:], body, now)
-            if data is None:
+            fp = message.chat[1:]
+            exp_h = self._sealer.dm_end_h(fp, message, now)
+            if exp_h is None:
                 return self._store.change_message(message.id, reason="no_key")
+            if self._files.is_ours(message.id):
+                manifest = self._files.seal(message, exp_h, now)
+                body = replace(body, type=BodyType.FILE, text="", file=manifest)
+            data = self._sealer.dm(fp, body, exp_h)
         else:
-            data = self._seal_room(self._rooms[message.chat[1:]], body, now)
-        eid = envelope_id(data)
-        self.sealed.append(self._custody.add_own(data, eid, now))
+            room = self._rooms[message.chat[1:]]
+            data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
+        eid = self._sealer.keep(data, now)
         self._store.add_step(message.id, Step(now.wall, "sealed"))
         return self._store.change_message(message.id, eid=eid, reason="")
-
-    def _seal_dm(self, fp: bytes, body: Body, now: Now) -> bytes | None:
-        card = self._people.card_of(fp)
-        exp_h = min(card.exp_h, self._life_h(now))
-        if exp_h <= hours(now.wall) + 1:
-            return None
-        people, own, raw = self._people, Card.decode(self._people.card), encode_body(body)
-        return seal(
-            lambda e: first_dm(people.identity, own, card, e, raw, self._entropy),
-            raw,
-            exp_h,
-            self._entropy.bytes(TOKEN_BYTES),
-            want_proof=body.type is not BodyType.PROFILE,
-            entropy=self._entropy,
-            long_term_secret=people.identity.seed,
-            counter=self._counter(),
-            prekey=card.prekey,
-        )
-
-    def _seal_room(self, room: Room, body: Body, now: Now) -> bytes:
-        key = f"room_seq:{room.rid.hex()}"
-        seq = int.from_bytes(self._store.get(key) or b"", "little") + 1
-        self._store.put(key, seq.to_bytes(4, "little"))
-        author, raw = self._author_seed(room.rid), encode_body(body)
-        return self._seal_shared(
-            room_secret(room.key, int(now.wall // DAY_S)),
-            lambda e: room_post(author, room.rid, e, seq, int(now.wall), raw),
-            raw,
-            self._life_h(now),
-        )
-
-    def _seal_shared(
-        self, secret: bytes, build: Callable[[bytes], bytes], raw: bytes, exp_h: int
-    ) -> bytes:
-        return seal(
-            build,
-            raw,
-            exp_h,
-            self._entropy.bytes(TOKEN_BYTES),
-            want_proof=False,
-            entropy=self._entropy,
-            long_term_secret=self._people.identity.seed,
-            counter=self._counter(),
-            secret=secret,
-        )
 
     def announce(self, now: Now) -> None:
         """Tell every contact our newest card, once a day and after each new prekey."""
         body = Body(BodyType.PROFILE, bytes(NUMBER_BYTES), int(now.wall), "", self._people.name)
         raw, people = encode_body(body), self._people
         card = Card.decode(people.card)
-        data = self._seal_shared(
+        data = self._sealer.shared(
             self._people.announce_key,
             lambda e: announce(people.identity, card, e, people.boot, raw),
             raw,
             hours(now.wall) + ANNOUNCE_LIFE_H,
         )
-        self._keep(data, now)
+        self._sealer.keep(data, now, bounded=False)
         self._store.put("announced", int(now.wall).to_bytes(8, "little"))
-
-    def _keep(self, data: bytes, now: Now) -> None:
-        self.sealed.append(self._custody.add_own(data, envelope_id(data), now, bounded=False))
 
     def announce_due(self, now: Now) -> bool:
         last = int.from_bytes(self._store.get("announced") or b"", "little")
@@ -295,20 +245,21 @@ class Chats:
         for contact in contacts:
             number = self._entropy.bytes(NUMBER_BYTES)
             body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
-            data = self._seal_dm(contact.fp, body, now)
-            if data is not None:
-                self._keep(data, now)
+            exp_h = self._sealer.dm_end_h(contact.fp, None, now)
+            if exp_h is not None:
+                data = self._sealer.dm(contact.fp, body, exp_h)
+                self._sealer.keep(data, now, bounded=False)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
         for message in self._store.pending():
             if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
-                if not self._can_send(message.chat):
+                if not self._can_send(message.chat) or _is_over(message, now):
                     continue
                 try:
                     changed = self._seal(message, now)
                 except UsageError as error:
-                    if error.reason == "outbox_full":
+                    if error.reason == "outbox_full" and not self._files.is_ours(message.id):
                         return  # the rest waits
                     continue
                 if changed.eid:
@@ -354,6 +305,7 @@ class Chats:
         """A contact, card or room is new: what we carry may open now."""
         self._secrets_day = -1
         self._custody.retry_all()
+        self._files.refresh()
 
     def _load_secrets(self, day: int) -> None:
         self._secrets.clear()
@@ -367,26 +319,36 @@ class Chats:
                 self._owners.append(room.rid)
         self._secrets_day = day
 
-    def open(self, held: Held, now: Now) -> Receipt | None:
+    def expects(self, eid: bytes) -> bool:
+        """Whether this envelope is known to be for us before it is opened: a chunk of a file."""
+        return self._files.wants(eid)
+
+    def open(self, held: Held, now: Now) -> list[Receipt]:
         """Try an envelope with all our keys and act on what is inside.
 
-        Returns a receipt to release when a message for us was stored. Content that opens but is
-        malformed raises ``ProtocolError`` after the envelope was marked as checked.
+        Returns the receipts to release when something for us was stored. Content that opens but
+        is malformed raises ``ProtocolError`` after the envelope was marked as checked.
         """
+        if self._files.wants(held.eid):
+            receipts = self._files.take(held, now)
+            if receipts is not None:
+                # Not pinned: what it held is kept aside, and it leaves with its proof.
+                self._custody.tried(held, Kind.CARRIED)
+                return receipts
         day = int(now.wall // DAY_S)
         if day != self._secrets_day:
             self._load_secrets(day)
         opened = open_sealed(held.data, secrets=self._secrets, prekeys=self._people.prekeys)
         if opened is None:
             self._custody.tried(held, Kind.CARRIED)
-            return None
+            return []
         kind = Kind.CARRIED  # what anybody can send us is not pinned, nor is junk
         try:
             if opened.prekey is not None:
-                author, receipt = self._open_dm(held, opened, now)
+                author, receipts = self._open_dm(held, opened, now)
                 if self._people.is_friend(author):
                     kind = Kind.MINE
-                return receipt
+                return receipts
             assert opened.via_secret is not None
             owner = self._owners[opened.via_secret]
             room = self._rooms.get(owner)
@@ -398,7 +360,7 @@ class Chats:
                 kind = Kind.MINE
         finally:
             self._custody.tried(held, kind)
-        return None
+        return []
 
     def _open_announce(self, fp: bytes, opened: Opened, now: Now) -> None:
         card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
@@ -416,8 +378,8 @@ class Chats:
             self.seal_waiting(now, contact.fp)
         return after
 
-    def _open_dm(self, held: Held, opened: Opened, now: Now) -> tuple[bytes, Receipt | None]:
-        """``(author, receipt to release)``."""
+    def _open_dm(self, held: Held, opened: Opened, now: Now) -> tuple[bytes, list[Receipt]]:
+        """``(author, receipts to release)``."""
         assert opened.prekey is not None
         card, raw = open_first_dm(
             opened.inner, self._people.identity, opened.prekey, opened.header.e
@@ -425,44 +387,44 @@ class Chats:
         body = decode_body(raw)
         known = self._people.get(card.fp)
         if known is not None and known.blocked:
-            return card.fp, None
+            return card.fp, []
         if body.type == BodyType.PROFILE:
             if known is not None:
                 self._learn(known, card, body.name, now)
-            return card.fp, None
+            return card.fp, []
         friend = self._people.is_friend(card.fp)
         if body.type == BodyType.INTRODUCTION and not friend:
-            return card.fp, None  # neither strangers nor replaced keys bring us people
-        name = body.name if body.type == BodyType.TEXT else ""
+            return card.fp, []  # neither strangers nor replaced keys bring us people
+        name = "" if body.type == BodyType.INTRODUCTION else body.name
         if known is None:
             contact = self._people.meet(card, Clean.line(name), now)
         else:
             contact = self._learn(known, card, name, now)
         if body.type == BodyType.INTRODUCTION:
             third = Card.decode(body.card)
-            new = self._people.introduced(third, Clean.line(body.name), contact, now)
-            if new is not None:
+            if self._people.introduced(third, Clean.line(body.name), contact, now) is not None:
                 self.keys_changed()
             text = Clean(f'[introduces "{Clean.line(body.name)}"]')
         else:
-            text = Clean(body.text)
+            text = file_text(body.file.name, body.file.size) if body.file else Clean(body.text)
             sizes = self._store.message_sizes(contact_chat(card.fp)) if contact.request else ()
             if len(sizes) >= REQUEST_MESSAGES_MAX:
                 raise QuotaError("request_messages")
-        self._store_incoming(
-            contact_chat(card.fp), card.fp, NO_TEXT, text, body, held.exp_h, "direct", now
-        )
-        if not friend or not opened.wants_proof or not self._receipts:
-            return card.fp, None
-        proof = self._custody.prove(opened.token, held.exp_h, now, now.wall + self._delay_s())
-        return card.fp, Receipt(proof[0], card.fp) if proof else None
+        token = opened.token if opened.wants_proof else b""
+        chat, mid = contact_chat(card.fp), message_id(card.fp, body.number)
+        if body.file is None:
+            self._store_incoming(chat, card.fp, NO_TEXT, text, body, held.exp_h, now)
+            return card.fp, self._receipts.give(card.fp, token, held.exp_h, now) if friend else []
+        self._files.check_room(mid, card.fp)
+        self._store_incoming(chat, card.fp, NO_TEXT, text, body, held.exp_h, now)
+        return card.fp, self._files.offered(mid, card.fp, body.file, token, held.exp_h, now)
 
     def _open_room(self, room: Room, held: Held, opened: Opened, now: Now) -> None:
         author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
         if body.type != BodyType.TEXT:
             return
-        if author == sign_public(self._author_seed(room.rid)):
+        if author == sign_public(self._sealer.author_seed(room.rid)):
             return
         self._store_incoming(
             room_chat(room.rid),
@@ -471,7 +433,6 @@ class Chats:
             Clean(body.text),
             replace(body, sent=sent),
             held.exp_h,
-            "room",
             now,
         )
 
@@ -483,7 +444,6 @@ class Chats:
         text: Clean,
         body: Body,
         exp_h: int,
-        how: str,
         now: Now,
     ) -> None:
         message = self._store.add_message(
@@ -498,30 +458,41 @@ class Chats:
                 received_at=now.wall,
                 state=State.RECEIVED,
                 expires_at=float(exp_h * HOUR_S),
+                reason=OPEN if body.file else "",
             )
         )
         if message is not None:
+            how = "direct" if chat[:1] == b"c" else "room"
             self._store.add_step(message.id, Step(now.wall, "received", how))
             if chat[:1] == b"r" and message.seq % TRIM_EVERY == 0:
                 self._store.trim(chat, ROOM_KEPT_MAX)
             self._tell(MessageAdded(message))
-
-    def _delay_s(self) -> float:
-        low, high = RECEIPT_DELAY_S
-        return low + (high - low) * int.from_bytes(self._entropy.bytes(2), "little") / 65_535
 
     # --- what becomes of ours -----------------------------------------------------------------
 
     def handed(self, eids: Iterable[bytes], where: str, now: Now) -> None:
         """A neighbour has committed these to its own store."""
         for eid in eids:
+            if self._files.is_chunk(eid):
+                self._chunk_handed(eid, where, now)
+                continue
             message = self._store.message_by_envelope(eid)
-            if message is not None and message.state in (State.QUEUED, State.CARRIED):
-                changed = self._store.change_message(
-                    message.id, state=State.CARRIED, carriers=message.carriers + 1
-                )
-                self._store.add_step(message.id, Step(now.wall, "handed", where))
-                self._tell(MessageChanged(changed))
+            if message is not None:
+                self._move(message, message.carriers + 1, where, now)
+
+    def _chunk_handed(self, eid: bytes, where: str, now: Now) -> None:
+        mid = self._files.handed(eid)
+        message = self._store.message(mid) if mid else None
+        if message is not None and message.carriers:
+            self._move(message, message.carriers, where, now)
+
+    def _move(self, message: Message, carriers: int, where: str, now: Now) -> None:
+        """It is carried once somebody else has it, or all of its parts somebody."""
+        if message.state in (State.QUEUED, State.CARRIED):
+            state = State.CARRIED if self._files.all_out(message.id) else message.state
+            changed = self._store.change_message(message.id, state=state, carriers=carriers)
+            self._store.add_step(message.id, Step(now.wall, "handed", where))
+            self._tell(MessageChanged(changed))
 
     def seen_elsewhere(self, eids: set[bytes], where: str, now: Now) -> None:
         """A neighbour offers these: what we thought nobody had yet is carried after all.
@@ -530,11 +501,15 @@ class Chats:
         confirmed before is not counted twice.
         """
         for message in self._store.pending():
-            if message.state is State.QUEUED and message.eid in eids:
+            if message.state is State.QUEUED and not message.carriers and message.eid in eids:
                 self.handed([message.eid], where, now)
+        self.handed(self._files.alone(eids), where, now)
 
     def delivered(self, eid: bytes, now: Now) -> bool:
-        """The proof for an envelope reached us. True if it was a message of ours."""
+        """The proof for an envelope reached us. True if it was one of ours."""
+        if self._files.is_chunk(eid):
+            self._chunk_handed(eid, "", now)
+            return True
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
             return False
@@ -543,6 +518,7 @@ class Chats:
                 message.id, state=State.DELIVERED, delivered_at=now.wall, reason=""
             )
             self._store.add_step(message.id, Step(now.wall, "delivered"))
+            self._files.close(message.id, Fate.PROVEN)
             self._tell(MessageChanged(changed))
         return True
 
@@ -567,9 +543,10 @@ class Chats:
 
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
+        self._files.give_up(now)
         for message in self._store.pending():
             if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
-                self._store.change_message(message.id, expires_at=now.wall + MESSAGE_LIFE_S)
+                self._store.change_message(message.id, expires_at=end_of(message.life_s, now))
             elif message.expires_at <= now.wall and message.reason != "ended":
                 self._fail(message, "expired", now)
 
@@ -584,4 +561,5 @@ class Chats:
     def _fail(self, message: Message, reason: str, now: Now) -> None:
         changed = self._store.change_message(message.id, state=State.FAILED, reason=reason)
         self._store.add_step(message.id, Step(now.wall, "failed", reason))
+        self._files.close(message.id, Fate.EVICTED)
         self._tell(MessageChanged(changed))

@@ -94,6 +94,15 @@ class Custody:
         self._untried += 1
         return held
 
+    def check_own(self, size: int) -> None:
+        """Raises ``UsageError`` if our own waiting mail has no room for so many bytes more."""
+        if self._totals.own + size > self._limits.store_bytes * self._limits.own_share:
+            raise UsageError(
+                "outbox_full",
+                "Too much of your own mail is waiting to be carried. Wait until some of it is "
+                "delivered, or make the store larger in the settings.",
+            )
+
     def add_own(self, data: bytes, eid: bytes, now: Now, *, bounded: bool = True) -> Held:
         """Take our own envelope. Strangers' mail gives way; our share is bounded.
 
@@ -104,13 +113,8 @@ class Custody:
             UsageError: Our own waiting mail fills its share of the store.
         """
         held = self._held(parse_header(data), data, eid, b"", Kind.OWN)
-        share = self._limits.store_bytes * self._limits.own_share
-        if bounded and self._totals.own + len(data) > share:
-            raise UsageError(
-                "outbox_full",
-                "Too much of your own mail is waiting to be carried. Wait until some of it is "
-                "delivered, or make the store larger in the settings.",
-            )
+        if bounded:
+            self.check_own(len(data))
         over = self._used() + len(data) - self._limits.store_bytes
         self._evict(None, ALL_CLASSES, over, None, now)
         self._take(held)
@@ -154,6 +158,11 @@ class Custody:
     def retry_all(self) -> None:
         """A new key is known: what we carry may be for us after all."""
         self._store.retry_all()
+        self._untried = self._store.count_untried()
+
+    def seek(self, eids: Sequence[bytes]) -> None:
+        """These are wanted: look again at what we carry of them, and take again what had to go."""
+        self._store.seek(eids)
         self._untried = self._store.count_untried()
 
     # --- dropping -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ A driver (asyncio or virtual time) feeds events to ``Node.handle`` inside one
 store transaction, commits, then carries out the effects in order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
 from meshchat.errors import UsageError
@@ -23,11 +23,14 @@ class LinkUp:
     outbound: bool
     """True if our side dialled; the dialler speaks first."""
     mtu: int
-    """Largest frame in bytes the path carries, 256 to 16,384."""
+    """Largest frame in bytes the path carries, 256 to 16,640."""
     prologue: bytes
     """What both sides must agree on before the handshake (docs/reference/wire.md, "Links")."""
     origin: bytes
     """Stands for the physical neighbour (an address), for budgets. Opaque, at most 64 bytes."""
+    supervised: bool = False
+    """The transport itself notices within seconds that the neighbour is gone, as Bluetooth's
+    link layer does: keep-alives would only cost air."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,22 @@ class Send(Command):
 
     chat: ChatId
     text: str
+    life_s: float = 0.0
+    """How long to try, in seconds, rounded up to the hour and at most 170 h; 0: the usual week.
+    A chosen end can be read by whoever carries the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendFile(Command):
+    """Send a file to a contact. Result: the stored ``Message``."""
+
+    chat: ChatId
+    name: str
+    """Shown to the reader, 1 to 96 bytes; no path."""
+    data: bytes = field(repr=False)
+    """1 byte to ``sealed.FILE_MAX_BYTES``."""
+    life_s: float = 0.0
+    """As in ``Send``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +212,18 @@ class MessageAdded:
 
 @dataclass(frozen=True, slots=True)
 class MessageChanged:
-    """State, carriers or reason of one of our messages changed."""
+    """State, carriers or reason of a message changed."""
 
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class FileComplete:
+    """A file sent to us is whole, checked, and in the store under the message's id."""
+
+    message: Message
+    size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +268,7 @@ class Notice:
 Tell = (
     MessageAdded
     | MessageChanged
+    | FileComplete
     | ContactChanged
     | RoomChanged
     | NeighbourUp

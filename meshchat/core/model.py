@@ -77,9 +77,11 @@ class State(StrEnum):
 
     RECEIVED = "received"
     QUEUED = "queued"
-    """Ours, stored, in nobody else's hands."""
+    """Ours, stored, in nobody else's hands (of a file: not all of it)."""
     CARRIED = "carried"
-    """At least one neighbour has committed a whole copy to its own store and told us so."""
+    """At least one neighbour has committed a whole copy to its own store and told us so.
+
+    Of a file: its manifest and each of its chunks, though not all to the same neighbour."""
     DELIVERED = "delivered"
     """The recipient's proof token reached us."""
     FAILED = "failed"
@@ -108,7 +110,8 @@ class Message:
     expires_at: float = 0.0
     """When we stop trying (outgoing) or the author's envelope ends (incoming)."""
     reason: str = ""
-    """Why it failed or waits, a stable code such as ``expired`` or ``no_key``."""
+    """Why it failed or waits, a stable code such as ``expired`` or ``no_key``; of a file that
+    was sent to us ``file_open``, ``file_damaged`` or ``file_ended``, empty once it is whole."""
     eid: bytes = b""
     """Envelope it travels in now, 16 bytes, or empty while it waits to be sealed."""
     number: bytes = b""
@@ -117,6 +120,8 @@ class Message:
     """Fingerprint of the person an outgoing introduction is about, or empty."""
     seq: int = 0
     """Local order of arrival, given by the store; 0 before it is stored."""
+    life_s: float = 0.0
+    """Lifetime our user chose for it; 0: the usual one, whose end says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +130,46 @@ class Step:
 
     at: float
     what: str
-    """``written``, ``sealed``, ``handed``, ``expired``, ``delivered``, ``received``, ``failed``."""
+    """``written``, ``sealed``, ``handed``, ``expired``, ``delivered``, ``received``, ``complete``,
+    ``failed``."""
     detail: str = ""
     """Such as ``lan`` or the reason; never a peer's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the reader of a file needs to collect and check it."""
+
+    key: bytes
+    """The shared secret its chunks are sealed to, 32 bytes."""
+    file_id: bytes
+    """16 bytes, repeated in each chunk."""
+    size: int
+    """Bytes of the whole file."""
+    hash: bytes
+    """32 bytes, of the whole file."""
+    name: str
+    """The author's words for it: to be shown, never a path."""
+    chunks: tuple[bytes, ...] = ()
+    """Envelope ids in order of the file; empty while it waits to be sealed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file under way: one of ours that is not delivered yet, or one of which pieces lack."""
+
+    mid: bytes
+    """The message that brings it."""
+    contact: bytes
+    """Fingerprint of the other side."""
+    outgoing: bool
+    manifest: Manifest
+    marks: int = 0
+    """Bit n: chunk n is in somebody else's hands (ours), or its piece is here (theirs)."""
+    token: bytes = b""
+    """Proves the manifest's delivery once the file is whole (theirs); empty: not wanted."""
+    exp_h: int = 0
+    """When the newest envelope of the manifest ends (theirs), hours since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Turns frames into outcomes for the node and the node's wishes into frames. What 
 wrong ends its link and is counted; nothing a peer sends leaves this file as an exception.
 """
 
+import heapq
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,13 +31,15 @@ from meshchat.core.limits import (
     REHELLO_S,
     Limits,
 )
-from meshchat.core.link import Link, make_hello, new_node_key, read_hello
+from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.sync import PROOF_CLASS, Outcome, Sync, Transfers
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
 HELLOS_KEPT_MAX = 4  # to find a contact in again when one is added
+ALARMS_STALE_MAX = 256  # timers that were moved, kept until there are this many too many
+NEVER = float("inf")
 CLOSE_CODES: dict[type, int] = {QuotaError: wire_link.CLOSE_BUDGET}
 
 
@@ -55,8 +58,10 @@ class Peer:
     greeted: int = 0
     """How many contacts our HELLOs on this link have gone through."""
     greet_at: float = 0.0
-    hello_by: float = float("inf")
+    hello_by: float = NEVER
     """When the peer must have greeted us."""
+    alarm: float = NEVER
+    """When this link has something to do by itself."""
 
     @property
     def dialler_key(self) -> bytes:
@@ -77,7 +82,9 @@ class Neighbours:
         tell: Callable[[Tell], None],
         outcome: Callable[["Peer", Outcome, Now], None],
         now: Now,
+        log: FrameLog | None = None,
     ) -> None:
+        self._log = log
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -87,6 +94,9 @@ class Neighbours:
         self._tell = tell
         self._outcome = outcome
         self._peers: dict[int, Peer] = {}
+        # A crowd of links must not make each event dearer: only these have anything to do.
+        self._touched: dict[int, Peer] = {}
+        self._alarms: list[tuple[float, int]] = []
         self._transfers = Transfers(partials=set(store.partials()))
         self._handshakes: dict[bytes, deque[float]] = {}
         self._sweep_at = now.mono
@@ -99,35 +109,70 @@ class Neighbours:
     def offer(self, eid: bytes, size_class: int) -> None:
         """Something new is to be had here: an envelope, or a proof (class -1)."""
         for peer in self._peers.values():
-            if peer.sync is not None:
-                peer.sync.offer(eid, size_class)
+            if peer.sync is not None and peer.sync.offer(eid, size_class):
+                self._touched[peer.link.id] = peer
 
     def confirm(self, author: bytes, proof: Proof) -> None:
         """Give a receipt to its author at once, if that contact is our neighbour."""
         for peer in self._peers.values():
             if peer.contact == author and peer.sync is not None:
                 peer.sync.push_proof(proof.done, proof.token, proof.exp_h)
+                self._touched[peer.link.id] = peer
 
     def pump(self, now: Now) -> None:
-        """Let every link move on."""
-        for peer in list(self._peers.values()):
-            if peer.sync is not None:
+        """Let every link move on that something happened to."""
+        self._pump(list(self._touched.values()), now)
+        if self._transfers.freed:  # what one neighbour did not bring, another may be asked for
+            self._transfers.freed = False
+            others = [peer for peer in self._peers.values() if peer.sync and peer.sync.wants_more]
+            self._pump(others, now)
+            self._touched.update((peer.link.id, peer) for peer in others)
+
+    def _pump(self, peers: list[Peer], now: Now) -> None:
+        for peer in peers:
+            if peer.sync is not None and self._peers.get(peer.link.id) is peer:
                 self._guard(peer, now, lambda sync=peer.sync: sync.pump(now))  # type: ignore[misc]
 
     def flush(self, now: Now) -> list[SendFrames | CloseLink]:
         """What is ready to leave, then the links that end."""
         effects: list[SendFrames | CloseLink] = []
-        for peer in self._peers.values():
+        for peer in self._touched.values():
+            if self._peers.get(peer.link.id) is not peer:
+                continue
             frames = peer.link.flush(now)
             if frames:
                 effects.append(SendFrames(peer.link.id, frames))
+            self._arm(peer)
+        self._touched.clear()
         effects += self._closing
         self._closing = []
         return effects
 
+    def _arm(self, peer: Peer) -> None:
+        """Set the timer of one link anew."""
+        due = peer.greet_at if peer.sync else peer.hello_by
+        for at in (peer.link.next_wakeup(), peer.sync.next_wakeup() if peer.sync else None):
+            if at is not None and at < due:
+                due = at
+        if due == peer.alarm:
+            return
+        peer.alarm = due
+        if due < NEVER:
+            if len(self._alarms) > 2 * len(self._peers) + ALARMS_STALE_MAX:
+                self._alarms = [
+                    (each.alarm, each.link.id)
+                    for each in self._peers.values()
+                    if each.alarm < NEVER and each is not peer
+                ]
+                heapq.heapify(self._alarms)
+            heapq.heappush(self._alarms, (due, peer.link.id))
+
     def wake(self, now: Now) -> None:
         """Pings, time-outs and further HELLOs that are due."""
-        for peer in list(self._peers.values()):
+        while (due := self.next_wakeup()) is not None and due <= now.mono:
+            peer = self._peers[heapq.heappop(self._alarms)[1]]
+            peer.alarm = NEVER
+            self._touched[peer.link.id] = peer
             alive = self._guard(peer, now, lambda link=peer.link: link.wake(now))  # type: ignore[misc]
             if not alive:
                 continue
@@ -139,16 +184,14 @@ class Neighbours:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``wake`` is due."""
-        due: list[float] = []
-        for peer in self._peers.values():
-            for at in (
-                peer.link.next_wakeup(),
-                peer.sync.next_wakeup() if peer.sync else None,
-                peer.greet_at if peer.sync else peer.hello_by,
-            ):
-                if at is not None:
-                    due.append(at)
-        return min(due, default=None)
+        alarms = self._alarms
+        while alarms:
+            due, link = alarms[0]
+            peer = self._peers.get(link)
+            if peer is not None and peer.alarm == due:
+                return due
+            heapq.heappop(alarms)  # that link is gone, or its timer was moved
+        return None
 
     def drop_partial(self, eid: bytes) -> None:
         """An envelope is here whole, well or not: first bytes of an earlier try are useless."""
@@ -181,8 +224,8 @@ class Neighbours:
             return
         if now.mono - self._key_made > NODE_KEY_LIFE_S:
             self._key, self._key_made = new_node_key(self._entropy), now.mono
-        link = Link(up, self._key, self._psk, self._entropy, now)
-        self._peers[up.link] = Peer(link, self._key.public)
+        link = Link(up, self._key, self._psk, self._entropy, now, self._log)
+        self._peers[up.link] = self._touched[up.link] = Peer(link, self._key.public)
 
     def _refuse_link(self, up: LinkUp, now: Now) -> str:
         """Reason not to talk at all, or empty."""
@@ -249,6 +292,7 @@ class Neighbours:
         """Frames from a neighbour."""
         peer = self._peers.get(event.link)
         if peer is not None:
+            self._touched[event.link] = peer
             self._guard(peer, now, lambda: self._frames(peer, event.frames, now))
 
     def _frames(self, peer: Peer, frames: tuple[bytes, ...], now: Now) -> None:
@@ -305,7 +349,7 @@ class Neighbours:
             self._entropy,
         )
         peer.link.send(wire_link.HELLO, hello)
-        peer.greet_at = now.mono + REHELLO_S if many else float("inf")
+        peer.greet_at = now.mono + REHELLO_S if many else NEVER
 
     def _hello(self, peer: Peer, body: bytes, now: Now) -> None:
         peer.hellos.append(body)
@@ -345,6 +389,7 @@ class Neighbours:
                     break
             peer.greeted = 0
             self._greet(peer, now)
+            self._touched[peer.link.id] = peer
 
     def _neighbour(self, peer: Peer) -> Neighbour:
         link = peer.link

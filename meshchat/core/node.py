@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from meshchat.core.chats import Chats, Receipt
+from meshchat.core.chats import Chats
 from meshchat.core.contacts import People
 from meshchat.core.crypto import H
 from meshchat.core.custody import Custody
@@ -35,6 +35,7 @@ from meshchat.core.events import (
     Rename,
     SaveDraft,
     Send,
+    SendFile,
     SetName,
     Tell,
     Verify,
@@ -51,6 +52,7 @@ from meshchat.core.limits import (
     TRY_PER_WAKE_MAX,
     Limits,
 )
+from meshchat.core.link import FrameLog
 from meshchat.core.model import (
     Contact,
     Fate,
@@ -64,6 +66,7 @@ from meshchat.core.model import (
 )
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
+from meshchat.core.receipts import Receipt
 from meshchat.core.sync import PROOF_CLASS, Arrived, Outcome, Stored, Token
 from meshchat.core.wire import Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
@@ -88,6 +91,7 @@ class Node:
         psk: bytes | None = None,
         limits: Limits | None = None,
         receipts: bool = True,
+        log: FrameLog | None = None,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -98,6 +102,7 @@ class Node:
             psk: Key of a closed mesh, 32 bytes; None: the open mesh.
             limits: What we lend to others.
             receipts: Whether contacts may learn that their messages reached us.
+            log: Told of each frame that is made; for measuring.
         """
         self._store = store
         self._entropy = entropy
@@ -105,10 +110,16 @@ class Node:
         self._tells: list[Tell] = []
         self._custody = Custody(store, self._limits)
         self._people = People(store, entropy, self._tells.append, now)
-        self._chats = Chats(
-            store, entropy, self._people, self._custody, self._tells.append, receipts
-        )
         self._counters: Counter[str] = Counter()
+        self._chats = Chats(
+            store,
+            entropy,
+            self._people,
+            self._custody,
+            self._tells.append,
+            self._counters,
+            receipts,
+        )
         self._neighbours = Neighbours(
             store,
             entropy,
@@ -119,6 +130,7 @@ class Node:
             self._tells.append,
             self._on_outcome,
             now,
+            log,
         )
         self._origin_key = store.get("origin_key") or entropy.bytes(32)
         store.put("origin_key", self._origin_key)  # shares outlive a restart
@@ -165,8 +177,9 @@ class Node:
         if self._arrivals:
             self._judge(now)
         self._custody.flush(now)
-        if len(self._fresh) <= TRY_AT_ONCE_MAX:
-            for held in self._fresh:
+        few = len(self._fresh) <= TRY_AT_ONCE_MAX
+        for held in self._fresh:
+            if few or self._chats.expects(held.eid):
                 self._open(held, now)
         self._fresh.clear()
         if self._custody.untried and self._try_at is None:
@@ -245,11 +258,11 @@ class Node:
 
     def _open(self, held: Held, now: Now) -> None:
         try:
-            receipt = self._chats.open(held, now)
+            receipts = self._chats.open(held, now)
         except ProtocolError as error:
             self._counters[error.reason] += 1
             return
-        if receipt is not None:
+        for receipt in receipts:
             self._release(receipt)
 
     def _release(self, receipt: Receipt) -> None:
@@ -357,7 +370,10 @@ class Node:
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:
-        return self._chats.send(command.chat, command.text, now)
+        return self._chats.send(command.chat, command.text, command.life_s, now)
+
+    def _do_send_file(self, command: SendFile, now: Now) -> Message:
+        return self._chats.send_file(command.chat, command.name, command.data, command.life_s, now)
 
     def _do_add(self, command: AddContact, now: Now) -> Contact:
         contact = self._people.add(command, now)
@@ -467,6 +483,7 @@ class Node:
     }
     _commands: ClassVar[dict[type, Callable[[Any, Any, Now], object]]] = {
         Send: _do_send,
+        SendFile: _do_send_file,
         AddContact: _do_add,
         Verify: _do_verify,
         Rename: _do_rename,

@@ -18,6 +18,7 @@ from meshchat.core.model import (
     Held,
     Kind,
     Message,
+    OpenFile,
     Partial,
     Prekey,
     Proof,
@@ -148,6 +149,35 @@ class Store(Protocol):
         """In order of being added."""
         ...
 
+    # --- files ---
+    def save_file(self, mid: bytes, data: bytes) -> None:
+        """Keep the file that belongs to a message; replaces."""
+        ...
+
+    def file(self, mid: bytes) -> bytes | None: ...
+
+    def drop_file(self, mid: bytes) -> None: ...
+
+    def save_open_file(self, file: OpenFile) -> None:
+        """Insert, or replace the one of the same message, which keeps its place."""
+        ...
+
+    def open_files(self) -> list[OpenFile]:
+        """In order of being inserted."""
+        ...
+
+    def drop_open_file(self, mid: bytes) -> None:
+        """With its pieces."""
+        ...
+
+    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
+        """Keep one piece of an open file; replaces."""
+        ...
+
+    def pieces(self, mid: bytes) -> list[bytes]:
+        """Those that are here, in order of ``index``."""
+        ...
+
     # --- custody ---
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
         """Which of these (at most 1,024) are ids of envelopes ever seen or ``done`` of proofs."""
@@ -192,19 +222,24 @@ class Store(Protocol):
         """Check every held envelope of kind CARRIED again (a new key is known)."""
         ...
 
+    def seek(self, eids: Sequence[bytes]) -> None:
+        """These (at most 64) are wanted now: check those held of kind CARRIED again, and forget
+        those that had to make room (EVICTED, REFUSED), so that they are asked for again."""
+        ...
+
     def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
         """Destroy the data, keep the id."""
         ...
 
     def usage(self) -> list[Usage]:
-        """Of what is held now, grouped by class, origin and kind."""
+        """Of what is held now, by class, origin and kind, in order of first arrival."""
         ...
 
     def evictable(
         self, *, origin: bytes | None, size_classes: Sequence[int], limit: int
     ) -> list[tuple[bytes, int, int, int]]:
         """``(id, size class, exp_h, stamp)`` of CARRIED envelopes, worst first: lowest stamp, then
-        least life left, then by id (random to a peer); of one origin or of all."""
+        least life left, then the oldest; of one origin or of all."""
         ...
 
     def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:

@@ -1,4 +1,4 @@
-"""What is inside an envelope: first direct messages, room posts, announces, and their body.
+"""What is inside an envelope: first direct messages, room posts, announces, chunks; their body.
 
 Layouts in docs/reference/wire.md, section 5. Every inner is bound to the one-use
 key ``e`` of its envelope. An opener raises ``ProtocolError`` and nothing else on
@@ -14,8 +14,10 @@ from enum import IntEnum
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
+from meshchat.core.envelope import EID_BYTES
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, Card, Identity, utf8
-from meshchat.core.model import Prekey
+from meshchat.core.limits import FILE_CHUNKS_MAX
+from meshchat.core.model import Manifest, Prekey
 from meshchat.core.ports import Entropy
 from meshchat.errors import AuthError, UsageError, WireError
 
@@ -30,6 +32,7 @@ class InnerKind(IntEnum):
     FIRST_DM = 1
     ROOM = 4
     ANNOUNCE = 5
+    CHUNK = 6
 
 
 def kind_of(inner: bytes) -> InnerKind:
@@ -191,10 +194,51 @@ def open_announce(inner: bytes, fp: bytes, e: bytes) -> tuple[Card, int, bytes]:
     return card, boot, signed[_ANNOUNCE.size :]
 
 
+# --- kind 6: chunk of a file -----------------------------------------------------------------
+
+_CHUNK = struct.Struct("<B16sI")
+CHUNK_HEAD_BYTES = _CHUNK.size
+CHUNK_BYTES = 32_634  # of the file in one chunk: what fits class 3 beside the head above
+FILE_MAX_BYTES = FILE_CHUNKS_MAX * CHUNK_BYTES
+FILE_NAME_MAX_BYTES = 96  # shown in one line; longer ones are cut by most systems as well
+
+
+def chunk(file_id: bytes, index: int, data: bytes) -> bytes:
+    """One piece of a file, 1 to ``CHUNK_BYTES`` long; the envelope is sealed to the file key."""
+    return _CHUNK.pack(InnerKind.CHUNK, file_id, index) + data
+
+
+def open_chunk(inner: bytes) -> tuple[bytes, int, bytes]:
+    """``(file id, index, data)``. The manifest names the envelope, so nothing is signed.
+
+    Raises:
+        WireError: It is no chunk.
+    """
+    if not _CHUNK.size < len(inner) <= _CHUNK.size + CHUNK_BYTES:
+        raise WireError("chunk_length")
+    kind, file_id, index = _CHUNK.unpack_from(inner)
+    if kind != InnerKind.CHUNK:
+        raise WireError("inner_kind")
+    if index >= FILE_CHUNKS_MAX:
+        raise WireError("chunk_index")
+    return file_id, index, inner[_CHUNK.size :]
+
+
+def cut(data: bytes) -> list[bytes]:
+    """The pieces of a file, in order."""
+    return [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+
+
+def file_hash(data: bytes) -> bytes:
+    """32 bytes, of a whole file."""
+    return H(b"mc1 file", data, 32)
+
+
 # --- body ------------------------------------------------------------------------------------
 
 _BODY = struct.Struct("<B8sIH")
 _TAG_NAME, _TAG_REPLY, _TAG_CARD = 1, 2, 3
+_MANIFEST = struct.Struct("<32s16sI32s")
 
 
 class BodyType(IntEnum):
@@ -203,6 +247,7 @@ class BodyType(IntEnum):
     TEXT = 1
     INTRODUCTION = 2
     PROFILE = 3
+    FILE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +266,8 @@ class Body:
     """Id of the message replied to (8 bytes), or empty."""
     card: bytes = b""
     """A card (197 bytes, not checked here), or empty."""
+    file: Manifest | None = None
+    """Of a file message, and only of one; it stands where others have text."""
 
 
 def message_id(author: bytes, number: bytes) -> bytes:
@@ -235,6 +282,8 @@ def encode_body(body: Body) -> bytes:
         UsageError: The text is empty or too long, the name too long, or not text at all.
     """
     text, name = utf8(body.text), utf8(body.name)
+    if (body.type is BodyType.FILE) is (body.file is None):
+        raise ValueError("a file message has a manifest, no other has")
     if body.type is BodyType.TEXT:
         if not text:
             raise UsageError("empty_text", "There is nothing to send: write something.")
@@ -246,6 +295,8 @@ def encode_body(body: Body) -> bytes:
             )
     elif text:
         raise ValueError("only a text message has text")
+    if body.file is not None:
+        text = _encode_manifest(body.file)
     if len(name) > NAME_MAX_BYTES:
         raise UsageError("name_too_long", f"A name has at most {NAME_MAX_BYTES} bytes: shorten it.")
     _check_sizes(body)
@@ -272,8 +323,13 @@ def decode_body(data: bytes) -> Body:
         kind = BodyType(kind)
     except ValueError:
         raise WireError("body_type") from None
-    if not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
+    file: Manifest | None = None
+    if kind is BodyType.FILE:
+        file, text_at = _decode_manifest(data[_BODY.size : end]), end
+    elif not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
         raise WireError("body_text")
+    else:
+        text_at = _BODY.size
     extensions = _extensions(data, end)
     name = extensions.get(_TAG_NAME)
     if name is not None and not 1 <= len(name) <= NAME_MAX_BYTES:
@@ -284,11 +340,43 @@ def decode_body(data: bytes) -> Body:
     if kind is BodyType.INTRODUCTION and _TAG_CARD not in extensions:
         raise WireError("body_no_card")
     try:
-        text, claimed = data[_BODY.size : end].decode(), (name or b"").decode()
+        text, claimed = data[text_at:end].decode(), (name or b"").decode()
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
     reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card)
+    return Body(kind, number, sent, text, claimed, reply_to, card, file)
+
+
+def _encode_manifest(file: Manifest) -> bytes:
+    name = utf8(file.name)
+    data = _MANIFEST.pack(file.key, file.file_id, file.size, file.hash)
+    data += b"".join(file.chunks) + name
+    try:
+        fits = _decode_manifest(data) == file
+    except WireError:
+        fits = False
+    if not fits:
+        raise ValueError("a field of the manifest has a wrong length")
+    return data
+
+
+def _decode_manifest(data: bytes) -> Manifest:
+    if len(data) < _MANIFEST.size:
+        raise WireError("body_file")
+    key, file_id, size, checksum = _MANIFEST.unpack_from(data)
+    if not 1 <= size <= FILE_MAX_BYTES:
+        raise WireError("body_file")
+    count = -(-size // CHUNK_BYTES)
+    names_at = _MANIFEST.size + count * EID_BYTES
+    ids = range(_MANIFEST.size, names_at, EID_BYTES)
+    chunks = tuple(data[at : at + EID_BYTES] for at in ids)
+    if not 1 <= len(data) - names_at <= FILE_NAME_MAX_BYTES or len(set(chunks)) != count:
+        raise WireError("body_file")
+    try:
+        name = data[names_at:].decode()
+    except UnicodeDecodeError:
+        raise WireError("body_utf8") from None
+    return Manifest(key, file_id, size, checksum, name, chunks)
 
 
 def _extensions(data: bytes, at: int) -> dict[int, bytes]:

@@ -20,8 +20,10 @@ from meshchat.core.limits import (
     CLASS_SIZES_BYTES,
     CREDIT_MAX_BYTES,
     HAVE_IDS_MAX,
+    HAVES_OPEN_IDS_MAX,
     HAVES_OPEN_MAX,
     HOLD_S,
+    NEXT_AFTER_HAVES,
     PARTIALS_PER_LINK_MAX,
     STALL_S,
     WANTS_MAX,
@@ -39,6 +41,7 @@ from meshchat.core.wire import (
     read_credit,
     read_digest,
     read_ids,
+    read_next,
     read_part,
     read_proof,
     read_refusals,
@@ -46,6 +49,7 @@ from meshchat.core.wire import (
     write_credit,
     write_digest,
     write_ids,
+    write_next,
     write_part,
     write_proof,
     write_refusals,
@@ -56,6 +60,7 @@ from meshchat.errors import QuotaError, WireError
 PROOF_CLASS = -1  # goes before every envelope: it is small, and it frees space
 IDS_REMEMBERED_MAX = 131_072  # of what the neighbour has; about 12 MiB for a hostile one
 CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
+NEVER = float("inf")
 WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
@@ -116,6 +121,8 @@ class Transfers:
     """Ids whose first bytes the store keeps from a link that was cut."""
     hidden: set[bytes] = field(default_factory=set)
     """``done`` of receipts of ours not released yet: to any question we do not know them."""
+    freed: bool = False
+    """Something that was asked of one link will not come from it: others may be asked."""
 
 
 class Sync:
@@ -147,7 +154,7 @@ class Sync:
         self._to_offer: deque[bytes] = deque()
         self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> class
         self._theirs: set[bytes] = set()  # they have it, or refused it: never offered
-        self._haves_open = 0
+        self._haves_open: deque[int] = deque()  # how many ids are in each that was not read yet
         self._serving: list[tuple[int, int, bytes]] = []  # heap of (class, turn, id)
         self._offsets: dict[bytes, int] = {}
         self._loaded: dict[bytes, bytes] = {}
@@ -161,8 +168,9 @@ class Sync:
         self._brought = 0
         self._checked = 0  # what others had brought when the waiting ids were looked up
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
-        self._nexts_due = 0
+        self._nexts_due = self._ids_due = 0  # HAVEs read and not answered, and ids in them
         self._invite_at = 0.0
+        self._held_until = NEVER  # when a want that another link was asked for may be asked here
         self._uncredited = 0
         self._buffered = 0
         self._progress = now.mono
@@ -184,17 +192,18 @@ class Sync:
 
     def open(self, ids: Iterable[tuple[bytes, int]]) -> None:
         """Start: ``ids`` is everything we offer, with size class (-1 for proofs), best first."""
-        for eid, size_class in ids:
-            self._ours[eid] = size_class
-            self._to_offer.append(eid)
+        self._ours = dict(ids)
+        self._to_offer.extend(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
 
-    def offer(self, eid: bytes, size_class: int) -> None:
-        """Something new is to be had here."""
-        if eid not in self._theirs and eid not in self._ours:
-            self._ours[eid] = size_class
-            self._to_offer.append(eid)
+    def offer(self, eid: bytes, size_class: int) -> bool:
+        """Something new is to be had here. False if the neighbour has it or was told."""
+        if eid in self._theirs or eid in self._ours:
+            return False
+        self._ours[eid] = size_class
+        self._to_offer.append(eid)
+        return True
 
     def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
         """Hand over a token without being asked: the peer is the author's own node."""
@@ -230,9 +239,11 @@ class Sync:
         if kind == records.HAVE:
             return self._on_have(read_ids(body), now)
         if kind == records.NEXT:
-            if body or not self._haves_open:
+            count = read_next(body)
+            if count > len(self._haves_open):
                 raise WireError("next_unasked")
-            self._haves_open -= 1
+            for _ in range(count):
+                self._haves_open.popleft()
         elif kind == records.WANT:
             self._on_want(read_wants(body))
         elif kind == records.CREDIT:
@@ -253,20 +264,22 @@ class Sync:
         return Holding(list(self._ours))
 
     def _on_have(self, ids: list[bytes], now: Now) -> Holding | None:
-        if self._nexts_due >= HAVES_OPEN_MAX:
+        if self._nexts_due >= HAVES_OPEN_MAX or self._ids_due >= HAVES_OPEN_IDS_MAX:
             raise QuotaError("have_without_next")
         self._nexts_due += 1
+        self._ids_due += len(ids)
         self._offers.refill(now.mono)
         self._offers.level -= len(ids)
         self._remember(ids)
         known = self._store.known(ids) - self._transfers.hidden
         if not self._wants:  # all that will wait was looked up now
             self._checked = self._transfers.brought - self._brought
-        for eid in ids:
-            if eid not in known and eid not in self._asked and eid not in self._judging:
+        new = ids if not known else [eid for eid in ids if eid not in known]
+        for eid in new:
+            if eid not in self._asked and eid not in self._judging:
                 self._wants[eid] = None
-        held = [eid for eid in ids if eid in self._ours]
-        return Holding(held) if held else None
+        held = [eid for eid in ids if eid in self._ours] if known else ()
+        return Holding(list(held)) if held else None
 
     def _remember(self, ids: Iterable[bytes]) -> None:
         if len(self._theirs) > IDS_REMEMBERED_MAX:
@@ -355,6 +368,7 @@ class Sync:
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
+                self._transfers.freed = True
                 self._progress = now.mono
                 if resumed and reason == Refusal.MALFORMED:
                     self._drop_partial(eid)
@@ -384,9 +398,9 @@ class Sync:
         self._answer()
         self._send_offers()
         self._serve(now)
-        self._invite(now)
         while self._ask(now):
             pass
+        self._invite(now)
         if self._asked and now.mono - self._progress > STALL_S:
             raise QuotaError("stalled")
 
@@ -403,20 +417,22 @@ class Sync:
             self._uncredited = 0
 
     def _send_offers(self) -> None:
+        if not self._to_offer:
+            return
         most = min(HAVE_IDS_MAX, self._link.max_record // 16)
-        while self._to_offer and self._haves_open < HAVES_OPEN_MAX:
-            chunk: list[bytes] = []
-            while self._to_offer and len(chunk) < most:
-                eid = self._to_offer.popleft()
-                if eid not in self._theirs:
-                    chunk.append(eid)
+        room = HAVES_OPEN_IDS_MAX - sum(self._haves_open)
+        queue, theirs = self._to_offer, self._theirs
+        while queue and len(self._haves_open) < HAVES_OPEN_MAX and room > 0:
+            first = [queue.popleft() for _ in range(min(most, len(queue)))]
+            chunk = [eid for eid in first if eid not in theirs]
             if chunk:
-                self._haves_open += 1
+                room -= len(chunk)
+                self._haves_open.append(len(chunk))
                 self._link.send(records.HAVE, write_ids(chunk))
 
     def _serve(self, now: Now) -> None:
         room = self._link.max_record - PART_HEAD_BYTES
-        while self._serving and self._window.room > PART_HEAD_BYTES:
+        while self._serving:
             eid = self._serving[0][2]
             data = self._loaded.get(eid)
             if data is None:
@@ -428,7 +444,10 @@ class Sync:
                     continue
                 data = self._loaded[eid] = held.data
             offset = self._offsets[eid]
-            size = min(room, self._window.room - PART_HEAD_BYTES, len(data) - offset)
+            left = len(data) - offset
+            size = -(-left // -(-left // room))  # even pieces: no frame for a last few bytes
+            if size + PART_HEAD_BYTES > self._window.room and self._window.in_flight:
+                return
             part = write_part(eid, offset, len(data), data[offset : offset + size])
             self._link.send(records.PART, part)
             self._window.send(len(part), now.mono)
@@ -447,18 +466,25 @@ class Sync:
             self._link.send(records.PROOF, write_proof(proof.token, proof.exp_h))
 
     def _invite(self, now: Now) -> None:
-        size = min(16 * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
-        while self._nexts_due and len(self._wants) <= WANTS_WAITING_MAX:
-            if self._offers.refill(now.mono) < 0:
-                return
-            # Answers are charged to the link's budget: not invited before there is room for all.
-            open_after = HAVES_OPEN_MAX - self._nexts_due + 1
-            short = size * open_after - self._link.budget(now)
-            if short > 0:
-                self._invite_at = now.mono + short / BUDGET_RATE_BYTES
-                return
-            self._nexts_due -= 1
-            self._link.send(records.NEXT, b"")
+        """Let more HAVEs come, if there is room for what they bring."""
+        if not self._nexts_due or len(self._wants) > WANTS_WAITING_MAX:
+            return
+        if self._nexts_due < NEXT_AFTER_HAVES and not self._link.queued_bytes:
+            return
+        if self._offers.refill(now.mono) < 0:
+            return
+        # Answers are charged to the link's budget: not invited before there is room for all.
+        short = self._open_bytes() - self._link.budget(now)
+        if short > 0:
+            self._invite_at = now.mono + short / BUDGET_RATE_BYTES
+            return
+        self._link.send(records.NEXT, write_next(self._nexts_due))
+        self._nexts_due = self._ids_due = 0
+
+    def _open_bytes(self) -> int:
+        """The most that the HAVEs can weigh which may be open once all are answered."""
+        each = min(16 * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
+        return each * HAVES_OPEN_MAX
 
     def _ask(self, now: Now) -> bool:
         """Send one WANT if there is anything to ask for; whether there was."""
@@ -472,11 +498,15 @@ class Sync:
             return False
         busy = self._transfers.from_link
         chosen: list[bytes] = []
+        self._held_until = NEVER
         for eid in self._wants:
-            if eid not in busy or now.mono - busy[eid][1] > HOLD_S:
+            asked = busy.get(eid)
+            if asked is None or now.mono - asked[1] > HOLD_S:
                 chosen.append(eid)
                 if len(chosen) == room:
                     break
+            else:
+                self._held_until = min(self._held_until, asked[1] + HOLD_S)
         known: set[bytes] = set()
         if chosen and self._checked != self._transfers.brought - self._brought:
             # Since it was offered, another neighbour may have brought it.
@@ -499,6 +529,11 @@ class Sync:
             self._link.send(records.WANT, write_wants(wants))
         return bool(chosen)
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether anything waits to be asked for."""
+        return bool(self._wants)
+
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``pump`` has something to do by itself."""
         due: list[float] = []
@@ -506,7 +541,9 @@ class Sync:
             due.append(self._progress + STALL_S + 0.1)
         elif self._wants and self._envelopes.level < 1:
             due.append(self._envelopes.at + self._envelopes.wait(1) + WAKE_SLACK_S)
-        if self._nexts_due and len(self._wants) <= WANTS_WAITING_MAX:
+        if self._wants and self._held_until < NEVER:
+            due.append(self._held_until + WAKE_SLACK_S)
+        if self._nexts_due >= NEXT_AFTER_HAVES and len(self._wants) <= WANTS_WAITING_MAX:
             ready = self._offers.at + self._offers.wait(0)
             due.append(max(ready, self._invite_at) + WAKE_SLACK_S)
         return min(due, default=None)
@@ -519,5 +556,6 @@ class Sync:
             self._store.save_partial(Partial(eid, incoming.size, incoming.data))
         if cut:
             self._transfers.partials = set(self._store.partials())
+        self._transfers.freed |= bool(self._asked)
         self._asked.clear()
         self._wants.clear()

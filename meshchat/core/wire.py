@@ -52,6 +52,17 @@ def read_ids(body: bytes) -> list[bytes]:
     return [body[at : at + ID_BYTES] for at in range(0, len(body), ID_BYTES)]
 
 
+def write_next(count: int) -> bytes:
+    return bytes((count,))
+
+
+def read_next(body: bytes) -> int:
+    """How many HAVEs were read, 1 to 255."""
+    if len(body) != 1 or not body[0]:
+        raise WireError("next_length")
+    return body[0]
+
+
 def write_wants(wants: Sequence[tuple[bytes, int]]) -> bytes:
     return b"".join(_WANT.pack(eid, offset) for eid, offset in wants)
 

@@ -20,6 +20,7 @@ from meshchat.core.events import (
     Command,
     ContactChanged,
     CustodyChanged,
+    FileComplete,
     Introduce,
     JoinRoom,
     LeaveRoom,
@@ -324,6 +325,9 @@ def event_json(session: Session, news: News) -> Json:
             return {"event": "message", "message": message_json(session, message)}
         case MessageChanged(message):
             return {"event": "message_changed", "message": message_json(session, message)}
+        case FileComplete(message, size):
+            shown = message_json(session, message)
+            return {"event": "file_complete", "message": shown, "size_bytes": size}
         case ContactChanged(contact):
             return {"event": "contact", "contact": contact_json(session, contact)}
         case RoomChanged(room, joined):

@@ -52,9 +52,10 @@ def status_text(status: RuntimeStatus, contacts: Mapping[bytes, Contact]) -> str
 
 
 def _state(message: Message) -> str:
+    taken = "only a part of it was taken" if message.carriers else "nobody has taken it yet"
     words = {
         State.RECEIVED: "received",
-        State.QUEUED: "queued: nobody has taken it yet",
+        State.QUEUED: f"queued: {taken}",
         State.CARRIED: f"carried: {message.carriers} neighbours keep a copy and pass it on",
         State.DELIVERED: "delivered: proven by the recipient's device",
         State.FAILED: f"failed: {_spaced(message.reason)}",

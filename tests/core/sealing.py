@@ -25,6 +25,7 @@ from meshchat.core.sealed import (
     Body,
     BodyType,
     announce,
+    chunk,
     encode_body,
     first_dm,
     room_post,
@@ -83,6 +84,7 @@ RID = room_id(ROOM_KEY)
 ROOM_S = room_secret(ROOM_KEY, 20_000)
 AUTHOR_SEED = room_author_seed(ANNA.identity.seed, RID)
 AUTHOR = crypto.sign_public(AUTHOR_SEED)
+FILE_KEY = fixed("file key")
 TOKEN = fixed("token", 16)
 TEXT = encode_body(Body(BodyType.TEXT, bytes(8), 1_800_000_000, "hello"))
 
@@ -134,4 +136,9 @@ def opened(data: bytes, *, secrets: tuple[bytes, ...] = (), me: Person | None = 
     return result
 
 
-ENVELOPES = {"dm": dm(ANNA, BORIS), "post": post(), "announce": news()}
+def piece() -> bytes:
+    inner = chunk(fixed("file id", 16), 3, b"some bytes of a file")
+    return put(lambda _: inner, secret=FILE_KEY)
+
+
+ENVELOPES = {"dm": dm(ANNA, BORIS), "post": post(), "announce": news(), "chunk": piece()}

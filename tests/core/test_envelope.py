@@ -13,6 +13,7 @@ from sealing import (
     ENVELOPES,
     EVE,
     EXP_H,
+    FILE_KEY,
     LOW_ORDER,
     ROOM_KEY,
     ROOM_S,
@@ -134,7 +135,8 @@ def test_changed_envelope_does_not_open(which: str, at: int, flip: int) -> None:
     """Any change outside the stamp, expiry included, and nobody can open it."""
     data = bytearray(ENVELOPES[which])
     data[at] ^= flip
-    keys = {"secrets": [ROOM_S, ANNA.announce_secret], "prekeys": [BORIS.prekey]}
+    secrets = [ROOM_S, ANNA.announce_secret, FILE_KEY]
+    keys = {"secrets": secrets, "prekeys": [BORIS.prekey]}
     assert open_sealed(ENVELOPES[which], **keys) is not None
     try:
         assert open_sealed(bytes(data), **keys) is None

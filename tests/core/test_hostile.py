@@ -177,7 +177,7 @@ class Scene:
                 body = make_hello((), link.handshake_hash, True, bytes(32), self.mallory.entropy)
                 return wire_link.HELLO, body[: len(body) - args[0] // 3]
             case _:
-                return wire_link.NEXT, b""
+                return wire_link.NEXT, b"\x01"
 
 
 @given(st.lists(step, max_size=25))
@@ -455,7 +455,7 @@ def test_no_question_finds_the_recipient(world: World) -> None:
         copied = junk(1, world, done=held.done)
         watcher.say((wire_link.HAVE, write_ids([held.done, envelope_id(copied)])))
         watcher.stock[envelope_id(copied)] = copied
-        watcher.say((wire_link.NEXT, b""), (wire_link.WANT, held.eid + bytes(2)))
+        watcher.say((wire_link.NEXT, b"\x01"), (wire_link.WANT, held.eid + bytes(2)))
         watcher.say((wire_link.HAVE, held.eid))
         world.run(1)
         answers.append(
@@ -795,7 +795,7 @@ def test_late_mail_does_not_bring_an_old_card_back(world: World) -> None:
     mallory = Mallory(world)
     mallory.dial(a)
     mallory.give(late.data)
-    mallory.say((wire_link.NEXT, b""))
+    mallory.say((wire_link.NEXT, b"\x01"))
     mallory.give(early.data)
     world.run(2)
     assert sorted(inbox(a, b)) == ["sent after", "sent before"]

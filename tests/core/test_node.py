@@ -359,6 +359,7 @@ def test_junk_tokens_stay_in_their_share(world: World) -> None:
         for number in range(count):
             token = sender.name.encode().ljust(15, b".") + bytes([number])
             peer.link.send(wire_link.PROOF, token + exp_h.to_bytes(4, "little"))
+        sender.node._neighbours._touched[peer.link.id] = peer
         sender.handle(Wake())
         world.run(1)
     assert victim.node.status(world.now).custody.proofs == 10 + 3

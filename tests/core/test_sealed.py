@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import blake2b
 
 import pytest
@@ -14,6 +15,7 @@ from sealing import (
     ENVELOPES,
     EVE,
     EXP_H,
+    FILE_KEY,
     RID,
     ROOM_S,
     TEXT,
@@ -34,17 +36,23 @@ from meshchat.core.identity import (
     public_room_key,
     room_id,
 )
-from meshchat.core.model import Prekey
+from meshchat.core.limits import FILE_CHUNKS_MAX
+from meshchat.core.model import Manifest, Prekey
 from meshchat.core.sealed import (
+    CHUNK_BYTES,
+    FILE_MAX_BYTES,
     Body,
     BodyType,
     InnerKind,
     announce,
+    chunk,
+    cut,
     decode_body,
     encode_body,
     first_dm,
     kind_of,
     open_announce,
+    open_chunk,
     open_first_dm,
     open_room_post,
 )
@@ -57,6 +65,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "dm": lambda inner: open_first_dm(inner, BORIS.identity, BORIS.prekey, E["dm"]),
     "post": lambda inner: open_room_post(inner, RID, E["post"]),
     "announce": lambda inner: open_announce(inner, ANNA.identity.fp, E["announce"]),
+    "chunk": open_chunk,
     "body": decode_body,
     "card": Card.decode,
 }
@@ -64,6 +73,7 @@ INNERS = {
     "dm": opened(ENVELOPES["dm"], me=BORIS).inner,
     "post": opened(ENVELOPES["post"], secrets=(ROOM_S,)).inner,
     "announce": opened(ENVELOPES["announce"], secrets=(ANNA.announce_secret,)).inner,
+    "chunk": opened(ENVELOPES["chunk"], secrets=(FILE_KEY,)).inner,
     "body": TEXT,
     "card": ANNA.card.encode(),
 }
@@ -76,11 +86,12 @@ def test_inner_kinds_round_trip() -> None:
     assert open_room_post(INNERS["post"], RID, E["post"]) == (AUTHOR, 7, 1_800_000_000, TEXT)
     announced = open_announce(INNERS["announce"], ANNA.identity.fp, E["announce"])
     assert announced == (ANNA.card, 3, TEXT)
-    assert [kind_of(INNERS[k]) for k in ("dm", "post", "announce")] == list(InnerKind)
+    assert open_chunk(INNERS["chunk"]) == (fixed("file id", 16), 3, b"some bytes of a file")
+    assert [kind_of(INNERS[k]) for k in ("dm", "post", "announce", "chunk")] == list(InnerKind)
 
 
-@pytest.mark.parametrize("kind", ["dm", "post", "announce", "body", "card"])
-@pytest.mark.parametrize("reader", ["dm", "post", "announce", "body", "card"])
+@pytest.mark.parametrize("kind", sorted(INNERS))
+@pytest.mark.parametrize("reader", sorted(INNERS))
 def test_no_kind_is_taken_for_another(kind: str, reader: str) -> None:
     """Every layout against every reader: only its own takes it."""
     if kind == reader:
@@ -88,6 +99,8 @@ def test_no_kind_is_taken_for_another(kind: str, reader: str) -> None:
         return
     with pytest.raises(ProtocolError):
         READERS[reader](INNERS[kind])
+    if reader == "chunk":
+        return  # which bytes are a chunk the manifest says, by the id of the whole envelope
     with pytest.raises(ProtocolError):  # also with the right first byte
         READERS[reader](INNERS[reader][:1] + INNERS[kind][1:])
 
@@ -100,12 +113,36 @@ def test_arbitrary_bytes_inside(rest: bytes, first: bytes) -> None:
             READERS[reader](first + rest)
 
 
-@pytest.mark.parametrize("byte", [0, 2, 3, 6, 7, 255])
+@pytest.mark.parametrize("byte", [0, 2, 3, 7, 255])
 def test_unknown_kind(byte: int) -> None:
     """Kinds of later versions are told apart from damage."""
     with pytest.raises(WireError) as caught:
         kind_of(bytes([byte]) + bytes(100))
     assert caught.value.reason == "inner_kind"
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda rest: b"\x06" + rest))
+@example(b"\x06" + bytes(20))
+@example(b"\x06" + bytes(16) + struct.pack("<I", FILE_CHUNKS_MAX) + b"x")
+def test_arbitrary_bytes_as_a_chunk(inner: bytes) -> None:
+    """A chunk decodes exactly, or a WireError comes out."""
+    try:
+        file_id, index, data = open_chunk(inner)
+    except WireError:
+        return
+    assert chunk(file_id, index, data) == inner
+    assert index < FILE_CHUNKS_MAX and data
+
+
+def test_a_chunk_fills_its_envelope() -> None:
+    """The largest piece makes class 3 with no byte to spare; one more is no chunk."""
+    whole = chunk(bytes(16), 0, bytes(CHUNK_BYTES))
+    assert len(put(lambda _: whole, secret=FILE_KEY)) == 32_768
+    with pytest.raises(WireError):
+        open_chunk(whole + b"x")
+    with pytest.raises(UsageError):
+        put(lambda _: whole + b"x", secret=FILE_KEY)
+    assert [len(piece) for piece in cut(bytes(CHUNK_BYTES + 1))] == [CHUNK_BYTES, 1]
 
 
 @given(st.sampled_from(["dm", "post"]), st.data())
@@ -233,6 +270,20 @@ numbers = st.binary(min_size=8, max_size=8)
 replies = st.just(b"") | numbers
 hours = st.integers(0, 2**32 - 1)
 cards = st.sampled_from([b"", ANNA.card.encode()])
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    """Any file there can be."""
+    size = draw(st.integers(1, FILE_MAX_BYTES))
+    count = -(-size // CHUNK_BYTES)
+    first = draw(st.integers(0, 2**100))
+    chunks = tuple((first + number).to_bytes(16, "little") for number in range(count))
+    name = draw(texts.filter(lambda s: 1 <= len(s.encode()) <= 96))
+    key, checksum = draw(st.tuples(*[st.binary(min_size=32, max_size=32)] * 2))
+    return Manifest(key, draw(st.binary(min_size=16, max_size=16)), size, checksum, name, chunks)
+
+
 bodies = (
     st.builds(
         Body, st.just(BodyType.TEXT), numbers, hours, texts.filter(bool), names, replies, cards
@@ -247,6 +298,17 @@ bodies = (
         names,
         replies,
         st.just(ANNA.card.encode()),
+    )
+    | st.builds(
+        Body,
+        st.just(BodyType.FILE),
+        numbers,
+        hours,
+        st.just(""),
+        names,
+        replies,
+        cards,
+        manifests(),
     )
 )
 
@@ -299,6 +361,11 @@ def test_body_decodes_exactly_or_not_at_all(data: bytes) -> None:
     assert all(tag > 3 for tag in data[len(again) : len(again) + 1])
 
 
+KEYS = bytes(48)  # file key and file id
+ONE = KEYS + struct.pack("<I", 1) + bytes(32) + bytes(16)  # a file of one byte, without its name
+TWO = KEYS + struct.pack("<I", CHUNK_BYTES + 1) + bytes(32)
+
+
 def raw(kind: int, text: bytes, rest: bytes = b"", size: int | None = None) -> bytes:
     length = len(text) if size is None else size
     return struct.pack("<B8sIH", kind, bytes(8), 0, length) + text + rest
@@ -311,7 +378,18 @@ def raw(kind: int, text: bytes, rest: bytes = b"", size: int | None = None) -> b
         (raw(1, b"a")[:14], "body_length"),
         (raw(1, b"a", size=2), "body_length"),
         (raw(0, b"a"), "body_type"),
-        (raw(4, b""), "body_type"),
+        (raw(5, b""), "body_type"),
+        (raw(4, b""), "body_file"),
+        (raw(4, ONE), "body_file"),
+        (raw(4, ONE[:-1]), "body_file"),
+        (raw(4, ONE + b"n" * 97), "body_file"),
+        (raw(4, ONE + b"\xff"), "body_utf8"),
+        (raw(4, ONE + b"n", b"\x02\x07" + bytes(7)), "body_extension"),
+        (raw(4, KEYS + bytes(4) + bytes(48) + b"n"), "body_file"),
+        (raw(4, KEYS + struct.pack("<I", FILE_MAX_BYTES + 1) + bytes(9_000)), "body_file"),
+        (raw(4, TWO + bytes(16) + b"n"), "body_file"),
+        (raw(4, TWO + bytes(32) + b"n"), "body_file"),
+        (raw(1, ONE + b"\xff"), "body_utf8"),
         (raw(1, b""), "body_text"),
         (raw(1, b"a" * 7_001), "body_text"),
         (raw(3, b"a"), "body_text"),
@@ -352,6 +430,9 @@ def test_longest_text() -> None:
         encode_body(Body(BodyType.TEXT, bytes(8), 0, "a", "n" * 49))
 
 
+FILE = Manifest(bytes(32), bytes(16), 1, bytes(32), "n", (bytes(16),))
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -360,6 +441,12 @@ def test_longest_text() -> None:
         Body(BodyType.TEXT, bytes(8), 0, "a", card=b"x"),
         Body(BodyType.INTRODUCTION, bytes(8), 0),
         Body(BodyType.PROFILE, bytes(8), 0, "a"),
+        Body(BodyType.FILE, bytes(8), 0),
+        Body(BodyType.TEXT, bytes(8), 0, "a", file=FILE),
+        Body(BodyType.FILE, bytes(8), 0, "a", file=FILE),
+        Body(BodyType.FILE, bytes(8), 0, file=replace(FILE, chunks=())),
+        Body(BodyType.FILE, bytes(8), 0, file=replace(FILE, key=b"short")),
+        Body(BodyType.FILE, bytes(8), 0, file=replace(FILE, name="n" * 97)),
     ],
     ids=str,
 )

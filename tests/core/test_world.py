@@ -5,10 +5,11 @@ from collections import deque
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from mallory import totals_match
 from world import START, Host, World
 
 from meshchat.core.chats import contact_chat
-from meshchat.core.events import AddContact, Received, Send
+from meshchat.core.events import AddContact, Received, Send, SendFile
 from meshchat.core.model import Message, State
 
 NAMES = ("Aida", "Bolat", "Carrier", "Dana")
@@ -30,6 +31,7 @@ class MeshWorld(RuleBasedStateMachine):
         self.world.run(1)
         self.sent: list[tuple[Host, Host, Message]] = []
         self.ranks: dict[bytes, tuple[int, int]] = {}
+        self.files: dict[bytes, bytes] = {}
         self.cut = False
 
     @rule(first=st.booleans(), size=st.sampled_from([1, 90, 400, 3_000, 7_000]))
@@ -39,6 +41,15 @@ class MeshWorld(RuleBasedStateMachine):
         message = sender.do(Send(contact_chat(reader.node.fp), text))
         assert isinstance(message, Message)
         self.sent.append((sender, reader, message))
+
+    @rule(first=st.booleans(), size=st.sampled_from([1, 2_500, 40_000]))
+    def send_file(self, first: bool, size: int) -> None:
+        sender, reader = self.hosts[:2] if first else self.hosts[1::-1]
+        name, data = f"{len(self.sent):04d}", bytes([len(self.sent) % 256]) * size
+        message = sender.do(SendFile(contact_chat(reader.node.fp), name, data))
+        assert isinstance(message, Message)
+        self.sent.append((sender, reader, message))
+        self.files[message.id] = data
 
     @rule(one=who, other=who)
     def link(self, one: int, other: int) -> None:
@@ -95,6 +106,9 @@ class MeshWorld(RuleBasedStateMachine):
             assert now is not None, "an accepted message was lost"
             there = reader.store.message(message.id)
             assert (now.state is not State.DELIVERED) or there is not None
+            if message.id in self.files and now.state is State.DELIVERED:
+                assert reader.store.file(message.id) == self.files[message.id]
+                assert sender.store.file(message.id) is None
             rank = ORDER[now.state]
             expired = [step.what for step in sender.store.journey(message.id)].count("expired")
             known, ends = self.ranks.get(message.id, (0, 0))
@@ -124,6 +138,7 @@ class MeshWorld(RuleBasedStateMachine):
                 assert now.state is State.DELIVERED
         for host in self.hosts:
             assert not host.node._neighbours._transfers.from_link
+            assert totals_match(host)
 
 
 TestMeshWorld = MeshWorld.TestCase

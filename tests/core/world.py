@@ -25,6 +25,7 @@ from meshchat.core.events import (
 from meshchat.core.limits import Limits
 from meshchat.core.model import Message, Now
 from meshchat.core.node import Node
+from meshchat.core.ports import Store
 from meshchat.store import SqlStore
 
 START = 1_790_000_000.0  # September 2026
@@ -59,7 +60,7 @@ class Host:
     ) -> None:
         self.world, self.name = world, name
         self.settings = (psk, limits, receipts)
-        self.store = SqlStore.memory()
+        self.store = world.make_store()
         self.entropy = SeededEntropy(f"{world.seed}/{len(world.hosts)}/{name}")
         with self.store.transaction():
             Node.create(self.store, self.entropy, world.now, name)
@@ -111,8 +112,11 @@ class Host:
 class World:
     """Time, hosts and links between them."""
 
-    def __init__(self, seed: str = "world") -> None:
+    def __init__(
+        self, seed: str = "world", make_store: Callable[[], Store] = SqlStore.memory
+    ) -> None:
         self.seed = seed
+        self.make_store = make_store
         self.mono = 1_000.0
         self.wall = START
         self.inbox: deque[tuple[Host, Event]] = deque()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshchat.core.events import AddContact, JoinRoom, Notice
+from meshchat.core.events import AddContact, FileComplete, JoinRoom, Notice
 from meshchat.core.identity import public_room_key
 from meshchat.core.model import Message, Room, State
 from meshchat.core.node import Node
@@ -377,9 +377,28 @@ def test_every_verb_and_event_is_documented() -> None:
         row = next((line for line in page.splitlines() if line.startswith(f"| `{name}` ")), "")
         for argument in (*verb.needs, *verb.takes):
             assert f"`{argument}" in row, (name, argument)
-    for event in ("message", "message_changed", "contact", "room", "neighbour_up",
+    for event in ("message", "message_changed", "file_complete", "contact", "room", "neighbour_up",
                   "neighbour_down", "custody", "notice", "transport", "lost", "ready"):  # fmt: skip
         assert f"| `{event}` " in page
+
+
+def test_a_whole_file_is_an_event(session: Session) -> None:
+    """With its message and size, in words that a script reads."""
+    words = Message(
+        id=b"m" * 8,
+        chat=b"c" + bytes(32),
+        author=bytes(32),
+        author_name=Clean(),
+        outgoing=False,
+        text=Clean('[file "report.pdf", 123 kB]'),
+        sent_at=1.0,
+        received_at=2.0,
+        state=State.RECEIVED,
+    )
+    told = verbs.event_json(session, FileComplete(words, 123_456))
+    assert (told["event"], told["size_bytes"]) == ("file_complete", 123_456)
+    assert told["message"] == verbs.message_json(session, words)
+    assert json.loads(dumps(told))["message"]["text"] == '[file "report.pdf", 123 kB]'
 
 
 # --- lines --------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ async def test_both_sides_agree_on_the_link(address: str, origin: bytes) -> None
         assert one.prologue[27:] == bytes(16)  # a static peer's session id is not known
         assert len(one.prologue) == 43
         assert (one.origin, other.origin) == (origin, origin)
-        assert one.mtu == other.mtu == 16_384
+        assert one.mtu == other.mtu == 16_640
 
 
 async def test_frames_arrive_whole_and_in_order_both_ways() -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from meshchat.core.model import Contact, Fate, Held, Message, State
+from meshchat.sim.memory import MemoryStore
 from meshchat.store import SqlStore
 from meshchat.text import Clean
 
 KEY = bytes(range(32))
+AnyStore = SqlStore | MemoryStore
 ANNA, BORIS = b"A" * 32, b"B" * 32
 CHAT = b"c" + ANNA
 
@@ -41,7 +43,7 @@ def contact(fp: bytes, name: str, **changes: object) -> Contact:
     return replace(Contact(fp, b"card" + fp, Clean(name)), **changes)  # type: ignore[arg-type]
 
 
-def add(store: SqlStore, *envelopes: Held) -> None:
+def add(store: AnyStore, *envelopes: Held) -> None:
     with store.transaction():
         store.add_envelopes(envelopes, 5.0)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from store_values import CHAT, add, b16, held, message
+from store_values import CHAT, AnyStore, add, b16, held, message
 
 from meshchat import custody_tables
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
@@ -19,12 +19,13 @@ from meshchat.core.model import (
     Proof,
     Usage,
 )
+from meshchat.sim.memory import MemoryStore
 from meshchat.store import SqlStore
 
 # --- custody ---
 
 
-def test_custody_of_an_envelope(store: SqlStore) -> None:
+def test_custody_of_an_envelope(store: AnyStore) -> None:
     """Data, fate and id through a life: held, dropped, still known."""
     one = held(1, stamp=14, origin=b"", kind=Kind.OWN)
     add(store, one, held(2))
@@ -44,7 +45,7 @@ def test_custody_of_an_envelope(store: SqlStore) -> None:
     assert store.fate(b16(1)) is Fate.EVICTED
 
 
-def test_a_known_id_is_left_as_it_is(store: SqlStore) -> None:
+def test_a_known_id_is_left_as_it_is(store: AnyStore) -> None:
     """Held, dropped, refused, or twice in one batch: the first word stands."""
     add(store, held(1), held(2), held(1, data=b"x" * 512, origin=b"o"))
     with store.transaction():
@@ -64,7 +65,7 @@ def test_a_known_id_is_left_as_it_is(store: SqlStore) -> None:
     assert store.usage() == [Usage(0, b"neighbor", Kind.CARRIED, 2, 1024)]
 
 
-def test_known_takes_a_whole_offer(store: SqlStore) -> None:
+def test_known_takes_a_whole_offer(store: AnyStore) -> None:
     """1,024 ids at once: envelopes seen, refused, and the ``done`` of proofs."""
     add(store, *(held(n) for n in range(300)))
     with store.transaction():
@@ -78,7 +79,7 @@ def test_known_takes_a_whole_offer(store: SqlStore) -> None:
     assert store.known([]) == set()
 
 
-def test_holder_of_prefers_what_is_held(store: SqlStore) -> None:
+def test_holder_of_prefers_what_is_held(store: AnyStore) -> None:
     """A copied ``done`` cannot hide the copy that we hold; a refused id has none."""
     add(store, held(1, done=b16(9)), held(2, done=b16(9)), held(3, done=b16(9)))
     with store.transaction():
@@ -90,7 +91,7 @@ def test_holder_of_prefers_what_is_held(store: SqlStore) -> None:
     assert store.holder_of(b16(8)) is None
 
 
-def test_offered_order(store: SqlStore) -> None:
+def test_offered_order(store: AnyStore) -> None:
     """Small classes first, then the oldest; not what expires now or is not held."""
     add(store, held(1, size_class=1), held(2), held(3, origin=b"other"), held(4, exp_h=50))
     add(store, held(5, size_class=1, kind=Kind.OWN), held(6))
@@ -101,7 +102,7 @@ def test_offered_order(store: SqlStore) -> None:
     assert store.offered(100) == []
 
 
-def test_trying(store: SqlStore) -> None:
+def test_trying(store: AnyStore) -> None:
     """Only carried ones wait to be tried, oldest first; the outcome moves them; keys bring back."""
     add(store, held(3), held(2, kind=Kind.OWN), held(1), held(4))
     assert [one.eid for one in store.untried(2)] == [b16(3), b16(1)]
@@ -122,8 +123,8 @@ def test_trying(store: SqlStore) -> None:
     ]
 
 
-def test_evictable_order(store: SqlStore) -> None:
-    """Lowest stamp, least life, then id, over all lots; never own or mine; filters work."""
+def test_evictable_order(store: AnyStore) -> None:
+    """Lowest stamp, least life, then the oldest, over all lots; never own or mine; filters work."""
     add(
         store,
         held(1, stamp=13, exp_h=10),
@@ -138,20 +139,20 @@ def test_evictable_order(store: SqlStore) -> None:
         store.tried([b16(6)], Kind.MINE)
     every = store.evictable(origin=None, size_classes=(0, 1, 2, 3), limit=10)
     assert every == [
-        (b16(3), 0, 20, 0),
-        (b16(4), 1, 20, 0),
         (b16(9), 0, 20, 0),
+        (b16(4), 1, 20, 0),
+        (b16(3), 0, 20, 0),
         (b16(2), 0, 30, 0),
         (b16(1), 0, 10, 13),
     ]
     assert store.evictable(origin=None, size_classes=(0, 1), limit=2) == every[:2]
-    assert store.evictable(origin=b"other", size_classes=(0, 1), limit=2) == every[2:3]
+    assert store.evictable(origin=b"other", size_classes=(0, 1), limit=2) == every[:1]
     assert store.evictable(origin=None, size_classes=(1, 3), limit=9) == every[1:2]
     assert store.evictable(origin=None, size_classes=(), limit=9) == []
     assert store.evictable(origin=None, size_classes=(0,), limit=0) == []
 
 
-def test_expiry(store: SqlStore) -> None:
+def test_expiry(store: AnyStore) -> None:
     """Data goes in its hour, the id an hour later; proofs too."""
     add(store, held(1, exp_h=10), held(2, exp_h=11, kind=Kind.OWN), held(3, exp_h=12))
     with store.transaction():
@@ -171,7 +172,7 @@ def test_expiry(store: SqlStore) -> None:
     assert store.count_untried() == 0
 
 
-def test_ids_beyond_the_cap_are_forgotten(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_beyond_the_cap_are_forgotten(store: AnyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Soonest expiry first, and never what we hold."""
     monkeypatch.setattr(custody_tables, "SEEN_MAX_COUNT", 4)
     add(store, held(1, exp_h=5), *(held(n, exp_h=20 - n) for n in range(2, 8)))
@@ -181,7 +182,7 @@ def test_ids_beyond_the_cap_are_forgotten(store: SqlStore, monkeypatch: pytest.M
     assert store.known([b16(n) for n in range(8)]) == {b16(1), b16(2), b16(3), b16(4)}
 
 
-def test_proofs(store: SqlStore) -> None:
+def test_proofs(store: AnyStore) -> None:
     """Known once; released by wall time; the next release is strictly later."""
     with store.transaction():
         assert store.add_proof(Proof(b16(1), b16(2), 9, release_at=30.0))
@@ -198,7 +199,7 @@ def test_proofs(store: SqlStore) -> None:
     assert store.next_release(30.0) is None
 
 
-def test_partials_are_bounded(store: SqlStore) -> None:
+def test_partials_are_bounded(store: AnyStore) -> None:
     """64 stay, the oldest go first; saving again makes one the newest."""
     with store.transaction():
         for n in range(64):
@@ -257,15 +258,40 @@ def test_no_call_reads_a_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     store.close()
 
 
+def test_eviction_reads_an_index_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of arrival is the index's own last column: nothing is sorted to find the worst."""
+    store = SqlStore.memory()
+    add(store, held(1), held(2, origin=b"other"))
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    stream = store._db.stream
+
+    def noted(sql: str, *params: object) -> Iterator[tuple[object, ...]]:
+        asked.append((sql, params))
+        return stream(sql, *params)
+
+    monkeypatch.setattr(store._db, "stream", noted)
+    assert len(store.evictable(origin=None, size_classes=(0,), limit=9)) == 2
+    plans = {
+        row[3]
+        for sql, params in asked
+        for row in store._db.rows(f"EXPLAIN QUERY PLAN {sql}", *params)
+    }
+    assert plans == {"SEARCH envelopes USING INDEX envelopes_by_worth (lot=?)"}
+    store.close()
+
+
 class CustodyMachine(RuleBasedStateMachine):
     """Any order of custody calls, some of them undone, against a plain dict."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = SqlStore.memory()
+        self.store = self.make()
         self.seen: dict[bytes, tuple[Fate, int, Held | None]] = {}
         self.waiting: list[bytes] = []
         self.arrivals: list[bytes] = []
+
+    def make(self) -> AnyStore:
+        return SqlStore.memory()
 
     def teardown(self) -> None:
         self.store.close()
@@ -369,9 +395,9 @@ class CustodyMachine(RuleBasedStateMachine):
         for one in self.held():
             sizes = totals.setdefault((one.size_class, one.origin, one.kind), [])
             sizes.append(len(one.data))
-        assert self.store.usage() == [
-            Usage(*group, len(sizes), sum(sizes)) for group, sizes in sorted(totals.items())
-        ]
+        assert sorted(
+            self.store.usage(), key=lambda one: (one.size_class, one.origin, one.kind)
+        ) == [Usage(*group, len(sizes), sum(sizes)) for group, sizes in sorted(totals.items())]
         order = [self.seen[eid][2] for eid in self.arrivals]
         live = [one for one in order if one is not None and one.exp_h > 6]
         assert self.store.offered(6) == sorted(
@@ -380,14 +406,24 @@ class CustodyMachine(RuleBasedStateMachine):
         assert [one.eid for one in self.store.untried(99)] == self.waiting
         assert self.store.count_untried() == len(self.waiting)
         worst = sorted(
-            (one.stamp, one.exp_h, one.eid, one.size_class)
+            (one.stamp, one.exp_h, self.arrivals.index(one.eid), one.eid, one.size_class)
             for one in self.held()
             if one.kind is Kind.CARRIED
         )
         assert self.store.evictable(origin=None, size_classes=range(4), limit=5) == [
-            (eid, size_class, exp_h, stamp) for stamp, exp_h, eid, size_class in worst[:5]
+            (eid, size_class, exp_h, stamp) for stamp, exp_h, _, eid, size_class in worst[:5]
         ]
 
 
+class PlainCustodyMachine(CustodyMachine):
+    """The same for the simulator's store."""
+
+    def make(self) -> AnyStore:
+        return MemoryStore()
+
+
+ENOUGH = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestCustodyMachine = CustodyMachine.TestCase
-TestCustodyMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestCustodyMachine.settings = ENOUGH
+TestPlainCustodyMachine = PlainCustodyMachine.TestCase
+TestPlainCustodyMachine.settings = ENOUGH

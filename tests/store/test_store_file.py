@@ -201,25 +201,25 @@ def check_full(store: SqlStore) -> None:
     assert store.problems() == []
 
 
-def test_full_by_page_limit(store: SqlStore) -> None:
+def test_full_by_page_limit(sql_store: SqlStore) -> None:
     """SQLite's own limit gives the same error as a disk; the store stays whole and usable."""
-    store._db.rows("PRAGMA max_page_count = 200")
-    check_full(store)
-    store._db.rows("PRAGMA max_page_count = 100000")
-    with store.transaction():
-        store.put("again", b"1")
-    assert store.get("again") == b"1"
+    sql_store._db.rows("PRAGMA max_page_count = 200")
+    check_full(sql_store)
+    sql_store._db.rows("PRAGMA max_page_count = 100000")
+    with sql_store.transaction():
+        sql_store.put("again", b"1")
+    assert sql_store.get("again") == b"1"
 
 
-def test_swallowed_failure_cannot_commit_half(store: SqlStore) -> None:
+def test_swallowed_failure_cannot_commit_half(sql_store: SqlStore) -> None:
     """If SQLite undid the transaction, hiding its error does not let the rest be written."""
-    with pytest.raises(StoreError) as caught, store.transaction():
-        store.put("first", b"1")
-        store._db.rows("ROLLBACK")  # what SQLite does by itself on some I/O errors
+    with pytest.raises(StoreError) as caught, sql_store.transaction():
+        sql_store.put("first", b"1")
+        sql_store._db.rows("ROLLBACK")  # what SQLite does by itself on some I/O errors
         with contextlib.suppress(StoreError):
-            store.put("second", b"1")
+            sql_store.put("second", b"1")
     assert caught.value.reason == "rolled_back"
-    assert (store.get("first"), store.get("second")) == (None, None)
+    assert (sql_store.get("first"), sql_store.get("second")) == (None, None)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """The store contract, on disk and in memory: transactions, people, rooms, conversations."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_values import ANNA, BORIS, CHAT, KEY, b16, contact, held, message
+from store_values import ANNA, BORIS, CHAT, KEY, AnyStore, b16, contact, held, message
 
 from meshchat.core.model import (
     Contact,
@@ -21,21 +22,23 @@ from meshchat.core.model import (
 )
 from meshchat.core.ports import Store
 from meshchat.errors import StoreError
+from meshchat.sim.memory import MemoryStore
 from meshchat.store import SqlStore
 from meshchat.text import Clean
 
 # --- transactions ---
 
 
-def test_fits_the_port() -> None:
+@pytest.mark.parametrize("make", [SqlStore.memory, MemoryStore])
+def test_fits_the_port(make: Callable[[], AnyStore]) -> None:
     """The type checker sees a ``Store`` here; at run time every method of it is there."""
-    store: Store = SqlStore.memory()
+    store: Store = make()
     names = [name for name in vars(Store) if not name.startswith("_")]
     assert all(callable(getattr(store, name)) for name in names)
     store.close()
 
 
-def test_transaction_is_all_or_nothing(store: SqlStore) -> None:
+def test_transaction_is_all_or_nothing(store: AnyStore) -> None:
     """A body that raises leaves no trace, and the store goes on working."""
     with pytest.raises(ZeroDivisionError), store.transaction():
         store.put("a", b"1")
@@ -48,7 +51,7 @@ def test_transaction_is_all_or_nothing(store: SqlStore) -> None:
     assert store.get("a") == b"2"
 
 
-def test_transaction_is_not_nestable(store: SqlStore) -> None:
+def test_transaction_is_not_nestable(store: AnyStore) -> None:
     """A second one inside the first is refused and undoes the first."""
     with pytest.raises(StoreError, match="nested"), store.transaction():
         store.put("a", b"1")
@@ -57,7 +60,7 @@ def test_transaction_is_not_nestable(store: SqlStore) -> None:
     assert store.get("a") is None
 
 
-def test_write_needs_a_transaction(store: SqlStore) -> None:
+def test_write_needs_a_transaction(store: AnyStore) -> None:
     """A forgotten transaction is an error, not a half-durable write."""
     for write in (
         lambda: store.put("a", b"1"),
@@ -71,7 +74,7 @@ def test_write_needs_a_transaction(store: SqlStore) -> None:
         pass
 
 
-def test_savepoint_undoes_only_its_part(store: SqlStore) -> None:
+def test_savepoint_undoes_only_its_part(store: AnyStore) -> None:
     """What was written before and after a failed part stays, also the totals."""
     with store.transaction():
         store.add_envelopes([held(1)], 0.0)
@@ -130,7 +133,7 @@ def test_a_fresh_open_sees_everything(tmp_path: Path) -> None:
 # --- singles, prekeys, people, rooms ---
 
 
-def test_single_values(store: SqlStore) -> None:
+def test_single_values(store: AnyStore) -> None:
     """Unknown is None; a second put replaces."""
     assert store.get("x") is None
     with store.transaction():
@@ -139,7 +142,7 @@ def test_single_values(store: SqlStore) -> None:
     assert store.get("x") == b""
 
 
-def test_prekeys_newest_first_and_dropped_when_due(store: SqlStore) -> None:
+def test_prekeys_newest_first_and_dropped_when_due(store: AnyStore) -> None:
     """Order by ``exp_h``; exactly the due ones go."""
     keys = [Prekey(bytes([n]) * 32, b"s" * 32, n, float(n)) for n in (2, 3, 1)]
     with store.transaction():
@@ -151,7 +154,7 @@ def test_prekeys_newest_first_and_dropped_when_due(store: SqlStore) -> None:
     assert store.prekeys() == [keys[1]]
 
 
-def test_contacts_in_order_of_petname(store: SqlStore) -> None:
+def test_contacts_in_order_of_petname(store: AnyStore) -> None:
     """Case does not matter; saving again replaces; blocked ones and requests are there."""
     people = [
         contact(b"1" * 32, "bob", blocked=True),
@@ -168,7 +171,7 @@ def test_contacts_in_order_of_petname(store: SqlStore) -> None:
     assert store.contact(b"9" * 32) is None
 
 
-def test_text_comes_back_clean(store: SqlStore) -> None:
+def test_text_comes_back_clean(store: AnyStore) -> None:
     """Whatever got into the store, nothing that a terminal obeys comes out."""
     raw = "a\x1b[31m\u202eb\nc"
     dirty = str.__new__(Clean, raw)  # what a bug elsewhere might let through
@@ -187,7 +190,7 @@ def test_text_comes_back_clean(store: SqlStore) -> None:
         assert text == "a[31mb\nc"
 
 
-def test_leaving_a_room_keeps_its_messages(store: SqlStore) -> None:
+def test_leaving_a_room_keeps_its_messages(store: AnyStore) -> None:
     """The room is gone from both lists, the history is not."""
     room = Room(b16(1), Clean("hall"), b"k" * 32, False)
     with store.transaction():
@@ -203,7 +206,7 @@ def test_leaving_a_room_keeps_its_messages(store: SqlStore) -> None:
 # --- conversations ---
 
 
-def test_a_message_is_stored_once(store: SqlStore) -> None:
+def test_a_message_is_stored_once(store: AnyStore) -> None:
     """The second time its id is known, even in another chat; ``seq`` rises."""
     with store.transaction():
         assert store.add_message(message(1)) == replace(message(1), seq=1)
@@ -215,7 +218,7 @@ def test_a_message_is_stored_once(store: SqlStore) -> None:
     assert store.message(b"unknown!") is None
 
 
-def test_change_message(store: SqlStore) -> None:
+def test_change_message(store: AnyStore) -> None:
     """Only the given fields change; an unknown id is an error."""
     with store.transaction():
         store.add_message(message(1, outgoing=True, state=State.QUEUED))
@@ -236,14 +239,14 @@ def test_change_message(store: SqlStore) -> None:
     assert caught.value.reason == "unknown_message"
 
 
-def test_only_outgoing_messages_have_an_envelope(store: SqlStore) -> None:
+def test_only_outgoing_messages_have_an_envelope(store: AnyStore) -> None:
     """An incoming message with the same envelope id is not meant."""
     with store.transaction():
         store.add_message(message(1, eid=b16(4)))
         assert store.message_by_envelope(b16(4)) is None
 
 
-def test_pending(store: SqlStore) -> None:
+def test_pending(store: AnyStore) -> None:
     """Queued and carried ones of ours, oldest first."""
     states = [State.CARRIED, State.DELIVERED, State.QUEUED, State.FAILED]
     with store.transaction():
@@ -255,7 +258,7 @@ def test_pending(store: SqlStore) -> None:
     assert [one.text for one in store.pending()] == ["text 2"]
 
 
-def test_pages_of_messages(store: SqlStore) -> None:
+def test_pages_of_messages(store: AnyStore) -> None:
     """Both directions, always in order of ``seq``, only of this chat."""
     with store.transaction():
         for n in range(10):
@@ -282,7 +285,7 @@ def test_pages_of_messages(store: SqlStore) -> None:
     }
 
 
-def test_message_sizes(store: SqlStore) -> None:
+def test_message_sizes(store: AnyStore) -> None:
     """Characters, not bytes, in order of arrival."""
     with store.transaction():
         store.add_message(message(1, text=Clean("привет")))
@@ -292,7 +295,7 @@ def test_message_sizes(store: SqlStore) -> None:
     assert store.message_sizes(b"rnone") == []
 
 
-def test_trim_keeps_the_newest(store: SqlStore) -> None:
+def test_trim_keeps_the_newest(store: AnyStore) -> None:
     """Only the chat named loses its oldest messages, with their journeys; few are left alone."""
     other = b"r" + b16(9)
     with store.transaction():
@@ -309,7 +312,7 @@ def test_trim_keeps_the_newest(store: SqlStore) -> None:
     assert len(store.journey(message(5).id)) == 1
 
 
-def test_chat_list(store: SqlStore) -> None:
+def test_chat_list(store: AnyStore) -> None:
     """Newest activity first; the blocked, the frozen without history and left rooms are not in."""
     people = [
         contact(b"1" * 32, "quiet", added_at=50.0),
@@ -340,7 +343,7 @@ def test_chat_list(store: SqlStore) -> None:
     assert rows[2].draft == ""
 
 
-def test_unread_and_drafts(store: SqlStore) -> None:
+def test_unread_and_drafts(store: AnyStore) -> None:
     """Own messages are never unread; reading never goes back; a draft stays until replaced."""
 
     def row() -> tuple[int, int, str]:
@@ -363,7 +366,7 @@ def test_unread_and_drafts(store: SqlStore) -> None:
     assert row() == (1, 3, "")
 
 
-def test_journey(store: SqlStore) -> None:
+def test_journey(store: AnyStore) -> None:
     """Steps come back in the order of being added, whatever their times say."""
     steps = [Step(3.0, "written"), Step(1.0, "sealed"), Step(2.0, "handed", "lan")]
     with store.transaction():

@@ -1,0 +1,387 @@
+"""Files in pieces: cutting and sealing ours, collecting those of friends.
+
+A file travels as chunks sealed to a random key, and as a manifest inside a direct message that
+says which envelopes they are. Chunks are recognised by their ids, before any key is tried. What
+a chunk holds is kept aside at once, because the envelope leaves with its proof; the manifest is
+proven when the file is whole, so that *delivered* means all of it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from meshchat.core.contacts import People
+from meshchat.core.custody import Custody, hours
+from meshchat.core.envelope import CLASS_SIZES, EID_BYTES, Opened, open_sealed, smallest_class
+from meshchat.core.events import FileComplete, MessageChanged, Tell
+from meshchat.core.limits import (
+    DM_LIFE_MAX_H,
+    FILE_SPREAD_H,
+    FILE_WAIT_H,
+    FILES_KNOWN_PER_CONTACT_MAX,
+    FILES_KNOWN_PER_STRANGER_MAX,
+    FILES_TAKEN_MAX,
+    FILES_TAKEN_PER_CONTACT_MAX,
+)
+from meshchat.core.model import Fate, Held, Manifest, Message, Now, OpenFile, Step
+from meshchat.core.ports import Entropy, Store
+from meshchat.core.receipts import Receipt, Receipts
+from meshchat.core.sealed import (
+    CHUNK_BYTES,
+    CHUNK_HEAD_BYTES,
+    FILE_MAX_BYTES,
+    FILE_NAME_MAX_BYTES,
+    chunk,
+    cut,
+    file_hash,
+    open_chunk,
+)
+from meshchat.core.sealer import Sealer
+from meshchat.errors import AuthError, QuotaError, UsageError, WireError
+from meshchat.text import Clean
+
+KEY_BYTES = 32
+MANIFEST_CLASS = 1  # with card and the longest names: 1,559 of 1,935 bytes
+
+OPEN, DAMAGED, ENDED = "file_open", "file_damaged", "file_ended"
+"""Reasons of a message whose file is not here: pieces lack, do not fit, or did not come."""
+
+
+def file_text(name: str, size: int) -> Clean:
+    """What stands for a file in a conversation: ``[file "report.pdf", 123 kB]``."""
+    if size < 1_000:
+        amount = f"{size} B"
+    elif size < 1_000_000:
+        amount = f"{(size + 500) // 1_000} kB"
+    else:
+        tenths = (size + 50_000) // 100_000
+        amount = f"{tenths // 10}.{tenths % 10} MB"
+    return Clean(f'[file "{Clean.line(name, FILE_NAME_MAX_BYTES) or "without a name"}", {amount}]')
+
+
+def check_file(name: str, data: bytes) -> Clean:
+    """The name as it will be sent.
+
+    Raises:
+        UsageError: The file is empty or too large, or the name cannot be used.
+    """
+    if not data:
+        raise UsageError("empty_file", "There is nothing to send: the file is empty.")
+    if len(data) > FILE_MAX_BYTES:
+        raise UsageError(
+            "file_too_large",
+            f"The file has {len(data)} bytes; at most {FILE_MAX_BYTES} can be carried for one "
+            "message. Make it smaller or send it in parts.",
+        )
+    clean = Clean.line(name, FILE_NAME_MAX_BYTES + 1)
+    if not clean or len(clean.encode()) > FILE_NAME_MAX_BYTES:
+        raise UsageError(
+            "bad_file_name",
+            f"The name of a file has 1 to {FILE_NAME_MAX_BYTES} bytes (a Cyrillic letter counts "
+            "as two): give another one.",
+        )
+    return clean
+
+
+class Files:
+    """Every file under way, ours and our friends'."""
+
+    def __init__(
+        self,
+        store: Store,
+        entropy: Entropy,
+        people: People,
+        custody: Custody,
+        sealer: Sealer,
+        receipts: Receipts,
+        tell: Callable[[Tell], None],
+        counters: Counter[str],
+    ) -> None:
+        self._store = store
+        self._entropy = entropy
+        self._people = people
+        self._custody = custody
+        self._sealer = sealer
+        self._receipts = receipts
+        self._tell = tell
+        self._counters = counters
+        self._open = {file.mid: file for file in store.open_files()}
+        self._ours: dict[bytes, bytes] = {}  # chunk of ours -> its message
+        self._alone: dict[bytes, None] = {}  # those of them that only we have
+        self._taken: dict[bytes, None] = {}  # files of friends being collected
+        self._wanted: dict[bytes, list[bytes]] = {}  # chunk -> messages that name it
+        for file in self._open.values():
+            self._know_chunks(file)
+        self._choose()
+
+    def _save(self, file: OpenFile) -> OpenFile:
+        self._open[file.mid] = file
+        self._store.save_open_file(file)
+        return file
+
+    # --- ours ---------------------------------------------------------------------------------
+
+    def begin(self, mid: bytes, fp: bytes, name: str, data: bytes) -> None:
+        """Keep a file of ours until its message is delivered or has failed.
+
+        Raises:
+            UsageError: ``outbox_full``; then nothing was changed.
+        """
+        self._custody.check_own(self._room(data))
+        draw = self._entropy.bytes
+        manifest = Manifest(draw(KEY_BYTES), draw(EID_BYTES), len(data), file_hash(data), name)
+        self._store.save_file(mid, data)
+        self._save(OpenFile(mid, fp, True, manifest))
+
+    def _room(self, data: bytes) -> int:
+        """Bytes of custody that a file and its manifest need."""
+        sizes = [CLASS_SIZES[smallest_class(CHUNK_HEAD_BYTES + len(piece))] for piece in cut(data)]
+        return sum(sizes) + CLASS_SIZES[MANIFEST_CLASS]
+
+    def is_ours(self, mid: bytes) -> bool:
+        """Whether this message of ours is a file that is still under way."""
+        file = self._open.get(mid)
+        return file is not None and file.outgoing
+
+    def seal(self, message: Message, exp_h: int, now: Now) -> Manifest:
+        """Seal every chunk, anew if that was done before; returns the manifest to send.
+
+        Key, file id and hash stay, so the reader keeps what it has. No chunk ends before the
+        manifest does.
+
+        Raises:
+            UsageError: ``outbox_full``; then no chunk is sealed.
+        """
+        file, data = self._open[message.id], self._store.file(message.id)
+        assert data is not None, "a file of ours is kept while it is under way"
+        file = self._save(self._unseal(file, Fate.EVICTED))
+        self._custody.check_own(self._room(data))
+        latest = hours(now.wall) + DM_LIFE_MAX_H
+        known = file.manifest
+        chunks: list[bytes] = []
+        for index, piece in enumerate(cut(data)):
+            end_h = exp_h
+            if not message.life_s:  # each its own, or the hour would tie them together
+                end_h = max(exp_h, min(latest, exp_h + self._sealer.spread_h(FILE_SPREAD_H)))
+            inner = chunk(known.file_id, index, piece)
+            chunks.append(self._sealer.keep(self._seal_chunk(known.key, inner, end_h), now))
+        file = self._save(replace(file, manifest=replace(known, chunks=tuple(chunks))))
+        self._know_chunks(file)
+        return file.manifest
+
+    def _seal_chunk(self, key: bytes, inner: bytes, exp_h: int) -> bytes:
+        return self._sealer.shared(key, lambda _: inner, inner, exp_h, want_proof=True)
+
+    def _know_chunks(self, file: OpenFile) -> None:
+        if file.outgoing:
+            for index, eid in enumerate(file.manifest.chunks):
+                self._ours[eid] = file.mid
+                if not file.marks >> index & 1:
+                    self._alone[eid] = None
+
+    def _unseal(self, file: OpenFile, fate: Fate) -> OpenFile:
+        """Take the chunks of ours out of custody."""
+        for eid in file.manifest.chunks:
+            self._custody.drop(eid, fate)
+            self._ours.pop(eid, None)
+            self._alone.pop(eid, None)
+        return replace(file, manifest=replace(file.manifest, chunks=()), marks=0)
+
+    def is_chunk(self, eid: bytes) -> bool:
+        """Whether this envelope is a chunk of a file of ours."""
+        return eid in self._ours
+
+    def handed(self, eid: bytes) -> bytes | None:
+        """A chunk of ours is in somebody else's store.
+
+        Returns:
+            The message, if with this one every chunk has left.
+        """
+        if eid not in self._alone:
+            return None
+        del self._alone[eid]
+        file = self._open[self._ours[eid]]
+        index = file.manifest.chunks.index(eid)
+        self._save(replace(file, marks=file.marks | 1 << index))
+        return file.mid if self.all_out(file.mid) else None
+
+    def all_out(self, mid: bytes) -> bool:
+        """Whether nothing but the message itself has to leave our hands: no file, or all of it."""
+        file = self._open.get(mid)
+        return file is None or _all_marked(file)
+
+    def alone(self, eids: set[bytes]) -> list[bytes]:
+        """Which of these are chunks of ours that we thought only we had."""
+        return [eid for eid in self._alone if eid in eids]
+
+    def close(self, mid: bytes, fate: Fate) -> None:
+        """A message of ours is delivered or has failed: its file, if it had one, can go."""
+        if self.is_ours(mid):
+            self._unseal(self._open.pop(mid), fate)
+            self._store.drop_open_file(mid)
+            self._store.drop_file(mid)
+
+    # --- of others ----------------------------------------------------------------------------
+
+    def check_room(self, mid: bytes, author: bytes) -> None:
+        """Raises ``QuotaError`` if the author has too many files under way to begin another."""
+        if mid in self._open or self._store.message(mid) is not None:
+            return
+        most = FILES_KNOWN_PER_STRANGER_MAX
+        if self._people.is_friend(author):
+            most = FILES_KNOWN_PER_CONTACT_MAX
+        known = (not file.outgoing and file.contact == author for file in self._open.values())
+        if sum(known) >= most:
+            raise QuotaError("files_open")
+
+    def offered(
+        self, mid: bytes, author: bytes, manifest: Manifest, token: bytes, exp_h: int, now: Now
+    ) -> list[Receipt]:
+        """A manifest was opened, and its message is in the store.
+
+        Args:
+            mid: The message.
+            author: Fingerprint.
+            manifest: Of the file.
+            token: Proves the manifest's envelope, or empty.
+            exp_h: End of that envelope.
+            now: Both clocks.
+
+        Returns:
+            The receipt, if the file came before.
+
+        Raises:
+            AuthError: ``file_changed``, it is another file under the same message.
+        """
+        file = self._open.get(mid)
+        if file is None:
+            message = self._store.message(mid)
+            assert message is not None, "it was stored before this"
+            if not message.reason:  # whole already
+                return self._receipts.give(author, token, exp_h, now)
+            if message.reason == DAMAGED:
+                return []
+            if message.reason == ENDED:
+                self._tell(MessageChanged(self._store.change_message(mid, reason=OPEN)))
+            file = OpenFile(mid, author, False, manifest, 0, token, exp_h)
+        elif _identity(file.manifest) != _identity(manifest):
+            raise AuthError("file_changed")
+        elif exp_h < file.exp_h:
+            return []  # it was sealed again since
+        else:
+            file = replace(file, manifest=manifest, token=token, exp_h=exp_h)
+        self._save(file)
+        self._taken.pop(mid, None)
+        self.refresh()
+        return []
+
+    def refresh(self) -> None:
+        """Take up what is our turn to collect: files of friends, oldest first, so many at once.
+
+        Chunks of theirs that we carry already are looked at soon, like any arrival.
+        """
+        before = self._taken
+        self._choose()
+        for mid in self._taken:
+            if mid not in before:
+                self._custody.seek(self._open[mid].manifest.chunks)
+
+    def _choose(self) -> None:
+        self._taken, self._wanted = {}, {}
+        count: Counter[bytes] = Counter()
+        for file in self._open.values():
+            if file.outgoing or not self._people.is_friend(file.contact):
+                continue
+            if len(self._taken) >= FILES_TAKEN_MAX:
+                break
+            if count[file.contact] >= FILES_TAKEN_PER_CONTACT_MAX:
+                continue
+            count[file.contact] += 1
+            self._taken[file.mid] = None
+            for eid in file.manifest.chunks:
+                self._wanted.setdefault(eid, []).append(file.mid)
+
+    def wants(self, eid: bytes) -> bool:
+        """Whether some manifest names this envelope."""
+        return eid in self._wanted
+
+    def take(self, held: Held, now: Now) -> list[Receipt] | None:
+        """Take the piece out of an envelope that a manifest names.
+
+        Returns:
+            Receipts to release; None if it is no chunk of any such file after all. A manifest
+            may name what it wants, so then the envelope may still be something else for us.
+        """
+        for mid in tuple(self._wanted.get(held.eid, ())):
+            file = self._open[mid]
+            index = file.manifest.chunks.index(held.eid)
+            found = _piece(held, file.manifest, index)
+            if found is None:
+                self._counters["file_chunk"] += 1
+                self._finish(file, DAMAGED)
+                continue
+            opened, piece = found
+            if not file.marks >> index & 1:
+                self._store.save_piece(mid, index, piece)
+                file = self._save(replace(file, marks=file.marks | 1 << index))
+            token = opened.token if opened.wants_proof else b""
+            receipts = self._receipts.give(file.contact, token, held.exp_h, now)
+            if _all_marked(file):
+                receipts += self._assemble(file, now)
+            return receipts
+        return None
+
+    def _assemble(self, file: OpenFile, now: Now) -> list[Receipt]:
+        data = b"".join(self._store.pieces(file.mid))
+        if len(data) != file.manifest.size or file_hash(data) != file.manifest.hash:
+            self._counters["file_hash"] += 1
+            self._finish(file, DAMAGED)
+            return []
+        self._store.save_file(file.mid, data)
+        self._store.add_step(file.mid, Step(now.wall, "complete"))
+        message = self._finish(file, "")
+        self._tell(FileComplete(message, len(data)))
+        return self._receipts.give(file.contact, file.token, file.exp_h, now)
+
+    def _finish(self, file: OpenFile, reason: str) -> Message:
+        """Nothing more is collected for this one; another may have its turn."""
+        del self._open[file.mid]
+        self._store.drop_open_file(file.mid)
+        message = self._store.change_message(file.mid, reason=reason)
+        self._tell(MessageChanged(message))
+        self.refresh()
+        return message
+
+    def give_up(self, now: Now) -> None:
+        """Files of which no piece can come any more."""
+        ended = [
+            file
+            for file in self._open.values()
+            if not file.outgoing and file.exp_h + FILE_WAIT_H <= hours(now.wall)
+        ]
+        for file in ended:
+            self._finish(file, ENDED)
+
+
+def _all_marked(file: OpenFile) -> bool:
+    return file.marks == (1 << len(file.manifest.chunks)) - 1
+
+
+def _identity(manifest: Manifest) -> tuple[bytes, bytes, int, bytes]:
+    """What stays when the same file is sealed again."""
+    return manifest.key, manifest.file_id, manifest.size, manifest.hash
+
+
+def _piece(held: Held, manifest: Manifest, index: int) -> tuple[Opened, bytes] | None:
+    """What is in an envelope, if it is this chunk of this file."""
+    opened = open_sealed(held.data, secrets=[manifest.key], prekeys=())
+    if opened is None:
+        return None
+    try:
+        file_id, place, data = open_chunk(opened.inner)
+    except WireError:
+        return None
+    size = min(CHUNK_BYTES, manifest.size - index * CHUNK_BYTES)
+    if (file_id, place, len(data)) != (manifest.file_id, index, size):
+        return None
+    return opened, data

@@ -1,0 +1,135 @@
+"""Making envelopes of ours: keys, counters, and when each of them ends."""
+
+from collections.abc import Callable
+
+from meshchat.core.contacts import People
+from meshchat.core.custody import HOUR_S, Custody, hours
+from meshchat.core.envelope import TOKEN_BYTES, envelope_id, seal
+from meshchat.core.identity import Card, room_author_seed, room_secret
+from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
+from meshchat.core.model import Held, Message, Now, Room
+from meshchat.core.ports import Entropy, Store
+from meshchat.core.sealed import Body, BodyType, encode_body, first_dm, room_post
+from meshchat.errors import UsageError
+
+DAY_S = 86_400
+
+
+def end_of(life_s: float, now: Now) -> float:
+    """Wall time at which a message with this lifetime ends; 0 seconds: the usual week.
+
+    A chosen end is a whole hour, because that is what envelopes carry.
+
+    Raises:
+        UsageError: It is no number of seconds above 0.
+    """
+    if life_s == 0:
+        return now.wall + MESSAGE_LIFE_S
+    if not 0 < life_s < float("inf"):
+        raise UsageError(
+            "bad_life", "A lifetime is a number of seconds above 0; leave it out for a week."
+        )
+    first = hours(now.wall)
+    last = int(-(-(now.wall + life_s) // HOUR_S))
+    return float(HOUR_S * min(max(last, first + 1), first + DM_LIFE_MAX_H))
+
+
+class Sealer:
+    """Seals for one identity, and hands what it sealed to custody."""
+
+    def __init__(self, store: Store, entropy: Entropy, people: People, custody: Custody) -> None:
+        self._store = store
+        self._entropy = entropy
+        self._people = people
+        self._custody = custody
+        self.sealed: list[Held] = []
+        """Envelopes of ours made in this step, for the node to offer."""
+
+    def keep(self, data: bytes, now: Now, *, bounded: bool = True) -> bytes:
+        """Take an envelope of ours into custody; returns its id.
+
+        Raises:
+            UsageError: ``outbox_full``.
+        """
+        eid = envelope_id(data)
+        self.sealed.append(self._custody.add_own(data, eid, now, bounded=bounded))
+        return eid
+
+    # --- when it ends -------------------------------------------------------------------------
+
+    def spread_h(self, most: int) -> int:
+        """A random number of hours from 0 to ``most``."""
+        return int.from_bytes(self._entropy.bytes(2), "little") % (most + 1)
+
+    def end_h(self, message: Message | None, now: Now) -> int:
+        """Expiry of an envelope made now: what was chosen, or a random one."""
+        if message is not None and message.life_s:
+            return hours(message.expires_at)
+        return hours(now.wall) + DM_LIFE_BASE_H + self.spread_h(DM_LIFE_MAX_H - DM_LIFE_BASE_H)
+
+    def dm_end_h(self, fp: bytes, message: Message | None, now: Now) -> int | None:
+        """The same for one sealed to a contact's prekey; None if we have no live one."""
+        last = self._people.card_of(fp).exp_h
+        return min(last, self.end_h(message, now)) if last > hours(now.wall) + 1 else None
+
+    # --- sealing ------------------------------------------------------------------------------
+
+    def dm(self, fp: bytes, body: Body, exp_h: int) -> bytes:
+        """An envelope to a contact's prekey."""
+        people, card, raw = self._people, self._people.card_of(fp), encode_body(body)
+        own = Card.decode(people.card)
+        return seal(
+            lambda e: first_dm(people.identity, own, card, e, raw, self._entropy),
+            raw,
+            exp_h,
+            self._entropy.bytes(TOKEN_BYTES),
+            want_proof=body.type is not BodyType.PROFILE,
+            entropy=self._entropy,
+            long_term_secret=people.identity.seed,
+            counter=self._counter(),
+            prekey=card.prekey,
+        )
+
+    def post(self, room: Room, body: Body, exp_h: int, now: Now) -> bytes:
+        """An envelope to everybody in a room."""
+        key = f"room_seq:{room.rid.hex()}"
+        seq = int.from_bytes(self._store.get(key) or b"", "little") + 1
+        self._store.put(key, seq.to_bytes(4, "little"))
+        author, raw = self.author_seed(room.rid), encode_body(body)
+        return self.shared(
+            room_secret(room.key, int(now.wall // DAY_S)),
+            lambda e: room_post(author, room.rid, e, seq, int(now.wall), raw),
+            raw,
+            exp_h,
+        )
+
+    def author_seed(self, rid: bytes) -> bytes:
+        """The seed of our pseudonym in a room."""
+        return room_author_seed(self._people.identity.seed, rid)
+
+    def shared(
+        self,
+        secret: bytes,
+        build: Callable[[bytes], bytes],
+        raw: bytes,
+        exp_h: int,
+        *,
+        want_proof: bool = False,
+    ) -> bytes:
+        """An envelope to a shared secret; arguments as those of ``seal``."""
+        return seal(
+            build,
+            raw,
+            exp_h,
+            self._entropy.bytes(TOKEN_BYTES),
+            want_proof=want_proof,
+            entropy=self._entropy,
+            long_term_secret=self._people.identity.seed,
+            counter=self._counter(),
+            secret=secret,
+        )
+
+    def _counter(self) -> int:
+        value = int.from_bytes(self._store.get("counter") or b"", "little") + 1
+        self._store.put("counter", value.to_bytes(8, "little"))
+        return value

@@ -1,0 +1,83 @@
+"""Made files.json once, from fixed randomness. Run it again only for a new wire version.
+
+python tests/vectors/make_files.py > tests/vectors/files.json
+"""
+
+import hashlib
+import json
+
+from make_sealing import EXP_H, SENT, Recorder, fixed
+
+from meshchat.core import envelope, sealed
+from meshchat.core.model import Manifest
+from meshchat.core.sealed import CHUNK_BYTES, Body, BodyType
+
+
+def content(size: int) -> bytes:
+    return hashlib.shake_256(b"a file").digest(size)
+
+
+def main() -> None:
+    key, file_id, seed = fixed("file key"), fixed("file id", 16), fixed("seed Айгүл")
+    data = content(CHUNK_BYTES + 300)
+    chunks = []
+    for index, piece in enumerate(sealed.cut(data)):
+        recorder = Recorder(f"chunk {index}")
+        token = fixed(f"chunk token {index}", 16)
+        inner = sealed.chunk(file_id, index, piece)
+        made = envelope.seal(
+            lambda _, inner=inner: inner,
+            inner,
+            EXP_H - 20 + index,
+            token,
+            want_proof=True,
+            entropy=recorder,
+            long_term_secret=seed,
+            counter=100 + index,
+            secret=key,
+        )
+        chunks.append(
+            {
+                "index": index,
+                "piece_bytes": len(piece),
+                "inner_start": inner[:40].hex(),
+                "exp_h": EXP_H - 20 + index,
+                "token": token.hex(),
+                "draws": recorder.draws,
+                "counter": 100 + index,
+                "size": len(made),
+                "id": envelope.envelope_id(made).hex(),
+                # the longest is given by its hash, to keep this file readable
+                **(
+                    {"data": made.hex()}
+                    if len(made) <= 2_048
+                    else {"blake2b_256": hashlib.blake2b(made, digest_size=32).hexdigest()}
+                ),
+            }
+        )
+    ids = tuple(bytes.fromhex(str(chunk["id"])) for chunk in chunks)
+    checksum = sealed.file_hash(data)
+    manifest = Manifest(key, file_id, len(data), checksum, "отчёт.pdf", ids)
+    body = Body(BodyType.FILE, fixed("n6", 8), SENT, name="Айгүл", file=manifest)
+    vectors = {
+        "version": 1,
+        "seed": seed.hex(),
+        "content": "the first bytes of SHAKE-256 of 'a file'",
+        "key": key.hex(),
+        "file_id": file_id.hex(),
+        "size": len(data),
+        "hash": checksum.hex(),
+        "name": manifest.name,
+        "chunks": chunks,
+        "body": {
+            "number": body.number.hex(),
+            "sent": SENT,
+            "name": body.name,
+            "data": sealed.encode_body(body).hex(),
+        },
+    }
+    print(json.dumps(vectors, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
