@@ -74,6 +74,7 @@ class People:
         self.prekeys: list[Prekey] = store.prekeys()
         self._contacts = {contact.fp: contact for contact in store.contacts()}
         self._pairs: dict[bytes, bytes] = {}
+        self._greetings: list[tuple[bytes, bytes]] = []  # ``pairs()`` until somebody changes
         self._cards: dict[bytes, Card] = {}
         self.card = b""
         if self.prekeys:
@@ -187,7 +188,9 @@ class People:
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """``(fingerprint, pair key)`` of every friend, last heard first: for HELLO tags."""
-        friends = sorted(self.friends(), key=lambda contact: (-contact.heard_at, contact.fp))
+        if self._greetings:
+            return self._greetings
+        friends = sorted(self.friends(), key=lambda contact: -contact.heard_at)
         found: list[tuple[bytes, bytes]] = []
         for contact in friends:
             key = self._pairs.get(contact.fp)
@@ -200,6 +203,7 @@ class People:
                 )
                 self._pairs[contact.fp] = key
             found.append((contact.fp, key))
+        self._greetings = found
         return found
 
     def announce_secrets(self) -> list[tuple[bytes, bytes]]:
@@ -213,6 +217,7 @@ class People:
 
     def _save(self, contact: Contact) -> Contact:
         self._contacts[contact.fp] = contact
+        self._greetings = []
         self._cards.pop(contact.fp, None)
         self._store.save_contact(contact)
         self._tell(ContactChanged(contact))

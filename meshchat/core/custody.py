@@ -60,6 +60,8 @@ class Custody:
         self._unmatched: Counter[bytes] = Counter()  # tokens kept in this run, by neighbour
         self.stored = 0
         self.dropped = 0
+        self.gone: list[bytes] = []
+        """Ids dropped since this was last cleared."""
         self.was_full = False
         """Something was refused or evicted for want of space since this was last reset."""
 
@@ -176,6 +178,7 @@ class Custody:
         self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
         self._untried = self._store.count_untried()
         self.dropped += 1
+        self.gone.append(eid)
         return held
 
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:

@@ -16,6 +16,7 @@ PREKEY_EVERY_S = 86_400.0
 CLOCK_FLOOR_S = 1_767_225_600.0  # 2026-01-01: this code did not exist before
 RECEIPT_DELAY_S = (5.0, 60.0)  # an instant receipt tells a watcher who is where
 HAVE_IDS_MAX = 512  # ids of one HAVE
+NEIGHBOURS_REMEMBERED_MAX = 512  # whose mail we know: a bit for each envelope and neighbour
 HAVES_OPEN_MAX = 8  # HAVEs not answered yet: chat does not wait a round trip for the last one
 HAVES_OPEN_IDS_MAX = 2_048  # ids in them: 32 KiB, so that mail moves before the last id is told
 NEXT_AFTER_HAVES = 4  # read; fewer wait for a frame that leaves anyway: half the frames of a crowd

@@ -398,7 +398,8 @@ class Link:
         """No more records in; nothing out but what an open link still may say by CLOSE."""
         self._over = True
         self.is_open = False
-        self._handshake_out.clear()
+        if not self._can_send:  # else the last handshake message goes before the CLOSE
+            self._handshake_out.clear()
         self._parts.clear()
         if not self._can_send or self.closed_by_peer is not None:
             self._control.clear()

@@ -6,7 +6,7 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from meshchat.core import link as wire_link
@@ -34,13 +34,21 @@ from meshchat.core.limits import (
 from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sync import PROOF_CLASS, Outcome, Sync, Transfers
+from meshchat.core.shelf import PROOF_CLASS
+from meshchat.core.sync import Outcome, Sync, Transfers
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
+TRANSPORTS = {"lan": 0, "net": 1, "ble": 2}  # a LAN moves a thousand times what Bluetooth does
 HELLOS_KEPT_MAX = 4  # to find a contact in again when one is added
 ALARMS_STALE_MAX = 256  # timers that were moved, kept until there are this many too many
 NEVER = float("inf")
 CLOSE_CODES: dict[type, int] = {QuotaError: wire_link.CLOSE_BUDGET}
+
+
+def _rank(peer: "Peer") -> tuple[int, str]:
+    """Links to one neighbour over several transports: the lowest is kept."""
+    name = peer.link.transport
+    return TRANSPORTS.get(name, len(TRANSPORTS)), name
 
 
 @dataclass(slots=True)
@@ -98,6 +106,8 @@ class Neighbours:
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
         self._transfers = Transfers(partials=set(store.partials()))
+        self._renewed_h = -1
+        self.renew(now)
         self._handshakes: dict[bytes, deque[float]] = {}
         self._sweep_at = now.mono
         self._closing: list[SendFrames | CloseLink] = []
@@ -108,9 +118,22 @@ class Neighbours:
 
     def offer(self, eid: bytes, size_class: int) -> None:
         """Something new is to be had here: an envelope, or a proof (class -1)."""
+        self._transfers.shelf.add(eid, size_class)
         for peer in self._peers.values():
             if peer.sync is not None and peer.sync.offer(eid, size_class):
                 self._touched[peer.link.id] = peer
+
+    def withdraw(self, eids: Iterable[bytes]) -> None:
+        """These are not to be had here any more."""
+        self._transfers.shelf.remove(eids)
+
+    def renew(self, now: Now) -> None:
+        """Take what is on offer from the store anew once an hour: without what has expired."""
+        if hours(now.wall) == self._renewed_h:
+            return
+        self._renewed_h = hours(now.wall)
+        proofs = [(done, PROOF_CLASS) for done in self._store.released(now.wall)]
+        self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
 
     def confirm(self, author: bytes, proof: Proof) -> None:
         """Give a receipt to its author at once, if that contact is our neighbour."""
@@ -319,9 +342,12 @@ class Neighbours:
         for other in list(self._peers.values()):
             if other is peer or other.link.remote_key != peer.link.remote_key:
                 continue
-            # Both sides know both diallers, so both decide alike. Same dialler: it dialled again
-            # because the older link is dead to it.
-            keep_other = other.dialler_key < peer.dialler_key
+            # Both sides know both transports and both diallers, so both decide alike. Same
+            # dialler: it dialled again because the older link is dead to it.
+            if other.link.transport != peer.link.transport:
+                keep_other = _rank(other) < _rank(peer)
+            else:
+                keep_other = other.dialler_key < peer.dialler_key
             loser = peer if keep_other else other
             self._counters["links_duplicate"] += 1
             self._close(loser, "duplicate", wire_link.CLOSE_DUPLICATE, now)
@@ -358,12 +384,10 @@ class Neighbours:
         pairs = self._people.pairs()
         fp = read_hello(body, pairs, link.handshake_hash, link.outbound)
         if first:
-            ids = self._store.offered(hours(now.wall))
-            proofs = [(done, PROOF_CLASS) for done in self._store.released(now.wall)]
             peer.sync = Sync(
                 link, self._store, self._transfers, self._limits, trusted=bool(fp), now=now
             )
-            peer.sync.open(proofs + ids)
+            peer.sync.open()
         if fp and fp != peer.contact:
             self._recognised(peer, fp, now)
         elif first:

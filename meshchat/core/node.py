@@ -67,7 +67,8 @@ from meshchat.core.model import (
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
-from meshchat.core.sync import PROOF_CLASS, Arrived, Outcome, Stored, Token
+from meshchat.core.shelf import PROOF_CLASS
+from meshchat.core.sync import Arrived, Outcome, Stored, Token
 from meshchat.core.wire import Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
 
@@ -187,6 +188,9 @@ class Node:
         for held in self._chats.sealed:
             self._neighbours.offer(held.eid, held.size_class)
         self._chats.sealed.clear()
+        if self._custody.gone:
+            self._neighbours.withdraw(self._custody.gone)
+            self._custody.gone.clear()
         self._neighbours.pump(now)
         if self._custody.stored or self._custody.dropped:
             self._tells.append(CustodyChanged(self._custody.stored, self._custody.dropped))
@@ -347,6 +351,7 @@ class Node:
         self._chats.give_up(now)
         self._chats.seal_waiting(now)
         self._release_due(now)
+        self._neighbours.renew(now)
 
     def _quietly(self, step: Callable[[], object]) -> None:
         """Something nobody asked for: if it is refused, count it."""

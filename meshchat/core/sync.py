@@ -8,7 +8,7 @@ exchange; callers see only ``open``, ``offer``, ``record``, ``settle``, ``pump``
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from meshchat.core.link import BUDGET_RATE_BYTES, FRAME_OVERHEAD_BYTES, Link
 from meshchat.core.model import Now, Partial
 from meshchat.core.pace import Bucket, Window
 from meshchat.core.ports import Store
+from meshchat.core.shelf import PROOF_CLASS, Shelf
 from meshchat.core.wire import (
     PART_HEAD_BYTES,
     Refusal,
@@ -57,7 +58,6 @@ from meshchat.core.wire import (
 )
 from meshchat.errors import QuotaError, WireError
 
-PROOF_CLASS = -1  # goes before every envelope: it is small, and it frees space
 IDS_REMEMBERED_MAX = 131_072  # of what the neighbour has; about 12 MiB for a hostile one
 CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
 NEVER = float("inf")
@@ -90,7 +90,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The neighbour offers these, and so do we: it has a copy, perhaps from an earlier link."""
+    """We offer these, and the neighbour has them, perhaps from an earlier link."""
 
     eids: list[bytes]
 
@@ -121,6 +121,8 @@ class Transfers:
     """Ids whose first bytes the store keeps from a link that was cut."""
     hidden: set[bytes] = field(default_factory=set)
     """``done`` of receipts of ours not released yet: to any question we do not know them."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """What we offer, and who has it."""
     freed: bool = False
     """Something that was asked of one link will not come from it: others may be asked."""
 
@@ -154,7 +156,7 @@ class Sync:
         self._to_offer: deque[bytes] = deque()
         self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> class
         self._theirs: set[bytes] = set()  # they have it, or refused it: never offered
-        self._haves_open: deque[int] = deque()  # how many ids are in each that was not read yet
+        self._haves_open: deque[list[bytes]] = deque()  # ids of each that was not answered yet
         self._serving: list[tuple[int, int, bytes]] = []  # heap of (class, turn, id)
         self._offsets: dict[bytes, int] = {}
         self._loaded: dict[bytes, bytes] = {}
@@ -168,7 +170,7 @@ class Sync:
         self._brought = 0
         self._checked = 0  # what others had brought when the waiting ids were looked up
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
-        self._nexts_due = self._ids_due = 0  # HAVEs read and not answered, and ids in them
+        self._answers: list[tuple[int, int]] = []  # to HAVEs: mask of known ids, how many ids
         self._invite_at = 0.0
         self._held_until = NEVER  # when a want that another link was asked for may be asked here
         self._uncredited = 0
@@ -190,16 +192,19 @@ class Sync:
 
     # --- offering --------------------------------------------------------------------------
 
-    def open(self, ids: Iterable[tuple[bytes, int]]) -> None:
-        """Start: ``ids`` is everything we offer, with size class (-1 for proofs), best first."""
-        self._ours = dict(ids)
+    def open(self) -> None:
+        """Start: offer everything this neighbour is not known to have, best first."""
+        self._ours = dict(self._transfers.shelf.missing(self._link.remote_key))
         self._to_offer.extend(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
 
     def offer(self, eid: bytes, size_class: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
-        if eid in self._theirs or eid in self._ours:
+        if eid in self._theirs:
+            self._transfers.shelf.learn(self._link.remote_key, (eid,))
+            return False
+        if eid in self._ours:
             return False
         self._ours[eid] = size_class
         self._to_offer.append(eid)
@@ -208,7 +213,7 @@ class Sync:
     def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
         """Hand over a token without being asked: the peer is the author's own node."""
         if done not in self._theirs:
-            self._theirs.add(done)
+            self._remember((done,))
             self._link.send(records.PROOF, write_proof(token, exp_h))
 
     def settle(self, eid: bytes, refusal: Refusal | None) -> None:
@@ -239,12 +244,8 @@ class Sync:
         if kind == records.HAVE:
             return self._on_have(read_ids(body), now)
         if kind == records.NEXT:
-            count = read_next(body)
-            if count > len(self._haves_open):
-                raise WireError("next_unasked")
-            for _ in range(count):
-                self._haves_open.popleft()
-        elif kind == records.WANT:
+            return self._on_next(body)
+        if kind == records.WANT:
             self._on_want(read_wants(body))
         elif kind == records.CREDIT:
             self._window.credit(read_credit(body), now.mono)
@@ -263,28 +264,44 @@ class Sync:
         self._to_offer.clear()
         return Holding(list(self._ours))
 
+    def _on_next(self, body: bytes) -> Holding | None:
+        held: list[bytes] = []
+        for answer in read_next(body, [len(ids) for ids in self._haves_open]):
+            ids = self._haves_open.popleft()
+            if answer:
+                held += [eid for place, eid in enumerate(ids) if answer >> place & 1]
+        self._remember(held)
+        return Holding(held) if held else None
+
     def _on_have(self, ids: list[bytes], now: Now) -> Holding | None:
-        if self._nexts_due >= HAVES_OPEN_MAX or self._ids_due >= HAVES_OPEN_IDS_MAX:
+        if (
+            len(self._answers) >= HAVES_OPEN_MAX
+            or sum(size for _, size in self._answers) >= HAVES_OPEN_IDS_MAX
+        ):
             raise QuotaError("have_without_next")
-        self._nexts_due += 1
-        self._ids_due += len(ids)
         self._offers.refill(now.mono)
         self._offers.level -= len(ids)
         self._remember(ids)
         known = self._store.known(ids) - self._transfers.hidden
         if not self._wants:  # all that will wait was looked up now
             self._checked = self._transfers.brought - self._brought
-        new = ids if not known else [eid for eid in ids if eid not in known]
-        for eid in new:
-            if eid not in self._asked and eid not in self._judging:
+        answer = 0
+        held: list[bytes] = []
+        for place, eid in enumerate(ids):
+            if eid in known:
+                answer |= 1 << place
+                if eid in self._ours:
+                    held.append(eid)
+            elif eid not in self._asked and eid not in self._judging:
                 self._wants[eid] = None
-        held = [eid for eid in ids if eid in self._ours] if known else ()
-        return Holding(list(held)) if held else None
+        self._answers.append((answer, len(ids)))
+        return Holding(held) if held else None
 
-    def _remember(self, ids: Iterable[bytes]) -> None:
+    def _remember(self, ids: Collection[bytes]) -> None:
         if len(self._theirs) > IDS_REMEMBERED_MAX:
             self._theirs.clear()  # costs an offer or two made twice, nothing else
         self._theirs.update(ids)
+        self._transfers.shelf.learn(self._link.remote_key, ids)
 
     def _on_want(self, wants: list[tuple[bytes, int]]) -> None:
         for eid, offset in wants:
@@ -354,7 +371,7 @@ class Sync:
             if eid not in self._unanswered:
                 raise WireError("stored_unsent")
             self._unanswered.discard(eid)
-            self._theirs.add(eid)
+        self._remember(eids)
         return Stored(eids)
 
     def _on_refused(self, refusals: list[tuple[bytes, int]], now: Now) -> None:
@@ -365,6 +382,10 @@ class Sync:
                     self._sent_twice.add(eid)  # its beginning came from elsewhere: once more
                 else:
                     self._theirs.add(eid)
+                    if (
+                        reason == Refusal.UNWANTED
+                    ):  # for the others it may have room, or time, later
+                        self._remember((eid,))
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
@@ -420,14 +441,14 @@ class Sync:
         if not self._to_offer:
             return
         most = min(HAVE_IDS_MAX, self._link.max_record // 16)
-        room = HAVES_OPEN_IDS_MAX - sum(self._haves_open)
+        room = HAVES_OPEN_IDS_MAX - sum(map(len, self._haves_open))
         queue, theirs = self._to_offer, self._theirs
         while queue and len(self._haves_open) < HAVES_OPEN_MAX and room > 0:
             first = [queue.popleft() for _ in range(min(most, len(queue)))]
             chunk = [eid for eid in first if eid not in theirs]
             if chunk:
                 room -= len(chunk)
-                self._haves_open.append(len(chunk))
+                self._haves_open.append(chunk)
                 self._link.send(records.HAVE, write_ids(chunk))
 
     def _serve(self, now: Now) -> None:
@@ -462,14 +483,14 @@ class Sync:
         if proof is None:  # dropped since it was offered
             self._link.send(records.REFUSED, write_refusals([(done, Refusal.UNWANTED)]))
         else:
-            self._theirs.add(done)
+            self._remember((done,))
             self._link.send(records.PROOF, write_proof(proof.token, proof.exp_h))
 
     def _invite(self, now: Now) -> None:
         """Let more HAVEs come, if there is room for what they bring."""
-        if not self._nexts_due or len(self._wants) > WANTS_WAITING_MAX:
+        if not self._answers or len(self._wants) > WANTS_WAITING_MAX:
             return
-        if self._nexts_due < NEXT_AFTER_HAVES and not self._link.queued_bytes:
+        if len(self._answers) < NEXT_AFTER_HAVES and not self._link.queued_bytes:
             return
         if self._offers.refill(now.mono) < 0:
             return
@@ -478,8 +499,9 @@ class Sync:
         if short > 0:
             self._invite_at = now.mono + short / BUDGET_RATE_BYTES
             return
-        self._link.send(records.NEXT, write_next(self._nexts_due))
-        self._nexts_due = self._ids_due = 0
+        masks, sizes = zip(*self._answers, strict=True)
+        self._link.send(records.NEXT, write_next(masks, sizes))
+        self._answers.clear()
 
     def _open_bytes(self) -> int:
         """The most that the HAVEs can weigh which may be open once all are answered."""
@@ -543,7 +565,7 @@ class Sync:
             due.append(self._envelopes.at + self._envelopes.wait(1) + WAKE_SLACK_S)
         if self._wants and self._held_until < NEVER:
             due.append(self._held_until + WAKE_SLACK_S)
-        if self._nexts_due >= NEXT_AFTER_HAVES and len(self._wants) <= WANTS_WAITING_MAX:
+        if len(self._answers) >= NEXT_AFTER_HAVES and len(self._wants) <= WANTS_WAITING_MAX:
             ready = self._offers.at + self._offers.wait(0)
             due.append(max(ready, self._invite_at) + WAKE_SLACK_S)
         return min(due, default=None)

@@ -52,15 +52,38 @@ def read_ids(body: bytes) -> list[bytes]:
     return [body[at : at + ID_BYTES] for at in range(0, len(body), ID_BYTES)]
 
 
-def write_next(count: int) -> bytes:
-    return bytes((count,))
+def write_next(answers: Sequence[int], sizes: Sequence[int]) -> bytes:
+    """``answers``: for each HAVE a mask of its ids that are known already, lowest bit first."""
+    masks = [
+        answer.to_bytes(-(-size // 8), "little")
+        for answer, size in zip(answers, sizes, strict=True)
+    ]
+    return bytes((len(masks),)) + b"".join(masks)
 
 
-def read_next(body: bytes) -> int:
-    """How many HAVEs were read, 1 to 255."""
-    if len(body) != 1 or not body[0]:
+def read_next(body: bytes, sizes: Sequence[int]) -> list[int]:
+    """One mask for each HAVE that was read.
+
+    Args:
+        body: As received.
+        sizes: How many ids stood in each HAVE that waits for its answer, in order.
+    """
+    if not body or not 1 <= body[0] <= len(sizes):
+        raise WireError("next_unasked")
+    answers: list[int] = []
+    at = 1
+    for size in sizes[: body[0]]:
+        end = at + -(-size // 8)
+        if end > len(body):
+            raise WireError("next_length")
+        answer = int.from_bytes(body[at:end], "little")
+        if answer >> size:
+            raise WireError("next_length")
+        answers.append(answer)
+        at = end
+    if at != len(body):
         raise WireError("next_length")
-    return body[0]
+    return answers
 
 
 def write_wants(wants: Sequence[tuple[bytes, int]]) -> bytes:

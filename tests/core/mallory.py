@@ -11,7 +11,7 @@ from meshchat.core.link import HELLO, Link, Record, make_hello, new_node_key
 from meshchat.core.model import Kind
 from meshchat.core.node import OPEN_MESH_PSK
 from meshchat.core.sealed import Body, BodyType, encode_body, first_dm
-from meshchat.core.wire import read_wants, write_ids, write_part
+from meshchat.core.wire import read_wants, write_ids, write_next, write_part
 from meshchat.errors import ProtocolError
 
 
@@ -25,12 +25,15 @@ class Mallory:
         self.links: dict[int, tuple[Host, int]] = {}
         self.link: Link | None = None
         self.heard: list[Record] = []
+        self.answered = 0
+        """HAVEs of the victim answered on this link so far."""
         self.stock: dict[bytes, bytes] = {}
         """Envelopes by id, given to whoever asks for them."""
 
     def dial(self, victim: Host, mtu: int = 16_384, hello: bool = True) -> None:
         """A new link to the victim; greets as a stranger unless told not to."""
         self.heard.clear()
+        self.answered = 0
         self.world.link(self, victim, mtu)  # type: ignore[arg-type]
         self.world.settle()
         if hello and self.link is not None:  # None: the victim refused
@@ -75,6 +78,12 @@ class Mallory:
                 self.link.send(kind, body)
             self._flush()
         self.world.settle()
+
+    def next(self, known: int = 0) -> Record:
+        """Answer every HAVE heard and not answered yet: nothing of it (or all) is known here."""
+        sizes = [len(body) // 16 for body in self.bodies(wire_link.HAVE)[self.answered :]]
+        self.answered += len(sizes)
+        return wire_link.NEXT, write_next([known and (1 << size) - 1 for size in sizes], sizes)
 
     def give(self, *envelopes: bytes) -> None:
         """Offer envelopes properly; they go as fast as the victim asks."""

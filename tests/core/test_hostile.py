@@ -103,7 +103,7 @@ step = st.one_of(
     st.tuples(st.just("credit"), st.sampled_from([0, 1, 512, 70_000, 2**32 - 1])),
     st.tuples(st.just("digest"), st.booleans(), st.integers(0, 50)),
     st.tuples(st.just("hello"), st.integers(0, 3)),
-    st.tuples(st.just("next")),
+    st.tuples(st.just("next"), st.integers(0, 1), st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from([0.01, 1.0, 16.0, 61.0, 700.0])),
     st.tuples(st.just("redial"), st.sampled_from([256, 1_024, 16_384])),
 )
@@ -177,7 +177,7 @@ class Scene:
                 body = make_hello((), link.handshake_hash, True, bytes(32), self.mallory.entropy)
                 return wire_link.HELLO, body[: len(body) - args[0] // 3]
             case _:
-                return wire_link.NEXT, b"\x01"
+                return self.mallory.next(args[0]) if args[1] else (wire_link.NEXT, b"\x01\x01")
 
 
 @given(st.lists(step, max_size=25))
@@ -455,7 +455,7 @@ def test_no_question_finds_the_recipient(world: World) -> None:
         copied = junk(1, world, done=held.done)
         watcher.say((wire_link.HAVE, write_ids([held.done, envelope_id(copied)])))
         watcher.stock[envelope_id(copied)] = copied
-        watcher.say((wire_link.NEXT, b"\x01"), (wire_link.WANT, held.eid + bytes(2)))
+        watcher.say(watcher.next(), (wire_link.WANT, held.eid + bytes(2)))
         watcher.say((wire_link.HAVE, held.eid))
         world.run(1)
         answers.append(
@@ -795,7 +795,7 @@ def test_late_mail_does_not_bring_an_old_card_back(world: World) -> None:
     mallory = Mallory(world)
     mallory.dial(a)
     mallory.give(late.data)
-    mallory.say((wire_link.NEXT, b"\x01"))
+    mallory.say(mallory.next())
     mallory.give(early.data)
     world.run(2)
     assert sorted(inbox(a, b)) == ["sent after", "sent before"]

@@ -817,3 +817,17 @@ def test_unknown_link_events_are_ignored(world: World) -> None:
 def test_class_sizes_on_the_wire_are_four() -> None:
     """Guards the constant that both custody and sealing rely on."""
     assert CLASS_SIZES_BYTES == (512, 2_048, 8_192, 32_768)
+
+
+def test_a_spare_link_over_another_transport_is_closed_politely(world: World) -> None:
+    """The better transport is kept, whichever comes first, and nobody counts an error."""
+    for order in (("lan", "ble"), ("ble", "lan")):
+        world = World()
+        a, b = world.host("A"), world.host("B")
+        for transport in order:
+            world.link(a, b, transport=transport)
+            world.run(1)
+        for host in (a, b):
+            status = host.node.status(world.now)
+            assert [each.transport for each in status.neighbours] == ["lan"]
+            assert set(status.counters) <= {"links_opened", "links_duplicate", "envelopes_stored"}
