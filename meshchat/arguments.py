@@ -35,6 +35,83 @@ def _options(network: bool, top: bool) -> _Parser:
     return parser
 
 
+def _add_sim(verb: Any, verbs: Any) -> None:
+    """``sim`` and ``demo``: no profile, so none of its options; ``--json`` names a file here."""
+    none = _Parser(add_help=False)
+    scenario = ("scenario", {"metavar": "SCENARIO", "help": "a name from the list, or a TOML file"})
+    seed = ("--seed", {"type": int, "metavar": "N", "help": "of all chance"})
+    peers = ("--peers", {"type": int, "metavar": "N", "help": "how many people"})
+    fast = ("--fast", {"action": "store_true", "help": "without cryptography, same sizes"})
+    json = ("--json", {"metavar": "OUT", "dest": "json_out", "help": "write the result; - prints"})
+    report = ("--report", {"metavar": "DIR", "help": "write a page with plots"})
+    sets = {"action": "append", "metavar": "KEY=VALUE"}
+    speed = {"type": float, "metavar": "N", "help": "simulated seconds in one (default 20)"}
+
+    sim = verb(verbs, "sim", "simulated peers: real nodes in virtual time", parent=none)
+    sims = sim.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(sims, "sim.list", "scenarios that come with meshchat", parent=none)
+    verb(sims, "sim.describe", "what a scenario is about", scenario, parent=none)
+    verb(
+        sims,
+        "sim.run",
+        "run a scenario",
+        scenario,
+        seed,
+        peers,
+        fast,
+        ("--set", {**sets, "help": "replace a value of the file; may be repeated"}),
+        json,
+        report,
+        ("--attach", {"metavar": "NAME", "help": "see it through the screens of this person"}),
+        ("--speed", {**speed, "default": 20.0}),
+        parent=none,
+    )
+    verb(
+        sims,
+        "sim.trace",
+        "run a recorded contact trace",
+        ("contacts", {"metavar": "CONTACTS", "help": "who could talk to whom, plain or .gz"}),
+        ("--workload", {"required": True, "metavar": "FILE", "help": "who writes to whom"}),
+        ("--rate", {"type": float, "default": 12_000.0, "metavar": "BYTES_PER_S"}),
+        ("--buffer", {"type": int, "metavar": "BYTES", "help": "room a node has for mail"}),
+        ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "of all chance"}),
+        fast,
+        json,
+        report,
+        parent=none,
+    )
+    verb(
+        sims,
+        "sim.sweep",
+        "run a scenario many times over",
+        scenario,
+        ("--set", {**sets, "help": "KEY=a,b,c: run each value; may be repeated"}),
+        ("--seeds", {"type": int, "default": 1, "metavar": "N", "help": "with so many seeds"}),
+        peers,
+        fast,
+        ("--workers", {"type": int, "metavar": "N", "help": "processes (default: all cores)"}),
+        ("--dask", {"metavar": "ADDRESS", "help": "run on this Dask cluster"}),
+        ("--out", {"metavar": "DIR", "default": "sweep", "help": "folder for the results"}),
+        parent=none,
+    )
+    verb(
+        sims,
+        "sim.compare",
+        "two results side by side",
+        ("one", {"metavar": "A.json"}),
+        ("other", {"metavar": "B.json"}),
+        parent=none,
+    )
+    verb(
+        verbs,
+        "demo",
+        "try the screens in a simulated town; nothing is saved",
+        ("--speed", {**speed, "default": None}),
+        ("--seed", {"type": int, "default": 1, "metavar": "N"}),
+        parent=none,
+    )
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Parses to a namespace whose ``verb`` is a key of ``cli._COMMANDS``; empty: the screens."""
     parser = _Parser(
@@ -160,6 +237,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("--keep-unread", {"action": "store_true", "help": "do not mark them as read"}),
     )
     verb(verbs, "message", "the state and journey of a message", ("id", {}))
+    _add_sim(verb, verbs)
     verb(verbs, "status", "identity, transports, neighbours, custody, queue")
     verb(verbs, "doctor", "check this device and say what to do")
     verb(verbs, "wipe", "destroy the profile", yes)

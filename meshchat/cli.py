@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         code = _COMMANDS[args.verb](args)
         sys.stdout.flush()
     except MeshchatError as error:
-        return _explain(error, "--json" in (sys.argv if argv is None else argv))
+        words = sys.argv[1:] if argv is None else argv
+        return _explain(error, "--json" in words and next(iter(words), "") != "sim")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -194,11 +195,15 @@ def _say(text: object) -> None:
 # --- the profile --------------------------------------------------------------------------------
 
 
-def _screens(args: argparse.Namespace) -> int:
+def _need_terminal() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "no_terminal", "The screens need a terminal; for scripts see: meshchat --help"
         )
+
+
+def _screens(args: argparse.Namespace) -> int:
+    _need_terminal()
     profile = _profile(args)
     options = _runtime_options(args, profile)
     passphrase = _passphrase(args.passphrase_file) if args.passphrase_file else None
@@ -357,6 +362,25 @@ def _node(args: argparse.Namespace) -> int:
     if gone:
         raise gone[0]
     return 0
+
+
+def _sim(args: argparse.Namespace) -> int:
+    from meshchat.sim import command
+
+    verb = args.verb.removeprefix("sim.")
+    if verb == "run" and args.attach:
+        from meshchat.ui.simulated import run_attached
+
+        _need_terminal()
+        return command.attach(args, run_attached)
+    return command.run(verb, args)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from meshchat.ui.simulated import DEMO_SPEED, run_demo
+
+    _need_terminal()
+    return run_demo(DEMO_SPEED if args.speed is None else args.speed, args.seed)
 
 
 # --- verbs --------------------------------------------------------------------------------------
@@ -551,4 +575,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "room.join": _room_join,
     "room.list": _room_list,
     "room.leave": _room_leave,
+    "demo": _demo,
+    **dict.fromkeys(
+        (f"sim.{what}" for what in ("list", "describe", "run", "trace", "sweep", "compare")), _sim
+    ),
 }

@@ -16,10 +16,12 @@ from meshchat.core.limits import (
     CLASS_SIZES_BYTES,
     CREDIT_BYTES,
     CREDIT_MAX_BYTES,
-    CREDIT_MIN_BYTES,
     CREDIT_SLACK_S,
     DM_LIFE_BASE_H,
+    DM_LIFE_MAX_H,
     EXPIRY_AHEAD_MAX_H,
+    FILE_CHUNKS_MAX,
+    FILE_SPREAD_H,
     HAVE_IDS_MAX,
     NODE_KEY_LIFE_S,
     PREKEY_DELETE_S,
@@ -27,7 +29,12 @@ from meshchat.core.limits import (
     WANTS_MAX,
     WANTS_OPEN_MAX,
 )
-from meshchat.core.sealed import TEXT_MAX_BYTES
+from meshchat.core.sealed import (
+    CHUNK_BYTES,
+    FILE_MAX_BYTES,
+    FILE_NAME_MAX_BYTES,
+    TEXT_MAX_BYTES,
+)
 from meshchat.net.beacon import BEACON_PORT, GROUP_V4, GROUP_V6
 from meshchat.net.candidates import PERIOD_S
 from meshchat.net.discovery import SERVICE
@@ -141,9 +148,8 @@ QUOTED = (
     f"| HAVE | {link.HAVE} | 1 to {HAVE_IDS_MAX} ids of {wire.ID_BYTES} bytes |",
     f"| WANT | {link.WANT} | 1 to {WANTS_MAX} of",
     f"at most {WANTS_OPEN_MAX:,} are open",
-    f"{CREDIT_BYTES // KIB} KiB at first",
+    f"({CREDIT_BYTES:,} bytes) at first",
     f"up to {CREDIT_MAX_BYTES // KIB**2} MiB",
-    f"down to {CREDIT_MIN_BYTES // KIB} KiB",
     f"within {CREDIT_SLACK_S * 1000:.0f} ms",
     f"never exceed {BUFFERED_MAX_BYTES // KIB**2} MiB",
     f"UDP port {BEACON_PORT}",
@@ -152,13 +158,18 @@ QUOTED = (
     f"`{SERVICE}`",
     "total {:,}, {:,}, {:,}, {:,} bytes".format(*CLASS_SIZES_BYTES),
     f"more than {EXPIRY_AHEAD_MAX_H} hours ahead",
-    f"picks at most {DM_LIFE_BASE_H + DM_LIFE_BASE_H // 4};",
+    f"picks at most {DM_LIFE_MAX_H};",
+    f"picks {DM_LIFE_BASE_H} hours and up to {DM_LIFE_MAX_H - DM_LIFE_BASE_H} more",
     f"Card, {CARD_BYTES} bytes",
     f"hour made + {PREKEY_LIFE_H}",
     f"destroyed {PREKEY_DELETE_S / 86_400:.0f} days after",
     f"name (UTF-8, 0 to {NAME_MAX_BYTES} bytes)",
     f"({ANNOUNCE_LIFE_H} h)",
     f"1 to {TEXT_MAX_BYTES:,} bytes",
+    f"1 to {FILE_MAX_BYTES:,} bytes ({FILE_CHUNKS_MAX} chunks)",
+    f"pieces of {CHUNK_BYTES:,} bytes",
+    f"the name: 1 to {FILE_NAME_MAX_BYTES} bytes",
+    f"outlives it by 0 to {FILE_SPREAD_H} hours",
 )
 
 
@@ -182,7 +193,7 @@ def test_every_module_has_its_line_in_the_architecture() -> None:
     tree = page.partition("## The files")[2].partition("tests/\n")[0]
     listed = set(re.findall(r"^ +(\w+\.py) ", tree, re.MULTILINE))
     there = {path.name for path in (ROOT / "meshchat").rglob("*.py")}
-    folders = {"core", "net", "ui"}
+    folders = {"core", "net", "sim", "ui"}
     assert listed == there
     assert set(re.findall(r"^  (\w+)/$", tree, re.MULTILINE)) == folders
 

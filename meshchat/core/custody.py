@@ -247,9 +247,7 @@ class Custody:
         over = self._used() + size - quota
         if over <= 0:
             return True
-        largest = max(
-            sorted(self._totals.by_origin.items()), key=lambda item: item[1], default=None
-        )
+        largest = max(self._totals.by_origin.items(), key=lambda item: item[1], default=None)
         if largest:
             # Whoever fills most gives way to whoever fills less, however long its mail would live:
             # a late expiry costs a flood nothing.

@@ -140,7 +140,9 @@ class Node:
         self._try_at: float | None = now.mono if self._custody.untried else None
         self._house_at = now.mono
         self._release_at: float | None = None
-        self._unreleased: set[bytes] = set()  # ``done`` of receipts of ours, until they may show
+        self._unreleased: dict[
+            bytes, None
+        ] = {}  # ``done`` of receipts of ours, until they may show
         self._caught_up = False  # True once no receipt from before a restart waits
         self._clock_told = False
 
@@ -234,7 +236,7 @@ class Node:
             batch, self._arrivals = self._arrivals[:JUDGE_MAX], self._arrivals[JUDGE_MAX:]
             # Refusing what only the recipient can refuse yet would tell who that is.
             proven = self._custody.proven([header.done for _, _, _, header in batch])
-            proven -= self._unreleased
+            proven -= self._unreleased.keys()
             for peer, eid, data, header in batch:
                 assert peer.sync is not None, "envelopes arrive through a sync"
                 if header.done in proven:
@@ -304,17 +306,17 @@ class Node:
             self._neighbours.offer(kept[0].done, PROOF_CLASS)
 
     def _plan_release(self, done: bytes) -> None:
-        self._unreleased.add(done)
+        self._unreleased[done] = None
         self._neighbours.hide(done, True)
         self._release_at = 0.0  # worked out against both clocks at the next wake
 
     def _release_due(self, now: Now) -> None:
         soon = (now.wall, now.wall + RELEASE_AHEAD_MAX_S)
         earlier = () if self._caught_up else self._store.released(now.wall)
-        for done in sorted(self._unreleased.union(earlier)):
+        for done in [*dict.fromkeys([*earlier, *self._unreleased])]:  # no order by content
             proof = self._store.proof(done)
             if proof is None or not soon[0] < proof.release_at <= soon[1]:
-                self._unreleased.discard(done)
+                self._unreleased.pop(done, None)
                 self._neighbours.hide(done, False)
                 self._drop_proven(done, now)
                 self._neighbours.offer(done, PROOF_CLASS)

@@ -30,8 +30,8 @@ from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, state_parts
 from meshchat.ui.reports import journey_text, status_text
 
 if TYPE_CHECKING:
-    from meshchat.net.runtime import News, Runtime
-    from meshchat.ui.app import MeshApp
+    from meshchat.net.runtime import News
+    from meshchat.ui.base import Backend, BaseApp
 
 DRAFT_AFTER_S = 1.0  # of quiet before a draft is stored: one commit per pause, not per key
 STATUS_AFTER_S = 0.25  # changes come in bursts; at most four repaints of the status bar a second
@@ -52,7 +52,7 @@ class ChatScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide")]  # noqa: RUF012
     BINDINGS = commands.bindings()
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Backend) -> None:
         super().__init__()
         self.runtime = runtime
         self._chat: ChatId = b""
@@ -101,7 +101,7 @@ class ChatScreen(Screen[None]):
         if self._end is not None:
             self._end()
 
-    def use(self, runtime: Runtime) -> None:
+    def use(self, runtime: Backend) -> None:
         """Go on with another runtime over the same store."""
         if self._end is not None:
             self._end()
@@ -118,8 +118,8 @@ class ChatScreen(Screen[None]):
         self.call_later(self._show_status)
 
     @property
-    def _app(self) -> MeshApp:
-        return cast("MeshApp", self.app)
+    def _app(self) -> BaseApp:
+        return cast("BaseApp", self.app)
 
     @property
     def narrow(self) -> bool:
@@ -275,8 +275,10 @@ class ChatScreen(Screen[None]):
         parts.append(f"queue {status.node.queued}")
         left = "  ".join(parts)
         hint = "Esc ‹" if self.narrow and not self._listing else "F1 help"
+        if len(left) + len(hint) + 3 > self.size.width:
+            left = " ".join(parts)
         room = self.size.width - len(left) - len(hint) - 2
-        self.query_one("#status", Line).show(Clean(f" {left}{' ' * max(2, room)}{hint}"))
+        self.query_one("#status", Line).show(Clean(f" {left}{' ' * max(1, room)}{hint}"))
 
     def say(self, text: str) -> None:
         """Tell our user one sentence, until the next key that does something."""

@@ -22,7 +22,7 @@ from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from meshchat.net.runtime import Runtime
+    from meshchat.ui.base import Backend
 
 CARD_FILE_MAX_BYTES = 4_096  # a card has at most 409 characters
 QR_STYLE = "#000000 on #ffffff"  # forced: cameras read dark on light only
@@ -142,7 +142,7 @@ class AddScreen(PeopleScreen):
         Binding("ctrl+r,ctrl+к", "replace", "Replace", show=False),
     ]
 
-    def __init__(self, runtime: Runtime, card: str = "") -> None:
+    def __init__(self, runtime: Backend, card: str = "") -> None:
         super().__init__()
         self._runtime = runtime
         self._start = Clean.line(card, 2_000)
@@ -251,7 +251,7 @@ class ContactScreen(PeopleScreen):
         Binding("c,с", "card", "Card", show=False),
     ]
 
-    def __init__(self, runtime: Runtime, fp: bytes) -> None:
+    def __init__(self, runtime: Backend, fp: bytes) -> None:
         super().__init__()
         self._runtime = runtime
         self._fp = fp

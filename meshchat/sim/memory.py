@@ -1,0 +1,373 @@
+"""``MemoryStore``: a ``Store`` in plain Python, light and quick enough for thousands of nodes.
+
+It answers as ``SqlStore`` does, also in the order of every list, with one exception: proofs that
+are due at the same instant come in order of arrival here and by ``done`` there. Texts are cleaned
+when they are written, not each time they are read.
+"""
+
+import dataclasses
+from bisect import bisect_left
+from typing import Any
+
+from meshchat.core.model import (
+    ChatId,
+    ChatSummary,
+    Contact,
+    Message,
+    OpenFile,
+    Prekey,
+    Room,
+    State,
+    Step,
+)
+from meshchat.errors import StoreError
+from meshchat.sim.memory_custody import BY_NUMBER, MemoryCustody
+from meshchat.sim.pool import Pool
+from meshchat.store import chat_list, contact_order, room_order
+from meshchat.text import Clean
+
+__all__ = ["MemoryStore", "Pool"]
+
+_PENDING = (State.QUEUED, State.CARRIED)
+
+
+class _Chat:
+    """One conversation."""
+
+    __slots__ = ("draft", "ids", "read_seq", "rows")
+
+    def __init__(self) -> None:
+        self.read_seq = 0
+        self.draft = Clean()
+        self.rows: list[tuple[int, int, float]] = []  # seq, characters, received_at; by seq
+        self.ids: list[bytes] = []  # of the same messages
+
+    def place(self, seq: int) -> int:
+        """How many messages have a smaller ``seq``."""
+        return bisect_left(self.rows, (seq, -1, 0.0))
+
+
+class MemoryStore(MemoryCustody):
+    """A ``Store`` that ends with the process. Stores of one world share a ``Pool``.
+
+    Each call notes in the log of the transaction how it is undone; see ``Journal``.
+    """
+
+    __slots__ = (
+        "_by_envelope",
+        "_chats",
+        "_contacts",
+        "_files",
+        "_messages",
+        "_open_files",
+        "_pending",
+        "_pieces",
+        "_prekeys",
+        "_rooms",
+        "_seq",
+        "_singles",
+        "_steps",
+    )
+
+    def __init__(self, pool: Pool | None = None) -> None:
+        super().__init__(pool)
+        self._singles: dict[str, bytes] = {}
+        self._prekeys: dict[bytes, Prekey] = {}
+        self._contacts: dict[bytes, Contact] = {}
+        self._rooms: dict[bytes, Room] = {}
+        self._chats: dict[ChatId, _Chat] = {}
+        self._messages: dict[bytes, Message] = {}
+        self._pending: dict[bytes, None] = {}  # outgoing, queued or carried; in any order
+        self._by_envelope: dict[bytes, tuple[bytes, ...]] = {}  # of outgoing ones
+        self._steps: dict[bytes, list[Step]] = {}
+        self._seq = 0
+        self._files: dict[bytes, bytes] = {}
+        self._open_files: dict[bytes, tuple[int, OpenFile]] = {}  # with its place
+        self._pieces: dict[bytes, dict[int, bytes]] = {}
+
+    # --- as a file has them ---
+
+    def checkpoint(self) -> None:
+        """There is no log to shorten."""
+
+    def truncate_wal(self) -> None:
+        """There is no log to empty."""
+
+    def problems(self) -> list[str]:
+        """None: there is no file that could be damaged."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    # --- single values ---
+
+    def get(self, key: str) -> bytes | None:
+        return self._singles.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        self._put(self._singles, key, value)
+
+    # --- our prekeys ---
+
+    def add_prekey(self, prekey: Prekey) -> None:
+        self._put(self._prekeys, prekey.public, prekey)
+
+    def prekeys(self) -> list[Prekey]:
+        return sorted(
+            self._prekeys.values(), key=lambda key: (-key.exp_h, -key.delete_at, key.public)
+        )
+
+    def drop_prekeys(self, due: float) -> int:
+        self._changes()
+        gone = [key.public for key in self._prekeys.values() if key.delete_at <= due]
+        for public in gone:
+            self._drop(self._prekeys, public)
+        return len(gone)
+
+    # --- people and rooms ---
+
+    def contacts(self) -> list[Contact]:
+        return sorted(self._contacts.values(), key=contact_order)
+
+    def contact(self, fp: bytes) -> Contact | None:
+        return self._contacts.get(fp)
+
+    def save_contact(self, contact: Contact) -> None:
+        petname, claimed = _line(contact.petname), _line(contact.claimed)
+        if (petname, claimed) != (contact.petname, contact.claimed):
+            contact = dataclasses.replace(contact, petname=petname, claimed=claimed)
+        self._put(self._contacts, contact.fp, contact)
+
+    def rooms(self) -> list[Room]:
+        """In order of name."""
+        return sorted(self._rooms.values(), key=room_order)
+
+    def save_room(self, room: Room) -> None:
+        name = _line(room.name)
+        self._put(
+            self._rooms,
+            room.rid,
+            room if name == room.name else dataclasses.replace(room, name=name),
+        )
+
+    def drop_room(self, rid: bytes) -> None:
+        self._drop(self._rooms, rid)
+
+    # --- conversations ---
+
+    def add_message(self, message: Message) -> Message | None:
+        log = self._changes()
+        log.append((setattr, self, "_seq", self._seq))
+        self._seq += 1  # spent even if the id is known, as SQLite does
+        if message.id in self._messages:
+            return None
+        stored = kept = dataclasses.replace(message, seq=self._seq)
+        text, name = Clean(str(message.text)), _line(message.author_name)
+        if (text, name) != (message.text, message.author_name):
+            kept = dataclasses.replace(stored, text=text, author_name=name)
+        chat = self._chat(message.chat)
+        chat.rows.append((self._seq, len(message.text), message.received_at))
+        chat.ids.append(message.id)
+        self._index_message(kept)
+        log.append((self._unadd, kept))
+        return stored
+
+    def _unadd(self, message: Message) -> None:
+        chat = self._chats[message.chat]
+        chat.rows.pop()
+        chat.ids.pop()
+        self._unindex_message(message)
+
+    def _chat(self, chat: ChatId) -> _Chat:
+        found = self._chats.get(chat)
+        if found is None:
+            found = _Chat()
+            self._put(self._chats, chat, found)
+        return found
+
+    def _index_message(self, message: Message) -> None:
+        self._messages[message.id] = message
+        if message.outgoing:
+            if message.state in _PENDING:
+                self._pending[message.id] = None
+            if message.eid:
+                others = self._by_envelope.get(message.eid, ())
+                self._by_envelope[message.eid] = (*others, message.id)
+
+    def _unindex_message(self, message: Message) -> None:
+        del self._messages[message.id]
+        if message.outgoing:
+            self._pending.pop(message.id, None)
+            if message.eid:
+                others = self._by_envelope.pop(message.eid)
+                if len(others) > 1:
+                    left = tuple(mid for mid in others if mid != message.id)
+                    self._by_envelope[message.eid] = left
+
+    def message(self, mid: bytes) -> Message | None:
+        return self._messages.get(mid)
+
+    def message_by_envelope(self, eid: bytes) -> Message | None:
+        ids = self._by_envelope.get(eid, ())
+        return min((self._messages[mid] for mid in ids), key=_by_seq, default=None)
+
+    def change_message(
+        self,
+        mid: bytes,
+        *,
+        state: State | None = None,
+        carriers: int | None = None,
+        delivered_at: float | None = None,
+        expires_at: float | None = None,
+        reason: str | None = None,
+        eid: bytes | None = None,
+    ) -> Message:
+        """Raises StoreError ``unknown_message`` if there is none."""
+        log = self._changes()
+        old = self._messages.get(mid)
+        if old is None:
+            raise StoreError("unknown_message")
+        changed: dict[str, Any] = {
+            "state": state,
+            "carriers": carriers,
+            "delivered_at": delivered_at,
+            "expires_at": expires_at,
+            "reason": reason,
+            "eid": eid,
+        }
+        given = {name: value for name, value in changed.items() if value is not None}
+        new = dataclasses.replace(old, **given)
+        self._swap(old, new)
+        log.append((self._swap, new, old))
+        return new
+
+    def _swap(self, old: Message, new: Message) -> None:
+        self._unindex_message(old)
+        self._index_message(new)
+
+    def pending(self) -> list[Message]:
+        return sorted((self._messages[mid] for mid in self._pending), key=_by_seq)
+
+    def messages(
+        self, chat: ChatId, *, before: int | None = None, after: int | None = None, limit: int = 200
+    ) -> list[Message]:
+        found = self._chats.get(chat)
+        if found is None:
+            return []
+        end = len(found.ids) if before is None else found.place(before)
+        if after is None:
+            start = max(0, end - limit)
+        else:
+            start = found.place(after + 1)
+            end = min(end, start + limit)
+        return [self._messages[mid] for mid in found.ids[start:end]]
+
+    def message_sizes(self, chat: ChatId) -> list[tuple[int, int, float]]:
+        found = self._chats.get(chat)
+        return list(found.rows) if found else []
+
+    def trim(self, chat: ChatId, keep: int) -> int:
+        found = self._chats.get(chat)
+        surplus = len(found.ids) - keep if found else 0
+        if found is None or surplus <= 0:
+            return 0
+        log = self._changes()
+        rows, gone = found.rows[:surplus], [self._messages[mid] for mid in found.ids[:surplus]]
+        for message in gone:
+            self._drop(self._steps, message.id)
+            self._unindex_message(message)
+        del found.rows[:surplus], found.ids[:surplus]
+        log.append((self._untrim, found, rows, gone))
+        return surplus
+
+    def _untrim(self, chat: _Chat, rows: list[tuple[int, int, float]], gone: list[Message]) -> None:
+        chat.rows[:0] = rows
+        chat.ids[:0] = [message.id for message in gone]
+        for message in gone:
+            self._index_message(message)
+
+    def chats(self) -> list[ChatSummary]:
+        known = {
+            name: ChatSummary(
+                chat=name,
+                last=self._messages[chat.ids[-1]] if chat.ids else None,
+                unread=sum(
+                    not self._messages[mid].outgoing
+                    for mid in chat.ids[chat.place(chat.read_seq + 1) :]
+                ),
+                read_seq=chat.read_seq,
+                draft=chat.draft,
+            )
+            for name, chat in self._chats.items()
+        }
+        return chat_list(self.rooms(), self.contacts(), known)
+
+    def mark_read(self, chat: ChatId, seq: int) -> None:
+        log, found = self._changes(), self._chat(chat)
+        log.append((setattr, found, "read_seq", found.read_seq))
+        found.read_seq = max(found.read_seq, seq)
+
+    def save_draft(self, chat: ChatId, text: str) -> None:
+        log, found = self._changes(), self._chat(chat)
+        log.append((setattr, found, "draft", found.draft))
+        found.draft = Clean(str(text))
+
+    def add_step(self, mid: bytes, step: Step) -> None:
+        log = self._changes()
+        steps = self._steps.get(mid)
+        if steps is None:
+            steps = []
+            self._put(self._steps, mid, steps)
+        steps.append(step)
+        log.append((steps.pop,))
+
+    def journey(self, mid: bytes) -> list[Step]:
+        return list(self._steps.get(mid, ()))
+
+    # --- files ---
+
+    def save_file(self, mid: bytes, data: bytes) -> None:
+        self._put(self._files, mid, data)
+
+    def file(self, mid: bytes) -> bytes | None:
+        return self._files.get(mid)
+
+    def drop_file(self, mid: bytes) -> None:
+        self._drop(self._files, mid)
+
+    def save_open_file(self, file: OpenFile) -> None:
+        name = file.manifest.name
+        clean = Clean.line(str(name), len(name))
+        if type(name) is not Clean or clean != name:
+            manifest = dataclasses.replace(file.manifest, name=clean)
+            file = dataclasses.replace(file, manifest=manifest)
+        old = self._open_files.get(file.mid)
+        self._put(self._open_files, file.mid, (old[0] if old else self._number(), file))
+
+    def open_files(self) -> list[OpenFile]:
+        return [file for _, file in sorted(self._open_files.values(), key=BY_NUMBER)]
+
+    def drop_open_file(self, mid: bytes) -> None:
+        self._drop(self._open_files, mid)
+        self._drop(self._pieces, mid)
+
+    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
+        pieces = self._pieces.get(mid)
+        if pieces is None:
+            pieces = {}
+            self._put(self._pieces, mid, pieces)
+        self._put(pieces, index, data)
+
+    def pieces(self, mid: bytes) -> list[bytes]:
+        pieces = self._pieces.get(mid, {})
+        return [pieces[index] for index in sorted(pieces)]
+
+
+def _line(text: str) -> Clean:
+    """A name as it is read back; what only claims to be ``Clean`` is not believed."""
+    return Clean.line(str(text))
+
+
+def _by_seq(message: Message) -> int:
+    return message.seq

@@ -1,0 +1,496 @@
+"""The simulator's store against the database: the same answers in the same order, also undone."""
+
+import contextlib
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from meshchat import custody_tables
+from meshchat.core.limits import RELEASE_AHEAD_MAX_S
+from meshchat.core.model import (
+    Contact,
+    Fate,
+    Held,
+    Kind,
+    Manifest,
+    Message,
+    OpenFile,
+    Partial,
+    Prekey,
+    Proof,
+    Room,
+    State,
+    Step,
+    Trust,
+)
+from meshchat.errors import StoreError
+from meshchat.sim.memory import MemoryStore, Pool
+from meshchat.store import SqlStore
+from meshchat.text import Clean
+
+Op = tuple[str, tuple[object, ...], dict[str, object]]
+
+HOURS = st.integers(1, 9)
+SMALL = st.integers(0, 9)
+IDS = st.integers(0, 9).map(lambda n: bytes([255 - n]) * 16)  # arrival is not the order of ids
+DONES = st.integers(0, 4).map(lambda n: bytes([99 - n]) * 16)
+MIDS = st.integers(0, 7).map(lambda n: bytes([77 - n]) * 8)
+FPS = st.integers(0, 3).map(lambda n: bytes([55 - n]) * 32)
+CHATS = FPS.map(lambda fp: b"c" + fp) | FPS.map(lambda fp: b"r" + fp[:16])
+TIMES = st.sampled_from((0.0, 1.0, 2.5, 7.0, 500.0))
+# What claims to be clean and is not must come out clean of both.
+WORDS = st.sampled_from(("", "Anna", "anna", "Ян", "a\x1b[31m\u202eb\nc", "x" * 60)).map(
+    lambda text: str.__new__(Clean, text)
+)
+
+
+def held(
+    eid: bytes, size_class: int, exp_h: int, done: bytes, rest: tuple[bytes, Kind, int]
+) -> Held:
+    return Held(eid, size_class, exp_h, done, eid * (size_class + 1), *rest)
+
+
+def op(
+    name: str, *args: st.SearchStrategy[object], **kwargs: st.SearchStrategy[object]
+) -> st.SearchStrategy[Op]:
+    return st.tuples(st.just(name), st.tuples(*args), st.fixed_dictionaries(kwargs))
+
+
+def maybe(values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.none() | values
+
+
+ORIGINS = st.sampled_from((b"", b"o2", b"o1"))
+HELD = st.builds(
+    held,
+    IDS,
+    st.integers(0, 3),
+    HOURS,
+    DONES,
+    st.tuples(ORIGINS, st.sampled_from(Kind), SMALL.map(lambda n: n % 2)),
+)
+CONTACTS = st.builds(
+    Contact,
+    fp=FPS,
+    card=st.just(b"card"),
+    petname=WORDS,
+    claimed=WORDS,
+    trust=st.sampled_from(Trust),
+    blocked=st.booleans(),
+    added_at=TIMES,
+)
+ROOMS = st.builds(
+    Room, FPS.map(lambda fp: fp[:16]), WORDS, st.just(b"k" * 32), st.booleans(), TIMES
+)
+MESSAGES = st.builds(
+    Message,
+    id=MIDS,
+    chat=CHATS,
+    author=FPS,
+    author_name=WORDS,
+    outgoing=st.booleans(),
+    text=WORDS,
+    sent_at=TIMES,
+    received_at=TIMES,
+    state=st.sampled_from(State),
+    eid=st.just(b"") | IDS,
+)
+MANIFESTS = st.builds(
+    Manifest,
+    st.just(b"k" * 32),
+    st.just(b"f" * 16),
+    SMALL,
+    st.just(b"h" * 32),
+    WORDS,
+    st.lists(IDS, max_size=2).map(tuple),
+)
+OPEN_FILES = st.builds(OpenFile, MIDS, FPS, st.booleans(), MANIFESTS, SMALL)
+FATES = st.sampled_from((Fate.PROVEN, Fate.EVICTED, Fate.REFUSED))
+
+CUSTODY = (
+    op("add_envelopes", st.lists(HELD, max_size=5), st.just(1.0)),
+    op("add_envelopes", st.lists(HELD, min_size=3, max_size=9), st.just(1.0)),
+    op("add_refused", IDS, HOURS),
+    op("tried", st.lists(IDS, max_size=4), st.sampled_from(Kind)),
+    op("retry_all"),
+    op("seek", st.lists(IDS, max_size=3)),
+    op("drop_envelopes", st.lists(IDS, max_size=4), FATES),
+    op("expire", HOURS),
+    op("add_proof", st.builds(Proof, DONES, IDS, HOURS, TIMES)),
+    op("save_partial", st.builds(Partial, IDS, SMALL, st.just(b"x"))),
+    op("drop_partial", IDS),
+)
+TALK = (
+    op("put", st.sampled_from("ab"), IDS),
+    op("add_prekey", st.builds(Prekey, FPS, FPS, HOURS, TIMES)),
+    op("drop_prekeys", TIMES),
+    op("save_contact", CONTACTS),
+    op("save_room", ROOMS),
+    op("drop_room", FPS.map(lambda fp: fp[:16])),
+    op("add_message", MESSAGES),
+    op("add_message", MESSAGES),
+    op(
+        "change_message",
+        MIDS,
+        state=maybe(st.sampled_from(State)),
+        carriers=maybe(SMALL),
+        delivered_at=maybe(TIMES),
+        reason=maybe(st.just("x")),
+        eid=maybe(IDS | st.just(b"")),
+    ),
+    op("trim", CHATS, st.integers(0, 3)),
+    op("mark_read", CHATS, SMALL),
+    op("save_draft", CHATS, WORDS),
+    op("add_step", MIDS, st.builds(Step, TIMES, st.just("what"))),
+    op("save_file", MIDS, IDS),
+    op("drop_file", MIDS),
+    op("save_open_file", OPEN_FILES),
+    op("drop_open_file", MIDS),
+    op("save_piece", MIDS, SMALL, IDS),
+)
+OPS = st.one_of(*(st.lists(st.one_of(*some), min_size=2, max_size=9) for some in (CUSTODY, TALK)))
+PARTS = st.lists(
+    st.tuples(st.sampled_from(("plain", "kept", "undone", "deep")), OPS), min_size=1, max_size=4
+)
+
+
+class Undo(Exception):
+    """Raised by a test to have something undone."""
+
+
+Store = SqlStore | MemoryStore
+
+
+def outcome(store: Store, what: Op) -> object:
+    """What a call gives back, or the reason why it was refused."""
+    name, args, kwargs = what
+    try:
+        return getattr(store, name)(*args, **kwargs)
+    except StoreError as error:
+        return error.reason
+
+
+def played(store: Store, parts: list[tuple[str, list[Op]]]) -> list[object]:
+    """Calls inside a transaction, some in savepoints, and what is seen after each part."""
+    found: list[object] = []
+    for way, ops in parts:
+        with contextlib.suppress(Undo):
+            if way == "plain":
+                found += [outcome(store, what) for what in ops]
+                continue
+            with store.savepoint():
+                half = len(ops) // 2
+                if way == "deep":
+                    with contextlib.suppress(Undo), store.savepoint():
+                        found += [outcome(store, what) for what in ops[:half]]
+                        raise Undo
+                else:
+                    found += [outcome(store, what) for what in ops[:half]]
+                found += [outcome(store, what) for what in ops[half:]]
+                if way == "undone":
+                    raise Undo
+        found.append(custody_of(store))
+    return found
+
+
+def custody_of(store: Store) -> dict[str, object]:
+    """Every read about what is carried, in its order."""
+    ids = [bytes([n]) * 16 for n in (*range(95, 100), *range(246, 256))]
+    classes = ((0, 1, 2, 3), (3, 1, 1), ())
+    return {
+        "known": store.known(ids),
+        "held": [store.envelope(eid) for eid in ids],
+        "fates": [store.fate(eid) for eid in ids],
+        "holders": [store.holder_of(eid) for eid in ids],
+        "offered": [store.offered(now_h) for now_h in (0, 4, 9)],
+        "untried": [store.untried(limit) for limit in (0, 2, 99)],
+        "counts": (store.count_untried(), store.count_proofs()),
+        "usage": store.usage(),
+        "evictable": [
+            store.evictable(origin=origin, size_classes=some, limit=limit)
+            for origin in (None, b"", b"o1")
+            for some in classes
+            for limit in (2, 99)
+        ],
+        "proofs": [store.proof(eid) for eid in ids],
+        # The one difference: proofs due at the same instant. Ordered here as the database does.
+        "released": [
+            sorted(store.released(wall), key=lambda done: (release_of(store, done), done))
+            for wall in (0.0, 2.5, 500.0 - RELEASE_AHEAD_MAX_S)
+        ],
+        "in time": all(
+            times == sorted(times)
+            for wall in (0.0, 9.0)
+            for times in [[release_of(store, done) for done in store.released(wall)]]
+        ),
+        "next": [store.next_release(after) for after in (-1.0, 0.0, 7.0, 500.0)],
+        "partials": (store.partials(), [store.partial(eid) for eid in ids]),
+    }
+
+
+def release_of(store: Store, done: bytes) -> float:
+    proof = store.proof(done)
+    assert proof is not None
+    return proof.release_at
+
+
+def talk_of(store: Store) -> dict[str, object]:
+    """Every other read."""
+    mids = [bytes([77 - n]) * 8 for n in range(8)]
+    fps = [bytes([55 - n]) * 32 for n in range(4)]
+    chats = [b"c" + fp for fp in fps] + [b"r" + fp[:16] for fp in fps]
+    pages: tuple[dict[str, int], ...] = (
+        {},
+        {"limit": 1},
+        {"before": 5},
+        {"after": 3, "limit": 2},
+        {"after": 1, "before": 9},
+    )
+    return {
+        "singles": [store.get(key) for key in "abc"],
+        "prekeys": store.prekeys(),
+        "contacts": (store.contacts(), [store.contact(fp) for fp in fps]),
+        "rooms": store.rooms(),
+        "messages": [store.message(mid) for mid in mids],
+        "types": [type(one.text) for one in map(store.message, mids) if one],
+        "by envelope": [store.message_by_envelope(bytes([n]) * 16) for n in range(240, 256)],
+        "pending": store.pending(),
+        "pages": [store.messages(chat, **page) for chat in chats for page in pages],
+        "sizes": [store.message_sizes(chat) for chat in chats],
+        "chats": store.chats(),
+        "journeys": [store.journey(mid) for mid in mids],
+        "files": [store.file(mid) for mid in mids],
+        "open files": store.open_files(),
+        "pieces": [store.pieces(mid) for mid in mids],
+    }
+
+
+class TwoStores(RuleBasedStateMachine):
+    """Whatever happens to both, nobody can tell them apart."""
+
+    @initialize(most=st.sampled_from((6, 1_000)))
+    def begin(self, most: int) -> None:
+        self.sql, self.plain = SqlStore.memory(), MemoryStore()
+        self.saved = custody_tables.SEEN_MAX_COUNT, custody_tables.PARTIALS_MAX_COUNT
+        custody_tables.SEEN_MAX_COUNT, custody_tables.PARTIALS_MAX_COUNT = most, 3
+
+    def teardown(self) -> None:
+        self.sql.close()
+        custody_tables.SEEN_MAX_COUNT, custody_tables.PARTIALS_MAX_COUNT = self.saved
+
+    @rule(parts=PARTS, fails=st.sampled_from((False, False, True)))
+    def transaction(self, parts: list[tuple[str, list[Op]]], fails: bool) -> None:
+        found: list[list[object]] = []
+        for store in (self.sql, self.plain):
+            with contextlib.suppress(Undo), store.transaction():
+                found.append(played(store, parts))
+                if fails:
+                    raise Undo
+        assert found[0] == found[1]
+
+    @rule(parts=PARTS)
+    def full_disk(self, parts: list[tuple[str, list[Op]]]) -> None:
+        """The simulated disk takes nothing: as if the body had raised."""
+        with contextlib.suppress(Undo), self.sql.transaction():
+            played(self.sql, parts)
+            raise Undo
+        self.plain.full = True
+        try:
+            with self.plain.transaction():
+                played(self.plain, parts)
+        except StoreError as error:
+            assert error.reason == "full"
+        self.plain.full = False
+
+    @rule(what=st.one_of(*CUSTODY, *TALK))
+    def outside(self, what: Op) -> None:
+        """Refused by both, or by neither as there is nothing to write."""
+        assert outcome(self.sql, what) == outcome(self.plain, what)
+
+    @invariant()
+    def same(self) -> None:
+        if not hasattr(self, "sql"):
+            return
+        for view in (custody_of, talk_of):
+            sql, plain = view(self.sql), view(self.plain)
+            assert sql == plain
+
+
+TestTwoStores = TwoStores.TestCase
+TestTwoStores.settings = settings(
+    max_examples=60,
+    stateful_step_count=12,
+    deadline=None,
+    phases=[Phase.generate, Phase.shrink],  # explaining traces every line of both stores
+)
+
+
+# --- what only this store has ---
+
+
+def body(n: int, size: int = 512) -> Held:
+    eid = n.to_bytes(16, "big")
+    return Held(eid, 0, 500_000 + n % 60, b"d" + eid[1:], bytes(size), b"origin%02d" % (n % 20))
+
+
+def add(store: MemoryStore, *envelopes: Held) -> None:
+    with store.transaction():
+        store.add_envelopes(envelopes, 0.0)
+
+
+@pytest.fixture
+def counted() -> Iterator[Callable[[], int]]:
+    """Bytes that Python holds since the test began."""
+    tracemalloc.start()
+
+    def now() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    yield now
+    tracemalloc.stop()
+
+
+def test_due_at_once_comes_in_order_of_arrival() -> None:
+    """Whatever the bytes of ``done`` are: the order would otherwise hang on keys."""
+    store = MemoryStore()
+    with store.transaction():
+        for first in (9, 3, 7):
+            store.add_proof(Proof(bytes([first]) * 16, b"t" * 16, 50, 5.0))
+        store.add_proof(Proof(b"\x05" * 16, b"t" * 16, 50, 4.0))
+    assert [done[0] for done in store.released(6.0)] == [5, 9, 3, 7]
+
+
+def test_full_disk_says_so_and_keeps_nothing() -> None:
+    """Reading goes on, an empty transaction passes, and space again is all that is needed."""
+    store = MemoryStore()
+    add(store, body(1))
+    store.full = True
+    with pytest.raises(StoreError, match="disk is full") as caught, store.transaction():
+        store.put("a", b"1")
+        store.drop_envelopes([body(1).eid], Fate.EVICTED)
+    assert caught.value.reason == "full"
+    assert store.get("a") is None
+    assert store.envelope(body(1).eid) == body(1)
+    with store.transaction():
+        assert store.offered(0) == [(body(1).eid, 0)]
+    store.full = False
+    with store.transaction():
+        store.put("a", b"1")
+    assert store.get("a") == b"1"
+
+
+def test_a_failed_write_leaves_the_transaction_usable() -> None:
+    """Nesting and a lonely savepoint are refused without harm to what is open."""
+    store = MemoryStore()
+    with store.transaction():
+        store.put("a", b"1")
+        with pytest.raises(StoreError, match="nested"), store.transaction():
+            pass
+        with store.savepoint():
+            store.put("b", b"1")
+    assert (store.get("a"), store.get("b")) == (b"1", b"1")
+    with pytest.raises(StoreError), store.savepoint():
+        pass
+
+
+def test_an_id_forgotten_early_can_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was forgotten beyond the cap does not come up again when its hour is over."""
+    monkeypatch.setattr(custody_tables, "SEEN_MAX_COUNT", 1)
+    for store in (SqlStore.memory(), MemoryStore()):
+        one, other = body(1), body(1)._replace(eid=b"o" * 16)
+        with store.transaction():
+            store.add_envelopes([one, other], 0.0)
+            store.drop_envelopes([one.eid, other.eid], Fate.EVICTED)
+            store.expire(1)
+            assert store.known([one.eid, other.eid]) == {other.eid}
+            store.add_envelopes([one], 0.0)
+            assert store.expire(one.exp_h) == [(one.eid, Kind.CARRIED)]
+            assert store.expire(one.exp_h + 1) == []
+        assert store.known([one.eid, other.eid]) == set()
+        store.close()
+
+
+def test_stores_share_a_body_until_the_last_lets_go() -> None:
+    """One copy for all nodes; freed when dropped, also when a store just vanishes."""
+    pool = Pool()
+    one, other = MemoryStore(pool), MemoryStore(pool)
+    add(one, body(1), body(2))
+    add(other, body(1)._replace(origin=b"else", data=bytes(512)), body(2))
+    assert pool.held() == (2, 1024)
+    mine, theirs = one.envelope(body(1).eid), other.envelope(body(1).eid)
+    assert mine is not None
+    assert theirs is not None
+    assert mine.data is theirs.data
+    assert theirs.origin == b"else"
+    with one.transaction():
+        one.drop_envelopes([body(1).eid], Fate.PROVEN)
+    assert pool.held() == (2, 1024)
+    with other.transaction():
+        other.expire(500_001)
+    assert pool.held() == (1, 512)
+    del one, other, mine, theirs
+    gc.collect()
+    assert pool.held() == (0, 0)
+
+
+def test_another_envelope_under_a_shared_id_stays_apart() -> None:
+    """A pool never gives a node what it was not given."""
+    pool = Pool()
+    one, other = MemoryStore(pool), MemoryStore(pool)
+    fake = body(1)._replace(data=b"x" * 512)
+    add(one, body(1))
+    add(other, fake)
+    assert one.envelope(fake.eid) == body(1)
+    assert other.envelope(fake.eid) == fake
+    for store, token in ((one, b"t" * 16), (other, b"u" * 16)):
+        with store.transaction():
+            store.add_proof(Proof(b"d" * 16, token, 50))
+        assert store.proof(b"d" * 16) == Proof(b"d" * 16, token, 50)
+
+
+def test_a_thousand_envelopes_are_small(counted: Callable[[], int]) -> None:
+    """Beside the shared bodies a node costs under 256 bytes for each, an empty one hardly any."""
+    pool = Pool()
+    bodies = [body(n) for n in range(1_000)]
+    first = MemoryStore(pool)
+    add(first, *bodies)
+    before = counted()
+    fresh = MemoryStore(pool)
+    assert counted() - before < 15_000
+    add(fresh, *bodies)
+    with fresh.transaction():
+        fresh.tried([one.eid for one in bodies], Kind.CARRIED)
+    assert counted() - before < 250 * 1024
+    before = counted()
+    with fresh.transaction():
+        fresh.expire(600_000)
+    assert counted() < before - 100_000
+
+
+def test_read_values_are_not_the_store() -> None:
+    """A caller may change a list it was given."""
+    store = MemoryStore()
+    add(store, body(1))
+    message = Message(
+        b"m" * 8, b"c" + bytes(32), bytes(32), Clean(), True, Clean("hi"), 0.0, 0.0, State.QUEUED
+    )
+    with store.transaction():
+        store.add_message(message)
+        store.add_step(message.id, Step(0.0, "written"))
+    for read in (
+        lambda: store.offered(0),
+        lambda: store.messages(message.chat),
+        lambda: store.message_sizes(message.chat),
+        lambda: store.journey(message.id),
+        store.pending,
+    ):
+        read().clear()
+        assert len(read()) == 1
+    assert store.pending() == [replace(message, seq=1)]
