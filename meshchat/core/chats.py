@@ -324,7 +324,7 @@ class Chats:
         return self._files.wants(eid)
 
     def open(self, held: Held, now: Now) -> list[Receipt]:
-        """Try an envelope with all our keys and act on what is inside.
+        """Try an envelope with all our keys and act on what is inside, held by us or not.
 
         Returns the receipts to release when something for us was stored. Content that opens but
         is malformed raises ``ProtocolError`` after the envelope was marked as checked.

@@ -96,6 +96,8 @@ class People:
         store.put("name", clean.encode())
         boot = hours(now.wall) if seed else 0  # rises with every restore
         store.put("boot", boot.to_bytes(4, "little"))
+        if not seed:  # every card given out today is the newest: nobody needs an announce yet
+            store.put("announced", max(0, int(now.wall)).to_bytes(8, "little"))
 
     # --- ourselves -------------------------------------------------------------------------
 

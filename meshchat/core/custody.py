@@ -88,7 +88,7 @@ class Custody:
             return Refusal.EXPIRED
         if eid in self._waiting:
             return Refusal.UNWANTED
-        held = self._held(header, data, eid, origin, Kind.CARRIED)
+        held = self.held(data, header, eid, origin)
         if not self._make_room(held, trusted, now):
             self.was_full = True
             return Refusal.FULL
@@ -114,7 +114,7 @@ class Custody:
         Raises:
             UsageError: Our own waiting mail fills its share of the store.
         """
-        held = self._held(parse_header(data), data, eid, b"", Kind.OWN)
+        held = self.held(data, parse_header(data), eid, b"", Kind.OWN)
         if bounded:
             self.check_own(len(data))
         over = self._used() + len(data) - self._limits.store_bytes
@@ -130,7 +130,11 @@ class Custody:
             self._store.add_envelopes(self._waiting.values(), now.wall)
             self._waiting.clear()
 
-    def _held(self, header: Header, data: bytes, eid: bytes, origin: bytes, kind: Kind) -> Held:
+    @staticmethod
+    def held(
+        data: bytes, header: Header, eid: bytes, origin: bytes, kind: Kind = Kind.CARRIED
+    ) -> Held:
+        """An envelope as the store keeps it."""
         bits = stamp_bits(data, eid) if data[STAMP] != NO_STAMP else 0
         stamp = bits if bits >= STAMP_MIN_BITS else 0
         return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, stamp)

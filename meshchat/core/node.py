@@ -137,6 +137,7 @@ class Node:
         store.put("origin_key", self._origin_key)  # shares outlive a restart
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
+        self._unheld: list[Held] = []  # found no room, and still to be tried
         self._try_at: float | None = now.mono if self._custody.untried else None
         self._house_at = now.mono
         self._release_at: float | None = None
@@ -185,6 +186,9 @@ class Node:
             if few or self._chats.expects(held.eid):
                 self._open(held, now)
         self._fresh.clear()
+        for held in self._unheld[:TRY_AT_ONCE_MAX]:  # the rest comes again
+            self._open(held, now)
+        self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
         for held in self._chats.sealed:
@@ -249,6 +253,10 @@ class Node:
                     verdict = self._custody.admit(
                         data, header, eid, origin, bool(peer.contact), now
                     )
+                    if verdict is Refusal.FULL:
+                        # No room to carry it, but it may be for us. Whoever brought it hears
+                        # the same in both cases.
+                        self._unheld.append(self._custody.held(data, header, eid, origin))
                 if isinstance(verdict, Refusal):
                     self._counters[f"refused_{verdict.name.lower()}"] += 1
                     peer.sync.settle(eid, verdict)

@@ -19,6 +19,8 @@ from meshchat.core.limits import (
     BUFFERED_MAX_BYTES,
     CLASS_SIZES_BYTES,
     CREDIT_MAX_BYTES,
+    FULL_REMEMBERED_MAX,
+    FULL_WAIT_S,
     HAVE_IDS_MAX,
     HAVES_OPEN_IDS_MAX,
     HAVES_OPEN_MAX,
@@ -123,6 +125,8 @@ class Transfers:
     """``done`` of receipts of ours not released yet: to any question we do not know them."""
     shelf: Shelf = field(default_factory=Shelf)
     """What we offer, and who has it."""
+    full: dict[bytes, float] = field(default_factory=dict)
+    """What found no room here, until when it is not asked for again."""
     freed: bool = False
     """Something that was asked of one link will not come from it: others may be asked."""
 
@@ -225,6 +229,12 @@ class Sync:
             self._stored.append(eid)
         else:
             self._refused.append((eid, refusal))
+            if refusal is Refusal.FULL:
+                full = self._transfers.full
+                full.pop(eid, None)
+                full[eid] = self._progress + FULL_WAIT_S
+                if len(full) > FULL_REMEMBERED_MAX:
+                    del full[next(iter(full))]
 
     def fetch_again(self, eid: bytes) -> None:
         """A resumed envelope did not fit its id: somebody lied about its first bytes."""
@@ -292,7 +302,11 @@ class Sync:
                 answer |= 1 << place
                 if eid in self._ours:
                     held.append(eid)
-            elif eid not in self._asked and eid not in self._judging:
+            elif (
+                eid not in self._asked
+                and eid not in self._judging
+                and self._transfers.full.get(eid, 0.0) <= now.mono
+            ):
                 self._wants[eid] = None
         self._answers.append((answer, len(ids)))
         return Holding(held) if held else None

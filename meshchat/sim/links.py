@@ -312,14 +312,15 @@ class Way:
         for end in (self.a, self.b):
             end.sending.discard(self.name)
         for end in (self.a, self.b):
-            line = end.line.get(self.name)
-            if line:
-                for way in list(line):
-                    if self.name in end.sending:
-                        break
-                    way.stop_waiting()
-                    if way.links is not None and way._queue and not way._sending:
-                        way._start()
+            for way in list(end.line.get(self.name, ())):
+                if self.name in end.sending:
+                    break
+                other = way.b if end is way.a else way.a
+                if self.name in other.sending:
+                    continue  # it keeps its place
+                way.stop_waiting()
+                if way.links is not None and way._queue and not way._sending:
+                    way._start()
 
     def stop_waiting(self) -> None:
         """Leave the lines at both ends."""

@@ -4,10 +4,12 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
+from mallory import Mallory, junk
 from world import Host, World
 
 from meshchat.core import link as wire_link
 from meshchat.core.chats import contact_chat, room_chat
+from meshchat.core.envelope import envelope_id
 from meshchat.core.events import (
     Accept,
     AddContact,
@@ -711,6 +713,8 @@ def test_ids_without_end(world: World, offers: int, reason: str) -> None:
     for number in range(offers):
         ids = b"".join(bytes([number, low % 256, low // 256]) + bytes(13) for low in range(512))
         peer.link.send(wire_link.HAVE, ids)
+    flood.node._neighbours._touched[peer.link.id] = peer
+    flood.handle(Wake())
     world.link(honest, victim)
     world.run(3)
     assert len(victim.links) == 1
@@ -831,3 +835,52 @@ def test_a_spare_link_over_another_transport_is_closed_politely(world: World) ->
             status = host.node.status(world.now)
             assert [each.transport for each in status.neighbours] == ["lan"]
             assert set(status.counters) <= {"links_opened", "links_duplicate", "envelopes_stored"}
+
+
+def test_mail_for_us_needs_no_room(world: World) -> None:
+    """A store full of later mail from the same neighbour still takes what is for its owner, and
+    that neighbour hears the same as for anybody's mail."""
+    answers = []
+    for recipient in (True, False):
+        world = World()
+        a, other = world.host("A"), world.host("Other")
+        b = world.host("B", Limits(store_bytes=4_096, origin_share=1.0, small_reserve=0.0))
+        befriend(a, b)
+        befriend(a, other)
+        message = send(a, b if recipient else other, "you have to know this")
+        eid = a.store.message(message.id).eid  # type: ignore[union-attr]
+        mallory = Mallory(world)
+        mallory.dial(b)
+        mallory.give(*[junk(number, world, life_h=199) for number in range(8)])
+        world.run(1)
+        mallory.heard.clear()
+        mallory.give(a.store.envelope(eid).data)  # type: ignore[union-attr]
+        world.run(2)
+        assert inbox(b, a) == (["you have to know this"] if recipient else [])
+        answers.append([kind for kind, _ in mallory.heard if kind != wire_link.PING])
+        assert eid + b"\1" in mallory.bodies(wire_link.REFUSED)[0]  # full
+        if recipient:
+            world.run(100)
+            world.meet(b, a, 10)
+            assert a.state(message) == State.DELIVERED
+    assert answers[0] == answers[1]
+
+
+def test_what_found_no_room_is_not_asked_for_at_every_meeting(world: World) -> None:
+    """A full node tells nothing about it and tries again after ten minutes, not before."""
+    victim = world.host("Victim", Limits(store_bytes=1_024, origin_share=1.0, small_reserve=0.0))
+    mallory = Mallory(world)
+    late = [junk(number, world, life_h=199) for number in range(2)]
+    early = junk(9, world, life_h=10)
+    mallory.dial(victim)
+    mallory.give(*late)
+    world.run(1)
+    asked = []
+    for wait in (1, 30, 700):
+        mallory.hang_up()
+        world.run(wait)
+        mallory.dial(victim)
+        mallory.give(early)
+        world.run(1)
+        asked.append(envelope_id(early) in mallory.asked())
+    assert asked == [True, False, True]

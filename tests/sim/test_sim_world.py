@@ -42,7 +42,7 @@ def test_a_stranger_carries_text_and_file() -> None:
     assert measure.untrue() == (0, 0) and not measure.duplicates_shown and not measure.refused
     sizes = dict(zip(KINDS, measure.bytes, strict=True))
     assert sizes["payload"] > 2 * 90_500
-    assert all(sizes[kind] for kind in ("sync", "handshake", "proofs", "presence", "padding"))
+    assert all(sizes[kind] for kind in ("sync", "handshake", "proofs", "padding"))
     assert not sizes["keepalive"]  # a supervised link needs none
     assert sum(measure.sent) == sum(measure.received) == sum(measure.bytes)
     a, b = world.people[:2]
