@@ -64,6 +64,14 @@ class Custody:
         """Ids dropped since this was last cleared."""
         self.was_full = False
         """Something was refused or evicted for want of space since this was last reset."""
+        self.lost = False
+        """Something is sought that neighbours know we had, since this was last reset."""
+
+    def undo(self) -> None:
+        """The store went back to where this step began."""
+        self.gone.clear()
+        self.stored = self.dropped = 0
+        self.recount()
 
     def recount(self) -> None:
         """Take the totals from the store anew."""
@@ -168,6 +176,8 @@ class Custody:
 
     def seek(self, eids: Sequence[bytes]) -> None:
         """These are wanted: look again at what we carry of them, and take again what had to go."""
+        made_room = (Fate.EVICTED, Fate.REFUSED)
+        self.lost |= any(self._store.fate(eid) in made_room for eid in eids)
         self._store.seek(eids)
         self._untried = self._store.count_untried()
 

@@ -225,7 +225,8 @@ class Files:
 
     def check_room(self, mid: bytes, author: bytes) -> None:
         """Raises ``QuotaError`` if the author has too many files under way to begin another."""
-        if mid in self._open or self._store.message(mid) is not None:
+        message = self._store.message(mid)
+        if mid in self._open or (message is not None and message.reason != ENDED):
             return
         most = FILES_KNOWN_PER_STRANGER_MAX
         if self._people.is_friend(author):

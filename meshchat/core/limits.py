@@ -20,6 +20,7 @@ NEIGHBOURS_REMEMBERED_MAX = 512  # whose mail we know: a bit for each envelope a
 HAVES_OPEN_MAX = 8  # HAVEs not answered yet: chat does not wait a round trip for the last one
 HAVES_OPEN_IDS_MAX = 2_048  # ids in them: 32 KiB, so that mail moves before the last id is told
 NEXT_AFTER_HAVES = 4  # read; fewer wait for a frame that leaves anyway: half the frames of a crowd
+NEXT_AFTER_S = 60.0  # but no longer: what we have is news to its author
 WANTS_MAX = 512  # requests of one WANT
 WANTS_OPEN_MAX = 2_048  # requests to one neighbour not answered yet: a megabyte of small ones
 WANTS_WAITING_MAX = 2_048  # ids remembered to ask for before the next HAVE is invited

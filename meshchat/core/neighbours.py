@@ -135,6 +135,10 @@ class Neighbours:
         proofs = [(done, PROOF_CLASS) for done in self._store.released(now.wall)]
         self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
 
+    def renew_key(self) -> None:
+        """Be somebody new on the links to come, and so be offered again what we lost."""
+        self._key_made = -NEVER
+
     def confirm(self, author: bytes, proof: Proof) -> None:
         """Give a receipt to its author at once, if that contact is our neighbour."""
         for peer in self._peers.values():
@@ -145,7 +149,7 @@ class Neighbours:
     def pump(self, now: Now) -> None:
         """Let every link move on that something happened to."""
         self._pump(list(self._touched.values()), now)
-        if self._transfers.freed:  # what one neighbour did not bring, another may be asked for
+        while self._transfers.freed:  # what one neighbour did not bring, another may be asked for
             self._transfers.freed = False
             others = [peer for peer in self._peers.values() if peer.sync and peer.sync.wants_more]
             self._pump(others, now)
@@ -339,15 +343,21 @@ class Neighbours:
     def _opened(self, peer: Peer, now: Now) -> bool:
         """The handshake is done: keep one link per pair, greet. False if this one had to go."""
         self._counters["links_opened"] += 1
+        older = True  # links stand in the order in which they came up
         for other in list(self._peers.values()):
+            if other is peer:
+                older = False
             if other is peer or other.link.remote_key != peer.link.remote_key:
                 continue
             # Both sides know both transports and both diallers, so both decide alike. Same
-            # dialler: it dialled again because the older link is dead to it.
+            # dialler: it dialled again because the older link is dead to it. Which handshake was
+            # through first says nothing: one can overtake the other.
             if other.link.transport != peer.link.transport:
                 keep_other = _rank(other) < _rank(peer)
-            else:
+            elif other.dialler_key != peer.dialler_key:
                 keep_other = other.dialler_key < peer.dialler_key
+            else:
+                keep_other = not older
             loser = peer if keep_other else other
             self._counters["links_duplicate"] += 1
             self._close(loser, "duplicate", wire_link.CLOSE_DUPLICATE, now)

@@ -145,6 +145,10 @@ class Node:
             bytes, None
         ] = {}  # ``done`` of receipts of ours, until they may show
         self._caught_up = False  # True once no receipt from before a restart waits
+        shown = set(store.released(now.wall))
+        for done in store.released(now.wall + RELEASE_AHEAD_MAX_S):
+            if done not in shown:
+                self._plan_release(done)
         self._clock_told = False
 
     @staticmethod
@@ -197,6 +201,9 @@ class Node:
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
             self._custody.gone.clear()
+        if self._custody.lost:
+            self._neighbours.renew_key()
+            self._custody.lost = False
         self._neighbours.pump(now)
         if self._custody.stored or self._custody.dropped:
             self._tells.append(CustodyChanged(self._custody.stored, self._custody.dropped))
@@ -381,7 +388,7 @@ class Node:
             del self._tells[told:]
             if self._chats.sealed:  # the first half of a command whose second half was refused
                 self._chats.sealed.clear()
-                self._custody.recount()
+                self._custody.undo()
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:

@@ -6,11 +6,14 @@ changed, not with what we hold. Kept in memory, by node key, so for a day at mos
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import compress
 
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
 
 PROOF_CLASS = -1  # goes before every envelope: it is small, and it frees space
 _CLASSES = (PROOF_CLASS, 0, 1, 2, 3)  # small first: more of it arrives before a link is cut
+_SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every envelope
+_CHOSEN = bytes.maketrans(b"01", b"\0\1")
 
 
 class Shelf:
@@ -19,70 +22,75 @@ class Shelf:
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
-        self._base = 0  # number of the first of ``_ids``, and of bit 0 of every mask
         self._live = dict.fromkeys(_CLASSES, 0)
         self._known: dict[bytes, int] = {}  # node key -> mask; last met last
+        self._tidy_at = _SPARE_NUMBERS
 
     def add(self, eid: bytes, size_class: int) -> None:
         """This is to be had here from now on."""
-        number = self._numbers.get(eid)
-        if number is None:
-            number = self._numbers[eid] = self._base + len(self._ids)
+        self._live[size_class] |= 1 << self._number(eid)
+        self._tidy()
+
+    def _number(self, eid: bytes) -> int:
+        number = self._numbers.setdefault(eid, len(self._ids))
+        if number == len(self._ids):
             self._ids.append(eid)
-        self._live[size_class] |= 1 << (number - self._base)
+        return number
 
     def remove(self, eids: Iterable[bytes]) -> None:
         """These are not to be had any more."""
         for eid in eids:
             number = self._numbers.get(eid)
             if number is not None:
-                mask = ~(1 << (number - self._base))
+                mask = ~(1 << number)
                 for size_class in _CLASSES:
                     self._live[size_class] &= mask
 
     def renew(self, offered: Iterable[tuple[bytes, int]]) -> None:
         """Make this all there is, in order of arrival within each class, and forget the rest."""
-        self._live = dict.fromkeys(_CLASSES, 0)
         masks: dict[int, list[int]] = {size_class: [] for size_class in _CLASSES}
         for eid, size_class in offered:
-            number = self._numbers.get(eid)
-            if number is None:
-                number = self._numbers[eid] = self._base + len(self._ids)
-                self._ids.append(eid)
-            masks[size_class].append(number - self._base)
-        for size_class, bits in masks.items():
-            self._live[size_class] = _mask(bits)
-        self._forget_dead()
+            masks[size_class].append(self._number(eid))
+        self._live = {size_class: _mask(places) for size_class, places in masks.items()}
+        self._tidy()
 
-    def _forget_dead(self) -> None:
-        """Numbers below the first that is still in use go, from here and from every mask."""
+    def _tidy(self) -> None:
+        """Give the numbers of what has gone to what comes, before they outnumber what is here.
+
+        A flood that comes and goes would else make every mask longer with each envelope.
+        """
+        if len(self._ids) <= self._tidy_at:
+            return
         live = 0
         for mask in self._live.values():
             live |= mask
-        dead = (live & -live).bit_length() - 1 if live else len(self._ids)
-        if dead > len(self._ids) // 2:
-            for eid in self._ids[:dead]:
-                del self._numbers[eid]
-            del self._ids[:dead]
-            self._base += dead
-            self._live = {size_class: mask >> dead for size_class, mask in self._live.items()}
-            self._known = {key: mask >> dead for key, mask in self._known.items()}
+        self._tidy_at = 2 * live.bit_count() + _SPARE_NUMBERS
+        if len(self._ids) <= self._tidy_at:
+            return
+        chosen = f"{live:b}"[::-1].encode().translate(_CHOSEN)
+        self._ids = list(compress(self._ids, chosen))
+        self._numbers = {eid: number for number, eid in enumerate(self._ids)}
+        self._live = {key: _squeeze(mask, chosen) for key, mask in self._live.items()}
+        self._known = {key: _squeeze(mask, chosen) for key, mask in self._known.items()}
+
+    def everything(self) -> set[bytes]:
+        """Ids of all that is to be had here now."""
+        return {self._ids[place] for mask in self._live.values() for place in _places(mask)}
 
     def missing(self, key: bytes) -> Iterator[tuple[bytes, int]]:
         """``(id, size class)`` of all a neighbour is not known to have, best first."""
         known = self._known.pop(key, 0)
         self._known[key] = known  # it was met last
-        if len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
+        while len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
         for size_class in _CLASSES:
             for place in _places(self._live[size_class] & ~known):
                 yield self._ids[place], size_class
 
     def learn(self, key: bytes, eids: Iterable[bytes]) -> None:
-        """A neighbour has these, or does not want them."""
+        """A neighbour said that it has these, or will never want them."""
         numbers = self._numbers
-        base = self._base
-        bits = [numbers[eid] - base for eid in eids if eid in numbers]
+        bits = [numbers[eid] for eid in eids if eid in numbers]
         if bits:
             self._known[key] = self._known.get(key, 0) | _mask(bits)
 
@@ -98,6 +106,11 @@ def _mask(places: list[int]) -> int:
     for place in places:
         bits[place >> 3] |= 1 << (place & 7)
     return int.from_bytes(bits, "little")
+
+
+def _squeeze(mask: int, chosen: bytes) -> int:
+    """Only the bits at these places, close together."""
+    return int("".join(compress(f"{mask:b}"[::-1], chosen))[::-1] or "0", 2)
 
 
 def _places(mask: int) -> Iterator[int]:

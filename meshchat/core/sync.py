@@ -26,6 +26,7 @@ from meshchat.core.limits import (
     HAVES_OPEN_MAX,
     HOLD_S,
     NEXT_AFTER_HAVES,
+    NEXT_AFTER_S,
     PARTIALS_PER_LINK_MAX,
     STALL_S,
     WANTS_MAX,
@@ -62,7 +63,10 @@ from meshchat.errors import QuotaError, WireError
 
 IDS_REMEMBERED_MAX = 131_072  # of what the neighbour has; about 12 MiB for a hostile one
 CONTACT_FACTOR = 10  # a contact's link may bring ten times a stranger's
+RESUMED_MAX_BYTES = BUFFERED_MAX_BYTES // 2
 NEVER = float("inf")
+SPARE_IDS = 4_096  # kept on a link beyond twice what is here: a sweep is not for every envelope
+CROWDED_LOOK_S = 1.0  # while a neighbour waits until we know what others bring of its offers
 WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
@@ -156,10 +160,14 @@ class Sync:
         )
         self._key = link.handshake_hash[:32]
         self._digest = b""
+        self._compared = False
         # what we offer
         self._to_offer: deque[bytes] = deque()
         self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> class
-        self._theirs: set[bytes] = set()  # they have it, or refused it: never offered
+        self._theirs: set[bytes] = set()  # by their own word they have it: never offered
+        self._passed: set[bytes] = set()  # given, or refused for now: not offered on this link
+        self._sweep_at = SPARE_IDS
+        self._swept = False  # some of what was offered here is forgotten, because it is gone
         self._haves_open: deque[list[bytes]] = deque()  # ids of each that was not answered yet
         self._serving: list[tuple[int, int, bytes]] = []  # heap of (class, turn, id)
         self._offsets: dict[bytes, int] = {}
@@ -175,6 +183,7 @@ class Sync:
         self._checked = 0  # what others had brought when the waiting ids were looked up
         self._judging: set[bytes] = set()  # arrived whole, verdict not given yet
         self._answers: list[tuple[int, int]] = []  # to HAVEs: mask of known ids, how many ids
+        self._answer_by = NEVER  # when the first of them has to leave
         self._invite_at = 0.0
         self._held_until = NEVER  # when a want that another link was asked for may be asked here
         self._uncredited = 0
@@ -199,6 +208,7 @@ class Sync:
     def open(self) -> None:
         """Start: offer everything this neighbour is not known to have, best first."""
         self._ours = dict(self._transfers.shelf.missing(self._link.remote_key))
+        self._sweep_at += 2 * len(self._ours)
         self._to_offer.extend(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
@@ -208,17 +218,34 @@ class Sync:
         if eid in self._theirs:
             self._transfers.shelf.learn(self._link.remote_key, (eid,))
             return False
-        if eid in self._ours:
+        if eid in self._ours or eid in self._passed:
             return False
         self._ours[eid] = size_class
         self._to_offer.append(eid)
+        if len(self._ours) > self._sweep_at:
+            self._sweep()
         return True
+
+    def _sweep(self) -> None:
+        """Forget what was offered, or waits to be, and is gone: a flood that comes and goes would
+        else fill the memory of every link that is slower."""
+        here = self._transfers.shelf.everything()
+        here.update(self._offsets, self._unanswered)
+        self._ours = {eid: size_class for eid, size_class in self._ours.items() if eid in here}
+        self._to_offer = deque(eid for eid in self._to_offer if eid in here)
+        self._passed &= here
+        self._swept = True
+        self._sweep_at = 2 * len(self._ours) + SPARE_IDS
 
     def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
         """Hand over a token without being asked: the peer is the author's own node."""
-        if done not in self._theirs:
-            self._remember((done,))
-            self._link.send(records.PROOF, write_proof(token, exp_h))
+        if done not in self._theirs and done not in self._passed:
+            self._give_proof(done, token, exp_h)
+
+    def _give_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
+        """Nothing confirms a token. If it is lost with the link, a later one must offer it."""
+        self._passed.add(done)
+        self._link.send(records.PROOF, write_proof(token, exp_h))
 
     def settle(self, eid: bytes, refusal: Refusal | None) -> None:
         """The verdict on something that ``Arrived``. STORED leaves only after our commit."""
@@ -268,6 +295,9 @@ class Sync:
         return None
 
     def _on_digest(self, digest: bytes, count: int) -> Holding | None:
+        if self._compared:  # 19 bytes to say, all that is on offer to look through
+            raise WireError("digest_again")
+        self._compared = True
         if digest != self._digest or count != len(self._ours):
             return None
         self._remember(self._ours)
@@ -291,7 +321,6 @@ class Sync:
             raise QuotaError("have_without_next")
         self._offers.refill(now.mono)
         self._offers.level -= len(ids)
-        self._remember(ids)
         known = self._store.known(ids) - self._transfers.hidden
         if not self._wants:  # all that will wait was looked up now
             self._checked = self._transfers.brought - self._brought
@@ -300,7 +329,7 @@ class Sync:
         for place, eid in enumerate(ids):
             if eid in known:
                 answer |= 1 << place
-                if eid in self._ours:
+                if eid in self._ours and eid not in self._theirs:
                     held.append(eid)
             elif (
                 eid not in self._asked
@@ -308,6 +337,9 @@ class Sync:
                 and self._transfers.full.get(eid, 0.0) <= now.mono
             ):
                 self._wants[eid] = None
+        self._remember(ids)
+        if not self._answers:
+            self._answer_by = now.mono + NEXT_AFTER_S
         self._answers.append((answer, len(ids)))
         return Holding(held) if held else None
 
@@ -320,9 +352,12 @@ class Sync:
     def _on_want(self, wants: list[tuple[bytes, int]]) -> None:
         for eid, offset in wants:
             size_class = self._ours.get(eid)
+            if size_class is None and self._swept:  # offered long ago, perhaps
+                self._refused.append((eid, Refusal.UNWANTED))
+                continue
             if size_class is None or eid in self._offsets or eid in self._unanswered:
                 raise WireError("want_unoffered")
-            if eid in self._theirs:
+            if eid in self._theirs or eid in self._passed:
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
             size = 1 if size_class == PROOF_CLASS else CLASS_SIZES_BYTES[size_class]
@@ -394,12 +429,10 @@ class Sync:
                 self._unanswered.discard(eid)
                 if reason == Refusal.MALFORMED and eid not in self._sent_twice:
                     self._sent_twice.add(eid)  # its beginning came from elsewhere: once more
-                else:
-                    self._theirs.add(eid)
-                    if (
-                        reason == Refusal.UNWANTED
-                    ):  # for the others it may have room, or time, later
-                        self._remember((eid,))
+                elif reason == Refusal.UNWANTED:
+                    self._remember((eid,))
+                else:  # on a later link it may have room, or time
+                    self._passed.add(eid)
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
@@ -456,10 +489,10 @@ class Sync:
             return
         most = min(HAVE_IDS_MAX, self._link.max_record // 16)
         room = HAVES_OPEN_IDS_MAX - sum(map(len, self._haves_open))
-        queue, theirs = self._to_offer, self._theirs
+        queue, theirs, passed = self._to_offer, self._theirs, self._passed
         while queue and len(self._haves_open) < HAVES_OPEN_MAX and room > 0:
             first = [queue.popleft() for _ in range(min(most, len(queue)))]
-            chunk = [eid for eid in first if eid not in theirs]
+            chunk = [eid for eid in first if eid not in theirs and eid not in passed]
             if chunk:
                 room -= len(chunk)
                 self._haves_open.append(chunk)
@@ -497,14 +530,14 @@ class Sync:
         if proof is None:  # dropped since it was offered
             self._link.send(records.REFUSED, write_refusals([(done, Refusal.UNWANTED)]))
         else:
-            self._remember((done,))
-            self._link.send(records.PROOF, write_proof(proof.token, proof.exp_h))
+            self._give_proof(done, proof.token, proof.exp_h)
 
     def _invite(self, now: Now) -> None:
         """Let more HAVEs come, if there is room for what they bring."""
         if not self._answers or len(self._wants) > WANTS_WAITING_MAX:
             return
-        if len(self._answers) < NEXT_AFTER_HAVES and not self._link.queued_bytes:
+        few = len(self._answers) < NEXT_AFTER_HAVES and now.mono < self._answer_by
+        if few and not self._link.queued_bytes:
             return
         if self._offers.refill(now.mono) < 0:
             return
@@ -543,6 +576,8 @@ class Sync:
                     break
             else:
                 self._held_until = min(self._held_until, asked[1] + HOLD_S)
+        if len(self._wants) > WANTS_WAITING_MAX:  # no HAVE is invited until others brought some
+            self._held_until = min(self._held_until, now.mono + CROWDED_LOOK_S)
         known: set[bytes] = set()
         if chosen and self._checked != self._transfers.brought - self._brought:
             # Since it was offered, another neighbour may have brought it.
@@ -552,7 +587,10 @@ class Sync:
             del self._wants[eid]
             if eid in known:
                 continue
-            partial = self._store.partial(eid) if eid in self._transfers.partials else None
+            partial: Partial | None = None
+            # Liars may have left many: all of them would leave no room for what this one sends.
+            if eid in self._transfers.partials and self._buffered < RESUMED_MAX_BYTES:
+                partial = self._store.partial(eid)
             incoming = Incoming(partial.size, partial.data, True) if partial else NOTHING
             self._asked[eid] = incoming
             self._buffered += len(incoming.data)
@@ -575,13 +613,17 @@ class Sync:
         due: list[float] = []
         if self._asked:
             due.append(self._progress + STALL_S + 0.1)
-        elif self._wants and self._envelopes.level < 1:
-            due.append(self._envelopes.at + self._envelopes.wait(1) + WAKE_SLACK_S)
-        if self._wants and self._held_until < NEVER:
-            due.append(self._held_until + WAKE_SLACK_S)
-        if len(self._answers) >= NEXT_AFTER_HAVES and len(self._wants) <= WANTS_WAITING_MAX:
-            ready = self._offers.at + self._offers.wait(0)
-            due.append(max(ready, self._invite_at) + WAKE_SLACK_S)
+        if self._wants and len(self._asked) < WANTS_OPEN_MAX:  # else there is no room to ask
+            may_ask = self._envelopes.at + self._envelopes.wait(1)
+            if self._held_until < NEVER:
+                due.append(max(self._held_until, may_ask) + WAKE_SLACK_S)
+            elif not self._asked and self._envelopes.level < 1:
+                due.append(may_ask + WAKE_SLACK_S)
+        if self._answers and len(self._wants) <= WANTS_WAITING_MAX:
+            ready = max(self._offers.at + self._offers.wait(0), self._invite_at)
+            if len(self._answers) < NEXT_AFTER_HAVES:
+                ready = max(ready, self._answer_by)
+            due.append(ready + WAKE_SLACK_S)
         return min(due, default=None)
 
     def close(self) -> None:

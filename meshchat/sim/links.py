@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from meshchat.sim.world import World
 
 RETRY_MAX_S = 120.0  # between two tries to connect that failed
+DOUBLINGS_MAX = 16  # of that wait; more make no difference, and would overflow in the end
 TRIES_MAX = 100  # of one radio packet: at 90 % loss one in 40,000 needs more
 TOGETHER_MAX_BYTES = 1_024  # frames sent in one go arrive in one, as a socket gives them
 PROLOGUE = b"meshchat/1\x03" + bytes(32)  # what the transport binds a link to
@@ -164,14 +165,9 @@ class Way:
                     end.queue_for.setdefault(self.name, {})[self] = None
                     return
         self._turn += 1
-        dialler, answerer = (
-            (self.a, self.b)
-            if (self.a.number + self.b.number) % 2
-            else (
-                self.b,
-                self.a,
-            )
-        )
+        dialler, answerer = self.b, self.a
+        if (self.a.number + self.b.number) % 2:  # so that nobody dials all or answers all
+            dialler, answerer = answerer, dialler
         numbers = {dialler: dialler.take(self), answerer: answerer.take(self)}
         self.links = numbers[self.a], numbers[self.b]
         self._since = self.world.now
@@ -192,7 +188,7 @@ class Way:
 
     def _again(self) -> None:
         wait = min(RETRY_MAX_S, self._radio.retry_s * 2.0**self.failures)
-        self.failures += 1
+        self.failures = min(self.failures + 1, DOUBLINGS_MAX)
         self.look(wait)
 
     def ended_by(self, end: "Person", reason: str) -> None:

@@ -30,11 +30,13 @@ class Mallory:
         self.stock: dict[bytes, bytes] = {}
         """Envelopes by id, given to whoever asks for them."""
 
-    def dial(self, victim: Host, mtu: int = 16_384, hello: bool = True) -> None:
+    def dial(
+        self, victim: Host, mtu: int = 16_384, hello: bool = True, supervised: bool = False
+    ) -> None:
         """A new link to the victim; greets as a stranger unless told not to."""
         self.heard.clear()
         self.answered = 0
-        self.world.link(self, victim, mtu)  # type: ignore[arg-type]
+        self.world.link(self, victim, mtu, supervised=supervised)  # type: ignore[arg-type]
         self.world.settle()
         if hello and self.link is not None:  # None: the victim refused
             h = self.link.handshake_hash

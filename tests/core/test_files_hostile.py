@@ -29,6 +29,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.identity import Card, card_text
 from meshchat.core.limits import (
+    FILE_WAIT_H,
     FILES_KNOWN_PER_CONTACT_MAX,
     FILES_KNOWN_PER_STRANGER_MAX,
     FILES_TAKEN_PER_CONTACT_MAX,
@@ -263,6 +264,25 @@ def test_a_friends_manifests_are_bounded(world: World) -> None:
     for number in range(most + 1):
         liar.give(liar.tell(replace(FAKE, file_id=bytes([number]) * 16)))
     assert len(liar.messages) == len(victim.store.open_files()) == most
+    assert counters(victim)["files_open"] == 1
+
+
+def test_ended_files_come_back_within_the_bound(world: World) -> None:
+    """A file told of again after its end counts like a new one."""
+    victim = world.host("Victim")
+    liar = Liar(world, victim)
+    most = FILES_KNOWN_PER_CONTACT_MAX
+    told = [(replace(FAKE, file_id=bytes([n]) * 16), bytes([n]) * 8) for n in range(most)]
+    for manifest, number in told:
+        liar.give(liar.tell(manifest, number))
+    liar.node.hang_up()
+    world.run((100 + FILE_WAIT_H + 1) * HOUR)
+    assert victim.store.open_files() == []
+    for n in range(most):
+        liar.give(liar.tell(replace(FAKE, file_id=bytes([n + most]) * 16)))
+    assert len(victim.store.open_files()) == most
+    liar.give(liar.tell(*told[0]))
+    assert len(victim.store.open_files()) == most
     assert counters(victim)["files_open"] == 1
 
 

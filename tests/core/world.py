@@ -144,15 +144,20 @@ class World:
         return host
 
     def link(
-        self, one: Host, other: Host, mtu: int = 16_384, transport: str = "sim"
+        self,
+        one: Host,
+        other: Host,
+        mtu: int = 16_384,
+        transport: str = "sim",
+        supervised: bool = False,
     ) -> tuple[int, int]:
         """Join two hosts; ``one`` dials."""
         self._links += 2
         a, b = self._links - 1, self._links
         one.links[a], other.links[b] = (other, b), (one, a)
         prologue = b"meshchat/1\x03" + bytes(32)
-        one.handle(LinkUp(a, transport, True, mtu, prologue, other.name.encode()))
-        other.handle(LinkUp(b, transport, False, mtu, prologue, one.name.encode()))
+        one.handle(LinkUp(a, transport, True, mtu, prologue, other.name.encode(), supervised))
+        other.handle(LinkUp(b, transport, False, mtu, prologue, one.name.encode(), supervised))
         return a, b
 
     def meet(self, one: Host, other: Host, seconds: float = 5.0) -> None:

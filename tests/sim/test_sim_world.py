@@ -443,3 +443,11 @@ def test_two_radios_keep_one_link() -> None:
     world.part(a, b, way=used)
     world.run(60)
     assert len(a.links) == 1 and next(iter(a.links.values())).name != used
+
+
+def test_days_of_failing_attempts() -> None:
+    """Two nodes that can never connect go on trying, more and more rarely, for weeks."""
+    world = World(seed=1, radios={"sim": Radio(failure=1.0, retry_s=1.0)})
+    world.meet(world.person(), world.person())
+    world.run(30 * 86_400)
+    assert 20_000 < world.measure.failed < 22_000
