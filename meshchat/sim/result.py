@@ -43,10 +43,12 @@ def save(text: str | bytes, path: str | Path) -> None:
     raw = text.encode() if isinstance(text, str) else text
     try:
         if str(path) == "-":
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, "it is closed")
             sys.stdout.write(raw.decode())
             sys.stdout.flush()
             return
-        target = Path(path).resolve()  # a link stays a link
+        target = _target(path)
         if target.exists() and not target.is_file():
             with target.open("wb") as file:  # /dev/null or a pipe: nothing to rename over
                 file.write(raw)
@@ -54,6 +56,25 @@ def save(text: str | bytes, path: str | Path) -> None:
             _replace(target, raw)
     except BrokenPipeError:
         raise  # the reader of standard output went away: no fault of anybody
+    except OSError as error:
+        raise _explained(error, path) from None
+
+
+def check_place(path: str | Path) -> None:
+    """Find out before a long run that ``save`` would fail. Raises as ``write``."""
+    if not str(path):
+        raise UsageError("unwritable", "The name of the result is empty; name a file, or - .")
+    if str(path) == "-":
+        return
+    try:
+        target = _target(path)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not target.parent.is_dir():
+            raise UsageError("unwritable", f"There is no folder {target.parent}: make it first.")
+        if target.is_file() or not target.exists():
+            with tempfile.TemporaryFile(dir=target.parent) as file:
+                file.write(b"\0")
     except OSError as error:
         raise _explained(error, path) from None
 
@@ -66,6 +87,14 @@ def make_folder(folder: Path) -> None:
             file.write(b"\0")
     except OSError as error:
         raise _explained(error, folder) from None
+
+
+def _target(path: str | Path) -> Path:
+    """Where to write: a link stays a link."""
+    try:
+        return Path(path).resolve()
+    except RuntimeError:  # what Python before 3.13 says of links in a ring
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
 
 
 def _replace(target: Path, raw: bytes) -> None:
@@ -116,6 +145,7 @@ def read(path: str | Path) -> dict[str, object]:
     Raises:
         UsageError: It cannot be read, is too long, or is no result; says what is wrong.
     """
+    shown = "Standard input" if str(path) == "-" else str(path)
     try:
         if str(path) == "-":
             raw = sys.stdin.buffer.read(DOCUMENT_MAX_BYTES + 1)
@@ -124,17 +154,17 @@ def read(path: str | Path) -> dict[str, object]:
                 raw = file.read(DOCUMENT_MAX_BYTES + 1)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise UsageError("unreadable", f"{path} cannot be read ({why}).") from None
+        raise UsageError("unreadable", f"{shown} cannot be read ({why}).") from None
     if len(raw) > DOCUMENT_MAX_BYTES:
-        raise UsageError("too_long", f"{path} is over {volume(DOCUMENT_MAX_BYTES)}: no result.")
+        raise UsageError("too_long", f"{shown} is over {volume(DOCUMENT_MAX_BYTES)}: no result.")
     try:
         document = msgspec.json.decode(raw)
         checked(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = Clean.line(str(error))
-        raise UsageError("not_json", f"{path} is no JSON, or cut off ({why}).") from None
+        raise UsageError("not_json", f"{shown} is no JSON, or cut off ({why}).") from None
     except UsageError as error:
-        raise UsageError(error.reason, f"{path} cannot be used: {error}.") from None
+        raise UsageError(error.reason, f"{shown} cannot be used: {error}.") from None
     found: dict[str, object] = document
     return found
 

@@ -15,7 +15,7 @@ from meshchat.sim.document import FORMAT
 from meshchat.sim.links import Radio
 from meshchat.sim.measure import KINDS, Measure, Sample
 from meshchat.sim.town import Town, build
-from meshchat.sim.traces import read_contacts, read_workload
+from meshchat.sim.traces import Trace, read_contacts, read_workload
 from meshchat.sim.ways import Contact, Wanted, changes
 from meshchat.sim.world import World
 
@@ -25,6 +25,8 @@ DELAYS_MAX = 2_000  # in the document
 PEOPLE_MAX = 2_000
 EDGES_MAX = 3_000
 TRACE_RATE = 12_000.0  # bytes a second: conditions T and M of the design study
+DAY_S = 86_400.0
+IDLE_MAX_S = 7 * DAY_S  # before anything happens; in seconds since 1970 it would be 40 years
 NO_LIMIT_LINKS = 100_000  # a trace says who can talk; it knows no limit of links
 
 Document = dict[str, Any]
@@ -79,6 +81,7 @@ def run_trace(
     began = time.process_time()
     trace = read_contacts(contacts)
     wishes = read_workload(workload, trace)
+    trace, wishes, moved = _moved(trace, wishes)
     nodes = max([trace.nodes, *(1 + max(wish.src, wish.dst) for wish in wishes)])
     horizon = max([trace.duration, *(wish.created + wish.ttl for wish in wishes)])
     radio = replace(radio or Radio(), rate=rate)
@@ -95,6 +98,7 @@ def run_trace(
         "workload": workload.name,
         "rate": rate,
         "buffer": buffer,
+        **({"moved_s": moved} if moved else {}),
     }
     return document(
         world,
@@ -108,6 +112,17 @@ def run_trace(
         buffer=buffer,
         contacts=trace.contacts if complete else None,
     )
+
+
+def _moved(trace: Trace, wishes: list[Wanted]) -> tuple[Trace, list[Wanted], float]:
+    """A trace that begins long after its zero, as in seconds since 1970, moved by whole days."""
+    first = min(trace.contacts[0].start, wishes[0].created)
+    if first <= IDLE_MAX_S:
+        return trace, wishes, 0.0
+    by = first - first % DAY_S
+    contacts = [Contact(c.start - by, c.end - by, c.a, c.b) for c in trace.contacts]
+    wishes = [wish._replace(created=wish.created - by) for wish in wishes]
+    return replace(trace, contacts=contacts, duration=trace.duration - by), wishes, by
 
 
 def run_scenario(
@@ -214,10 +229,9 @@ def document(
     measure.sample()
     nodes = len(world.people)
     wishes = measure.wishes[:]
-    if not complete:  # what was not due yet is no failure of the nodes
-        due = [i for i, wish in enumerate(wishes) if wish.created <= world.now]
-    else:
-        due = list(range(len(wishes)))
+    due = list(range(len(wishes)))
+    if not complete:  # what was not due yet is no failure of the nodes; the world has this order
+        due = sorted(sorted(due, key=lambda i: wishes[i].created)[: measure.created])
     wishes = [wishes[i] for i in due]
     arrived = [measure.delivered_at[i] for i in due]
     hops = [measure.hops[i] for i in due]

@@ -8,11 +8,12 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,9 +211,34 @@ def _finished(job: Job, future: "Future[Document] | DaskFuture[Any]") -> Finishe
 # --- this machine ----------------------------------------------------------------------------
 
 
-def _quiet() -> None:
-    """In a worker: Ctrl+C reaches the whole terminal; say nothing and be gone."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+def _worker() -> None:
+    """In a worker: whoever started it says when it ends; if that one is killed, it ends too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes started here do not hear Ctrl+C and a closed terminal, from their first moment.
+
+    Both reach everything on the terminal; a worker that is still being set up would print a
+    traceback, and one that dies would look like a run that failed.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _local(run_job: RunJob, jobs: Sequence[Job], workers: int) -> Generator[Finished, None, None]:
@@ -228,16 +254,18 @@ def _local(run_job: RunJob, jobs: Sequence[Job], workers: int) -> Generator[Fini
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.popleft()
-                pool = ProcessPoolExecutor(1, mp_context=context, initializer=_quiet)
-                running[pool.submit(run_job, job)] = job, pool
+                with _undisturbed():  # for multiprocessing's own helper, which unblocks Ctrl+C
+                    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_worker)
+                with _undisturbed():
+                    running[pool.submit(run_job, job)] = job, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job, pool = running.pop(future)
                 pool.shutdown()
                 yield _finished(job, future)
     finally:
-        if running:  # Ctrl+C, or nobody wants the rest: do not wait for long runs
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
+        # After Ctrl+C, or if nobody wants the rest: do not wait for long runs.
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
         for _, pool in running.values():
             pool.shutdown(cancel_futures=True)
 
@@ -260,8 +288,13 @@ def _dask(run_job: RunJob, jobs: Sequence[Job], address: str) -> Generator[Finis
 
 def _client(address: str) -> "Client":
     with extra("A sweep on a Dask cluster"):
-        from distributed import Client
-    try:
+        from distributed import Client, Security
+        from distributed.comm.addressing import get_address_host_port
+    try:  # what is wrong is found here: a Client of nonsense hangs when it is freed
+        get_address_host_port(address, strict=True)
+        secured = Security().get_connection_args("client").get("ssl_context")
+        if address.startswith(("tls:", "wss:")) and not secured:
+            raise ValueError("Dask has no certificates for it, see distributed.comm.tls there")
         client = Client(address, timeout=DASK_WAIT_S, set_as_default=False)
     except (OSError, TimeoutError):
         raise TransportError(
