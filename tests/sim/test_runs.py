@@ -191,7 +191,7 @@ def test_killed_and_run_again(here: Path) -> None:
     """``kill -9`` in mid-run leaves nothing that a run, hash seed or ``-O`` would tell by."""
     rows = [f"{10 * at},{10 * at + 60},{at % 12},{(at + 1) % 12}" for at in range(400)]
     (here / "c.csv").write_text("\n".join(["start_s,end_s,node_a,node_b", *rows, ""]))
-    rows = [f"{at},{at % 12},{(at + 5) % 12},{400 + at % 9_000},3000" for at in range(0, 4_000, 20)]
+    rows = [f"{at},{at % 12},{(at + 5) % 12},{400 + at % 9_000},3000" for at in range(0, 4_000, 40)]
     (here / "w.csv").write_text("\n".join(["created_s,src,dst,size_bytes,ttl_s", *rows, ""]))
     arguments = ("sim", "trace", "c.csv", "--workload", "w.csv", "--json")
     with terminal(*arguments, "killed.json") as one:
