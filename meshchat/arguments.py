@@ -39,7 +39,14 @@ def _add_sim(verb: Any, verbs: Any) -> None:
     """``sim`` and ``demo``: no profile, so none of its options; ``--json`` names a file here."""
     none = _Parser(add_help=False)
     scenario = ("scenario", {"metavar": "SCENARIO", "help": "a name from the list, or a TOML file"})
-    seed = ("--seed", {"type": int, "metavar": "N", "help": "of all chance"})
+    seed = (
+        "--seed",
+        {
+            "type": int,
+            "metavar": "N",
+            "help": "another number, other chances: keys, delays, losses",
+        },
+    )
     peers = ("--peers", {"type": int, "metavar": "N", "help": "how many people"})
     fast = ("--fast", {"action": "store_true", "help": "without cryptography, same sizes"})
     json = ("--json", {"metavar": "OUT", "dest": "json_out", "help": "write the result; - prints"})
@@ -72,9 +79,25 @@ def _add_sim(verb: Any, verbs: Any) -> None:
         "run a recorded contact trace",
         ("contacts", {"metavar": "CONTACTS", "help": "who could talk to whom, plain or .gz"}),
         ("--workload", {"required": True, "metavar": "FILE", "help": "who writes to whom"}),
-        ("--rate", {"type": float, "default": 12_000.0, "metavar": "BYTES_PER_S"}),
+        (
+            "--rate",
+            {
+                "type": float,
+                "default": 12_000.0,
+                "metavar": "BYTES_PER_S",
+                "help": "of each contact (default 12000)",
+            },
+        ),
         ("--buffer", {"type": int, "metavar": "BYTES", "help": "room a node has for mail"}),
-        ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "of all chance"}),
+        (
+            "--seed",
+            {
+                "type": int,
+                "default": 0,
+                "metavar": "N",
+                "help": "another number, other chances: keys, delays, losses",
+            },
+        ),
         fast,
         json,
         report,
