@@ -28,6 +28,8 @@ HARMLESS = {  # what a node counts when all is well
     "links_opened",
     "links_duplicate",  # met on the LAN before the Bluetooth link was known to be dead
     "link_timeout",  # walked out of the hotspot
+    "hello_timeout",  # did so within the second of connecting: a LAN tells nobody
+    "handshake_timeout",  # the same, a moment earlier
     "refused_unwanted",  # two gave the same at once
 }
 
