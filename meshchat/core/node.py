@@ -141,9 +141,8 @@ class Node:
         self._try_at: float | None = now.mono if self._custody.untried else None
         self._house_at = now.mono
         self._release_at: float | None = None
-        self._unreleased: dict[
-            bytes, None
-        ] = {}  # ``done`` of receipts of ours, until they may show
+        # ``done`` of receipts of ours, until they may show.
+        self._unreleased: dict[bytes, None] = {}
         self._caught_up = False  # True once no receipt from before a restart waits
         shown = set(store.released(now.wall))
         for done in store.released(now.wall + RELEASE_AHEAD_MAX_S):

@@ -28,7 +28,6 @@ KINDS = ("payload", "sync", "handshake", "proofs", "presence", "keepalive", "pad
 Noise; delivery proofs; announces and cards; pings; encryption tags and padding to a size."""
 PAYLOAD, SYNC, HANDSHAKE, PROOFS, PRESENCE, KEEPALIVE, PADDING = range(7)
 HOPS_MAX = 255
-SAMPLES = 200  # points of a series
 
 _HEAD = records.RECORD_HEADER_BYTES
 _KIND = [SYNC] * 256
@@ -92,9 +91,7 @@ class Measure:
         self.sent: list[int] = []
         self.received: list[int] = []
         self.carried: list[int] = []
-        self.given: list[int] = []
-        """By node: bytes sent and received, copies of others' messages taken, and deliveries
-        that this node made the last hop of."""
+        """By node: bytes sent and received, and envelopes of measured messages taken."""
         self.radio_j: list[float] = []
         """Joules that sending and receiving took."""
         self.on_s: list[float] = []
@@ -113,7 +110,7 @@ class Measure:
 
     def person_added(self) -> None:
         """Somebody is new in the world."""
-        for each in (self.sent, self.received, self.carried, self.given):
+        for each in (self.sent, self.received, self.carried):
             each.append(0)
         self.radio_j.append(0.0)
         self.on_s.append(0.0)
@@ -277,7 +274,6 @@ class Measure:
             if not carried.hops[other]:
                 carried.hops[other] = min(HOPS_MAX, carried.hops[one] + 1)
                 self.carried[other] += 1
-                self.given[one] += 1
 
     # --- ways -----------------------------------------------------------------------------------
 

@@ -315,7 +315,7 @@ def document(
         "by_workload": _by_workload(measure, due, bound.arrived),
         "marks": [],
         "counters": counters,
-        "series": _series(samples, wishes, bound.arrived, schedule.arrived),
+        "series": _series(samples, bound.arrived, schedule.arrived),
         "delays_s": _thin(delays),
         "limit_delays_s": _thin(sorted(_delays(bound.arrived, wishes))),
         "people": _people(world, energies),
@@ -397,7 +397,6 @@ def _by_workload(measure: Measure, due: list[int], limit: list[float | None]) ->
 
 def _series(
     samples: list[Sample],
-    wishes: list[Wanted],
     limit: list[float | None],
     clairvoyant: list[float | None],
 ) -> Document:
@@ -410,7 +409,6 @@ def _series(
             counts.append(done)
         return counts
 
-    del wishes
     return {
         "at_s": [sample.at for sample in samples],
         "created": [sample.created for sample in samples],

@@ -218,10 +218,6 @@ class World:
         ways = [self._ways.get((*pair, name)) for name in self.radios if name != way.name]
         return [other for other in ways if other is not None]
 
-    def in_reach(self, a: int, b: int, name: str) -> bool:
-        """Whether a way is open now."""
-        return (min(a, b), max(a, b), name) in self._ways
-
     # --- what people write ----------------------------------------------------------------------
 
     def send(self, wanted: Wanted, of: str = "") -> None:
