@@ -30,8 +30,9 @@ SYMBOLS_BODY_MAX = 1_024  # of one record: 13 kB, below one frame
 NAMES_BODY_MAX = 1_024  # short ids or marks of one record
 PEELS_SPARE = 16  # beyond two for each symbol; an honest stream needs one for each difference
 GUESSES_MAX = 64  # ways to read the marks of one answer
-MORE_MIN_SYMBOLS = 6  # asked for at once
 FIRST_SYMBOLS = 16  # before anything is known: what ten differences need, and one small frame
+MORE_MIN_SYMBOLS = 4  # asked for at once, or this part of those received: a round trip each
+MORE_MIN_PART = 100
 
 _SYMBOL = struct.Struct("<QIB")
 SYMBOL_BYTES = _SYMBOL.size
@@ -42,8 +43,8 @@ _SYMBOLS_PER_ID = 1.35  # asked for in all; the rest comes in small steps
 _SUM_BYTES = 256  # AdHash: generalised birthdays in 2,048 bits cost about 2^90
 _SUM_MASK = (1 << 8 * _SUM_BYTES) - 1
 _MASK = (1 << 64) - 1
-_STEP, _SHIFT = 6364136223846793005, 1442695040888963407  # Knuth's, of full period modulo 2^64
-_ROOT = float(1 << 26)  # of 2^52: as many bits as a float holds exactly
+_STEP = 0xDA942042E4DD58B5  # multiplier modulo 2^64, the one of the authors
+_ROOT = float(1 << 32)
 _PURE = (1, 255)  # counts modulo 256 of a symbol with one id left; the check tells 1 from 257
 
 Symbol = tuple[int, int, int]
@@ -381,7 +382,7 @@ class Decoder:
 
     def feed(self, symbols: Sequence[Symbol]) -> Verdict:
         """Take the next symbols. Once there is a verdict, more of them change nothing."""
-        if self.verdict is not Verdict.MORE:
+        if self.verdict is not Verdict.MORE or not symbols:
             return self.verdict
         left = self._left
         start = len(left)
@@ -401,7 +402,7 @@ class Decoder:
         if not self._peel(range(start, len(left))):
             return self._end(Verdict.GAVE_UP)
         # every id is in symbol 0; the others tell when a false peel made it zero by chance
-        if not (left.sums[0] or left.checks[0] or left.counts[0] or any(left.sums)):
+        if not (left.sums[0] or any(map(any, (left.sums, left.checks, left.counts)))):
             return self._end(Verdict.DECODED)
         return Verdict.MORE
 
@@ -455,6 +456,7 @@ class Decoder:
         have = len(self._left)
         if not have:
             return FIRST_SYMBOLS
+        least = max(MORE_MIN_SYMBOLS, have // MORE_MIN_PART)
         counts = [(count + 128 & 255) - 128 for count in self._left.counts]
         seen = spread = 0.0
         for place, count in enumerate(counts[1:], 1):
@@ -463,7 +465,7 @@ class Decoder:
             spread += share - share * share
         guess = max(abs(counts[0]), seen / spread if spread else 0.0) + len(self._found)
         need = ceil(_SYMBOLS_PER_ID * guess) - have
-        return min(max(MORE_MIN_SYMBOLS, need), 2 * have, SYMBOLS_MAX - have)
+        return max(1, min(max(least, need), 2 * have, SYMBOLS_MAX - have))
 
     def answer(self, session_key: bytes) -> tuple[bytes, list[int]]:
         """Digest of what both hold, and marks of what only they hold, for ``View.read``."""
@@ -472,10 +474,15 @@ class Decoder:
         return self._view.common(session_key, self.ours), marks
 
 
+def first_symbols(apart: int) -> int:
+    """How many to send unasked, when the two sets are this far apart in count."""
+    return min(max(FIRST_SYMBOLS, ceil(_SYMBOLS_PER_ID * apart)), SYMBOLS_MAX)
+
+
 def _split(salt: bytes, short: int) -> tuple[int, int]:
-    """Check of a short id, and the seed of where it goes."""
+    """Check of a short id, and the odd seed of where it goes."""
     data = H(b"mc1 riblt place", short.to_bytes(SHORT_BYTES, "little"), 12, key=salt)
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:], "little")
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:], "little") | 1
 
 
 def _places(seed: int, place: int, stop: int) -> tuple[list[int], int, int]:
@@ -486,8 +493,8 @@ def _places(seed: int, place: int, stop: int) -> tuple[list[int], int, int]:
     found = []
     while place < stop:
         found.append(place)
-        seed = (seed * _STEP + _SHIFT) & _MASK
-        place += int((place + 1.5) * (_ROOT / sqrt((seed >> 12) + 1) - 1.0)) + 1
+        seed = seed * _STEP & _MASK  # odd, so never 0
+        place += int((place + 1.5) * (_ROOT / sqrt(seed) - 1.0)) + 1
     return found, seed, place
 
 
