@@ -327,9 +327,8 @@ class View:
 
         Never wrong: without the ids found, our set is the one the other side made ``common`` of.
         """
-        ways: list[list[tuple[bytes, ...]]] = []
+        wanted: dict[int, dict[bytes, None]] = {mark: {} for mark in marks}
         if marks:
-            wanted: dict[int, dict[bytes, None]] = {mark: {} for mark in marks}
             modulus = _modulus(session_key)
             for short, eid in self._sketch._ids.items():
                 if short % modulus in wanted:
@@ -337,17 +336,24 @@ class View:
             for gone in self._changes():
                 if gone.short % modulus in wanted:
                     wanted[gone.short % modulus][gone.eid] = None
-            for mark, times in Counter(marks).items():
-                found = wanted[mark]
-                if len(found) > _MARKED_MAX:
-                    return None
+        sure: list[bytes] = []
+        ways: list[list[tuple[bytes, ...]]] = []
+        for mark, times in Counter(marks).items():
+            found = wanted[mark]
+            if len(found) == times:
+                sure += found
+            elif times < len(found) <= _MARKED_MAX:
                 ways.append(list(combinations(found, times)))
+            else:
+                return None
         if prod(map(len, ways)) > GUESSES_MAX:
             return None
+        total, size = self._total - sum(map(_expand, sure)), self._size - len(marks)
         for guess in product(*ways):
             eids = list(chain.from_iterable(guess))
-            if self.common(session_key, eids) == common:
-                return eids
+            left = (total - sum(map(_expand, eids))) & _SUM_MASK
+            if _digest(left, size, session_key) == common:
+                return sure + eids
         return None
 
     def _changes(self) -> Iterator[_Change]:
@@ -503,7 +509,7 @@ def _expand(eid: bytes) -> int:
 
 
 def _digest(total: int, size: int, session_key: bytes) -> bytes:
-    data = total.to_bytes(_SUM_BYTES, "little") + size.to_bytes(8, "little")
+    data = total.to_bytes(_SUM_BYTES, "little") + (size & _MASK).to_bytes(8, "little")
     return H(b"mc1 riblt digest", data, COMMON_BYTES, key=session_key)
 
 

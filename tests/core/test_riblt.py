@@ -239,6 +239,16 @@ def test_a_wrong_answer_is_a_miss() -> None:
     assert view.read(bytes(32), common, marks) is None
 
 
+def test_marks_of_what_came_later_are_a_miss() -> None:
+    """A view of nothing, asked for what arrived since."""
+    sketch, ids = Sketch(SALT), some(6, 3)
+    view, decoder = sketch.view(), Decoder(Sketch(SALT).view())
+    for eid in ids:
+        sketch.add(eid)
+    assert stream(sketch.view(), decoder) is Verdict.DECODED
+    assert view.read(KEY, bytes(12), decoder.answer(KEY)[1]) is None
+
+
 # --- hostile streams ---------------------------------------------------------------------------
 
 
