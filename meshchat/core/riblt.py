@@ -31,8 +31,8 @@ NAMES_BODY_MAX = 1_024  # short ids or marks of one record
 PEELS_SPARE = 16  # beyond two for each symbol; an honest stream needs one for each difference
 GUESSES_MAX = 64  # ways to read the marks of one answer
 FIRST_SYMBOLS = 16  # before anything is known: what ten differences need, and one small frame
-MORE_MIN_SYMBOLS = 4  # asked for at once, or this part of those received: a round trip each
-MORE_MIN_PART = 100
+MORE_MIN_SYMBOLS = 6  # asked for at once, or this part of those received: a round trip each
+MORE_MIN_PART = 40
 
 _SYMBOL = struct.Struct("<QIB")
 SYMBOL_BYTES = _SYMBOL.size
@@ -410,7 +410,7 @@ class Decoder:
         # every id is in symbol 0; the others tell when a false peel made it zero by chance
         if not (left.sums[0] or any(map(any, (left.sums, left.checks, left.counts)))):
             return self._end(Verdict.DECODED)
-        return Verdict.MORE
+        return Verdict.MORE if len(left) < SYMBOLS_MAX else self._end(Verdict.GAVE_UP)
 
     def _peel(self, places: Iterable[int]) -> bool:
         """Take out every id that is alone in a symbol. False if this cannot come of two sets."""
@@ -471,7 +471,7 @@ class Decoder:
             spread += share - share * share
         guess = max(abs(counts[0]), seen / spread if spread else 0.0) + len(self._found)
         need = ceil(_SYMBOLS_PER_ID * guess) - have
-        return max(1, min(max(least, need), 2 * have, SYMBOLS_MAX - have))
+        return min(max(least, need), 2 * have, SYMBOLS_MAX - have)
 
     def answer(self, session_key: bytes) -> tuple[bytes, list[int]]:
         """Digest of what both hold, and marks of what only they hold, for ``View.read``."""

@@ -163,6 +163,14 @@ def test_the_first_symbols_by_count() -> None:
     ]
 
 
+def test_sets_too_far_apart_are_given_up() -> None:
+    """At the end of the stream there is a verdict, and nothing more to ask for."""
+    ids = some(8, 9_000)
+    decoder = Decoder(Sketch(SALT, ids[:100]).view())
+    assert stream(Sketch(SALT, ids).view(), decoder) is Verdict.GAVE_UP
+    assert decoder.received == riblt.SYMBOLS_MAX
+
+
 def test_a_stream_costs_what_the_paper_says() -> None:
     """About 1.4 symbols for each difference, none for what is common."""
     spent = 0
