@@ -1,4 +1,4 @@
-"""All benchmarks, one after another: ``python -m tests.bench [NAME ...]``.
+"""All benchmarks, one after another: ``python -m tests.bench [NAME ...]``, of those in ``ALL``.
 
 Exit code 1 if a bar is missed. The names choose; without any, all run (some minutes).
 """
@@ -8,7 +8,7 @@ import sys
 
 from tests.bench.table import Figure, show
 
-ALL = ("link", "store", "node", "ui", "idle", "sim", "reconcile")
+ALL = ("link", "store", "node", "ui", "idle", "sim", "reconcile", "negentropy")
 
 
 def main(chosen: list[str]) -> int:
