@@ -219,11 +219,15 @@ class Person:
         """Build the node from its store; if that cannot be written, try again later."""
         if not self._stale or not self.awake:
             return
+        old = self.node
         try:
             self.node = self._build()
         except StoreError:
             self.world.later(REBUILD_S, self._start)
             return
+        # Its parts call each other in circles, and collecting those waits long in a large world:
+        # thousands of dead nodes would stay in memory.
+        vars(old).clear()
         self._stale = False
         self._wake_later()
         for way in list(self.ways):
