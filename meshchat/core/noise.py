@@ -11,12 +11,11 @@ An error leaves a state that must not be used again: drop it with the link.
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Any
 
-from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, aead_open, aead_seal, dh
+from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, NewHash, aead_open, aead_seal, dh, hkdf
 from meshchat.errors import HandshakeError
 
 MESSAGE_BYTES = 65_535  # Noise spec, section 3
@@ -28,13 +27,11 @@ Pair = tuple[bytes, bytes]
 _NONCE = Struct("<4xQ")
 _REKEY_NONCE = _NONCE.pack(MAX_NONCE)
 _NAME = re.compile(r"Noise_([A-Z]+)((?:psk[0-9](?:\+psk[0-9])*)?)_25519_ChaChaPoly_(\w+)")
-_HASHES: dict[str, Callable[[bytes], Any]] = {
+_HASHES: dict[str, NewHash] = {
     "BLAKE2b": hashlib.blake2b,
     "BLAKE2s": hashlib.blake2s,
     "SHA256": hashlib.sha256,
 }
-_INNER = bytes(byte ^ 0x36 for byte in range(256))  # of HMAC: what a key is changed by
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 # Keys known before, of initiator and responder, then the messages in turn.
 _PATTERNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "N": ("", "s", ("e es",)),
@@ -83,7 +80,7 @@ class CipherState:
 class SymmetricState:
     """The running hash of the conversation and the key it gave so far."""
 
-    def __init__(self, protocol_name: bytes, new_hash: Callable[[bytes], Any]) -> None:
+    def __init__(self, protocol_name: bytes, new_hash: NewHash) -> None:
         self._hash = new_hash
         self.h = self.ck = _start(protocol_name, new_hash)
         self.cipher = CipherState()
@@ -92,11 +89,11 @@ class SymmetricState:
         self.h = self._hash(self.h + data).digest()
 
     def mix_key(self, material: bytes) -> None:
-        self.ck, k = self._hkdf(material, 2)
+        self.ck, k = hkdf(self._hash, self.ck, material, 2)
         self.cipher = CipherState(k[:KEY_BYTES])
 
     def mix_key_and_hash(self, material: bytes) -> None:
-        self.ck, h, k = self._hkdf(material, 3)
+        self.ck, h, k = hkdf(self._hash, self.ck, material, 3)
         self.mix_hash(h)
         self.cipher = CipherState(k[:KEY_BYTES])
 
@@ -112,31 +109,12 @@ class SymmetricState:
 
     def split(self) -> tuple[CipherState, CipherState]:
         """Cipher states for initiator to responder and back."""
-        one, two = self._hkdf(b"", 2)
+        one, two = hkdf(self._hash, self.ck, b"", 2)
         return CipherState(one[:KEY_BYTES]), CipherState(two[:KEY_BYTES])
-
-    def _hkdf(self, material: bytes, n: int) -> list[bytes]:
-        temp = _hmac(self._hash, self.ck)(material)
-        mac = _hmac(self._hash, temp)
-        out, last = [], b""
-        for i in range(1, n + 1):
-            last = mac(last + bytes((i,)))
-            out.append(last)
-        return out
-
-
-def _hmac(new_hash: Callable[[bytes], Any], key: bytes) -> Callable[[bytes], bytes]:
-    """HMAC (RFC 2104) of short messages under a key no longer than a block of the hash.
-
-    ``hmac.digest`` looks its hash up by name each time, which takes ten times as long as hashing.
-    """
-    padded = key.ljust(new_hash(b"").block_size, b"\0")
-    inner, outer = padded.translate(_INNER), padded.translate(_OUTER)
-    return lambda data: bytes(new_hash(outer + new_hash(inner + data).digest()).digest())
 
 
 @lru_cache(maxsize=16)
-def _start(protocol_name: bytes, new_hash: Callable[[bytes], Any]) -> bytes:
+def _start(protocol_name: bytes, new_hash: NewHash) -> bytes:
     """``h`` before anything was said."""
     size = new_hash(b"").digest_size
     if len(protocol_name) <= size:
@@ -269,7 +247,7 @@ class HandshakeState:
         self._symmetric.mix_key(dh(secret, self._re if theirs == "e" else self.rs))
 
 
-_Parsed = tuple[str, str, tuple[tuple[str, ...], ...], Callable[[bytes], Any]]
+_Parsed = tuple[str, str, tuple[tuple[str, ...], ...], NewHash]
 
 
 @lru_cache(maxsize=16)
