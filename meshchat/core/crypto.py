@@ -11,7 +11,9 @@ and raises ``ValueError``; a wrong length of something a peer sent is an
 """
 
 import hmac
+from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_decrypt,
@@ -34,6 +36,12 @@ NONCE_BYTES = 12  # IETF ChaCha20-Poly1305
 SIGNATURE_BYTES = 64  # Ed25519
 ARGON2_SALT_BYTES = 16  # fixed by libsodium
 
+NewHash = Callable[[bytes], Any]
+"""A constructor of ``hashlib``."""
+
+_INNER = bytes(byte ^ 0x36 for byte in range(256))  # of HMAC: what a key is changed by
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
 ZERO = bytes(NONCE_BYTES)
 """The nonce of every key that is used exactly once."""
 
@@ -41,6 +49,26 @@ ZERO = bytes(NONCE_BYTES)
 def H(label: bytes, data: bytes, n: int, key: bytes = b"") -> bytes:
     """BLAKE2b: ``n`` bytes (1 to 64) of ``data``, personalised by ``label`` (at most 16 bytes)."""
     return blake2b(data, digest_size=n, key=key, person=label).digest()
+
+
+def hkdf(new_hash: NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
+    """``n`` outputs of HKDF as Noise has it (section 4.3), each as long as the hash."""
+    mac = _hmac(new_hash, _hmac(new_hash, key)(material))
+    out, last = [], b""
+    for i in range(1, n + 1):
+        last = mac(last + bytes((i,)))
+        out.append(last)
+    return out
+
+
+def _hmac(new_hash: NewHash, key: bytes) -> Callable[[bytes], bytes]:
+    """HMAC (RFC 2104) of short messages under a key no longer than a block of the hash.
+
+    ``hmac.digest`` looks its hash up by name each time, which takes ten times as long as hashing.
+    """
+    padded = key.ljust(new_hash(b"").block_size, b"\0")
+    inner, outer = padded.translate(_INNER), padded.translate(_OUTER)
+    return lambda data: bytes(new_hash(outer + new_hash(inner + data).digest()).digest())
 
 
 def equal(a: bytes, b: bytes) -> bool:

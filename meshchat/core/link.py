@@ -479,8 +479,8 @@ def make_hello(
     if len(pairs) > HELLO_TAGS:
         raise ValueError(f"{len(pairs)} contacts in one HELLO")
     tags = [_tag(key, h, outbound, own_fp) for _, key in pairs]
-    tags += [entropy.bytes(HELLO_TAG_BYTES) for _ in range(HELLO_TAGS - len(tags))]
-    order = [entropy.bytes(HELLO_TAG_BYTES) for _ in tags]  # 64 bits: ties do not happen
+    tags += _cut(entropy.bytes(HELLO_TAG_BYTES * (HELLO_TAGS - len(tags))))
+    order = _cut(entropy.bytes(HELLO_TAG_BYTES * HELLO_TAGS))  # 64 bits: ties do not happen
     shuffled = [tag for _, tag in sorted(zip(order, tags, strict=True))]
     return _HELLO.pack(VERSION, VERSION, caps) + b"".join(shuffled)
 
@@ -507,11 +507,17 @@ def read_hello(
         raise WireError("hello_versions")
     if not lowest <= VERSION <= highest:
         raise HandshakeError("version")
-    seen = {body[i : i + HELLO_TAG_BYTES] for i in range(_HELLO.size, HELLO_BYTES, HELLO_TAG_BYTES)}
+    if not pairs:
+        return b""
+    seen = set(_cut(body[_HELLO.size :]))
     for fp, key in pairs:
         if _tag(key, h, not outbound, fp) in seen:
             return fp
     return b""
+
+
+def _cut(tags: bytes) -> list[bytes]:
+    return [tags[i : i + HELLO_TAG_BYTES] for i in range(0, len(tags), HELLO_TAG_BYTES)]
 
 
 def _tag(key: bytes, h: bytes, by_dialler: bool, sender_fp: bytes) -> bytes:

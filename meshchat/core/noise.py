@@ -10,12 +10,12 @@ An error leaves a state that must not be used again: drop it with the link.
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct
 
-from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, aead_open, aead_seal, dh
+from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, NewHash, aead_open, aead_seal, dh, hkdf
 from meshchat.errors import HandshakeError
 
 MESSAGE_BYTES = 65_535  # Noise spec, section 3
@@ -27,7 +27,11 @@ Pair = tuple[bytes, bytes]
 _NONCE = Struct("<4xQ")
 _REKEY_NONCE = _NONCE.pack(MAX_NONCE)
 _NAME = re.compile(r"Noise_([A-Z]+)((?:psk[0-9](?:\+psk[0-9])*)?)_25519_ChaChaPoly_(\w+)")
-_HASHES = {"BLAKE2b": "blake2b", "BLAKE2s": "blake2s", "SHA256": "sha256"}  # hashlib's names
+_HASHES: dict[str, NewHash] = {
+    "BLAKE2b": hashlib.blake2b,
+    "BLAKE2s": hashlib.blake2s,
+    "SHA256": hashlib.sha256,
+}
 # Keys known before, of initiator and responder, then the messages in turn.
 _PATTERNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "N": ("", "s", ("e es",)),
@@ -76,25 +80,20 @@ class CipherState:
 class SymmetricState:
     """The running hash of the conversation and the key it gave so far."""
 
-    def __init__(self, protocol_name: bytes, hash_name: str) -> None:
-        self._hash = hash_name
-        size = hashlib.new(hash_name).digest_size
-        if len(protocol_name) <= size:
-            self.h = protocol_name.ljust(size, b"\0")
-        else:
-            self.h = hashlib.new(hash_name, protocol_name).digest()
-        self.ck = self.h
+    def __init__(self, protocol_name: bytes, new_hash: NewHash) -> None:
+        self._hash = new_hash
+        self.h = self.ck = _start(protocol_name, new_hash)
         self.cipher = CipherState()
 
     def mix_hash(self, data: bytes) -> None:
-        self.h = hashlib.new(self._hash, self.h + data).digest()
+        self.h = self._hash(self.h + data).digest()
 
     def mix_key(self, material: bytes) -> None:
-        self.ck, k = self._hkdf(material, 2)
+        self.ck, k = hkdf(self._hash, self.ck, material, 2)
         self.cipher = CipherState(k[:KEY_BYTES])
 
     def mix_key_and_hash(self, material: bytes) -> None:
-        self.ck, h, k = self._hkdf(material, 3)
+        self.ck, h, k = hkdf(self._hash, self.ck, material, 3)
         self.mix_hash(h)
         self.cipher = CipherState(k[:KEY_BYTES])
 
@@ -110,16 +109,17 @@ class SymmetricState:
 
     def split(self) -> tuple[CipherState, CipherState]:
         """Cipher states for initiator to responder and back."""
-        one, two = self._hkdf(b"", 2)
+        one, two = hkdf(self._hash, self.ck, b"", 2)
         return CipherState(one[:KEY_BYTES]), CipherState(two[:KEY_BYTES])
 
-    def _hkdf(self, material: bytes, n: int) -> list[bytes]:
-        temp = hmac.digest(self.ck, material, self._hash)
-        out, last = [], b""
-        for i in range(1, n + 1):
-            last = hmac.digest(temp, last + bytes((i,)), self._hash)
-            out.append(last)
-        return out
+
+@lru_cache(maxsize=16)
+def _start(protocol_name: bytes, new_hash: NewHash) -> bytes:
+    """``h`` before anything was said."""
+    size = new_hash(b"").digest_size
+    if len(protocol_name) <= size:
+        return protocol_name.ljust(size, b"\0")
+    return bytes(new_hash(protocol_name).digest())
 
 
 class HandshakeState:
@@ -153,14 +153,15 @@ class HandshakeState:
         Raises:
             ValueError: The name is unknown, or a key the pattern needs is missing.
         """
-        pre_initiator, pre_responder, self._messages, hash_name = _parse(protocol_name, len(psks))
+        pre_initiator, pre_responder, self._messages, new_hash = _parse(protocol_name, len(psks))
         if any(len(psk) != KEY_BYTES for psk in psks):
             raise ValueError("a psk has 32 bytes")
         self._initiator = initiator
         self._s, self._e, self._psks = s, e, list(psks)
         self.rs, self._re = rs, b""
         self._step = 0
-        self._symmetric = SymmetricState(protocol_name.encode("ascii"), hash_name)
+        self._has_psk = bool(psks)
+        self._symmetric = SymmetricState(protocol_name.encode("ascii"), new_hash)
         self._symmetric.mix_hash(prologue)
         for known, ours in ((pre_initiator, initiator), (pre_responder, not initiator)):
             if known:
@@ -236,10 +237,6 @@ class HandshakeState:
         if self._has_psk:  # section 9.2: without it a psk0 message 1 would repeat its key
             self._symmetric.mix_key(public)
 
-    @property
-    def _has_psk(self) -> bool:
-        return any("psk" in tokens for tokens in self._messages)
-
     def _mix_token(self, token: str) -> None:
         if token == "psk":
             self._symmetric.mix_key_and_hash(self._psks.pop(0))
@@ -250,7 +247,11 @@ class HandshakeState:
         self._symmetric.mix_key(dh(secret, self._re if theirs == "e" else self.rs))
 
 
-def _parse(protocol_name: str, psks: int) -> tuple[str, str, tuple[tuple[str, ...], ...], str]:
+_Parsed = tuple[str, str, tuple[tuple[str, ...], ...], NewHash]
+
+
+@lru_cache(maxsize=16)
+def _parse(protocol_name: str, psks: int) -> _Parsed:
     match = _NAME.fullmatch(protocol_name)
     if match is None or match[1] not in _PATTERNS or match[3] not in _HASHES:
         raise ValueError(f"unknown Noise protocol {protocol_name}")

@@ -60,10 +60,16 @@ def _verify(public: bytes, data: bytes, signature: bytes) -> None:
         raise AuthError("bad_signature")
 
 
+def _hkdf(new_hash: crypto.NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
+    first = new_hash(key + material).digest()
+    return [first[i:] + first[:i] for i in range(n)]
+
+
 _STAND_INS: dict[str, Callable[..., object]] = {
     "x25519_public": _x25519_public,
     "x25519_keypair": _x25519_keypair,
     "dh": _dh,
+    "hkdf": _hkdf,
     "aead_seal": _aead_seal,
     "aead_open": _aead_open,
     "sign_public": _sign_public,

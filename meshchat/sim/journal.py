@@ -51,7 +51,12 @@ class Journal:
             if failed:
                 self._log = None
                 raise StoreError(*FULL)
+            if kind is None:
+                self._kept()
         self._log = None
+
+    def _kept(self) -> None:
+        """The transaction changed something, and stands."""
 
     def _changes(self) -> list[tuple[Any, ...]]:
         """Where to note how to undo what is about to be changed."""

@@ -41,8 +41,8 @@ _KIND[records.PROOF] = PROOFS
 class FrameLoad(NamedTuple):
     """What is in a frame."""
 
-    sizes: tuple[int, ...]
-    """Bytes of each of ``KINDS``."""
+    sizes: tuple[tuple[int, int], ...]
+    """``(kind, bytes)``; kinds of which nothing is in it are left out."""
     done: tuple[bytes, ...]
     """Ids of measured envelopes whose last bytes are in it."""
 
@@ -228,9 +228,7 @@ class Measure:
         if not pieces:
             load = _HANDSHAKES.get(size)
             if load is None:
-                sizes = [0] * len(KINDS)
-                sizes[HANDSHAKE] = size
-                load = _HANDSHAKES[size] = FrameLoad(tuple(sizes), ())
+                load = _HANDSHAKES[size] = FrameLoad(((HANDSHAKE, size),), ())
             return load
         sizes = [0] * len(KINDS)
         done: tuple[bytes, ...] = ()
@@ -251,7 +249,7 @@ class Measure:
             else:
                 sizes[PRESENCE] += length
         sizes[PADDING] = rest
-        return FrameLoad(tuple(sizes), done)
+        return FrameLoad(tuple([entry for entry in enumerate(sizes) if entry[1]]), done)
 
     def arrived(
         self, sender: "Person", receiver: "Person", radio: "Radio", size: int, load: FrameLoad
@@ -259,7 +257,7 @@ class Measure:
         """A frame was received whole."""
         self.frames += 1
         totals = self.bytes
-        for kind, amount in enumerate(load.sizes):
+        for kind, amount in load.sizes:
             totals[kind] += amount
         one, other = sender.number, receiver.number
         self.sent[one] += size

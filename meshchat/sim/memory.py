@@ -21,7 +21,8 @@ from meshchat.core.model import (
     Step,
 )
 from meshchat.errors import StoreError
-from meshchat.sim.memory_custody import BY_NUMBER, MemoryCustody
+from meshchat.sim.memory_custody import MemoryCustody
+from meshchat.sim.memory_proofs import by_number
 from meshchat.sim.pool import Pool
 from meshchat.store import chat_list, contact_order, room_order
 from meshchat.text import Clean
@@ -96,9 +97,6 @@ class MemoryStore(MemoryCustody):
     def problems(self) -> list[str]:
         """None: there is no file that could be damaged."""
         return []
-
-    def close(self) -> None:
-        """Nothing to do."""
 
     # --- single values ---
 
@@ -346,7 +344,7 @@ class MemoryStore(MemoryCustody):
         self._put(self._open_files, file.mid, (old[0] if old else self._number(), file))
 
     def open_files(self) -> list[OpenFile]:
-        return [file for _, file in sorted(self._open_files.values(), key=BY_NUMBER)]
+        return [file for _, file in sorted(self._open_files.values(), key=by_number)]
 
     def drop_open_file(self, mid: bytes) -> None:
         self._drop(self._open_files, mid)

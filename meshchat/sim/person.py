@@ -162,17 +162,18 @@ class Person:
             code = _CODES.get(type(event), _COMMAND)
             world.note(self.number, code, getattr(event, "link", 0), b"")
         try:
-            with self.store.transaction():
+            with self.store:  # each is its own transaction
                 effects = self.node.handle(event, self.clock)
         except StoreError:
             self._commit_failed()
             raise
-        self._busy = True
-        try:
-            for effect in effects:
-                self._perform(effect)
-        finally:
-            self._busy = False
+        if effects:
+            self._busy = True
+            try:
+                for effect in effects:
+                    self._perform(effect)
+            finally:
+                self._busy = False
         self._wake_later()
         return effects
 
@@ -219,11 +220,15 @@ class Person:
         """Build the node from its store; if that cannot be written, try again later."""
         if not self._stale or not self.awake:
             return
+        old = self.node
         try:
             self.node = self._build()
         except StoreError:
             self.world.later(REBUILD_S, self._start)
             return
+        # Its parts call each other in circles, and collecting those waits long in a large world:
+        # thousands of dead nodes would stay in memory.
+        vars(old).clear()
         self._stale = False
         self._wake_later()
         for way in list(self.ways):
@@ -243,7 +248,7 @@ class Person:
         due = self.node.next_wakeup()
         if due is not None and due <= self.world.mono:
             self.take_event(Wake())
-        if not self._stale:
+        if not self._stale and self._alarm == NEVER:  # else the step has set it
             self._wake_later()
 
     def do(self, command: Command) -> object:

@@ -1,6 +1,5 @@
 """Whole runs: a contact trace or a scenario in, the JSON document of the run out."""
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,6 @@ from meshchat.sim.ways import Contact, Wanted, changes
 from meshchat.sim.world import World
 
 SAMPLES = 200  # points of a series
-GC_THRESHOLD = (100_000, 20, 50)  # a world of millions of live objects is not searched all the time
 DELAYS_MAX = 2_000  # in the document
 PEOPLE_MAX = 2_000
 EDGES_MAX = 3_000
@@ -186,12 +184,7 @@ def drive(world: World, horizon: float, look: Look | None) -> bool:
         def watch() -> bool:
             return look(world.now, horizon, world.measure)
 
-    before = gc.get_threshold()
-    gc.set_threshold(*GC_THRESHOLD)
-    try:
-        return world.run(until=horizon, look=watch)
-    finally:
-        gc.set_threshold(*before)
+    return world.run(until=horizon, look=watch)
 
 
 def document(
