@@ -65,12 +65,8 @@ class CustodyTables:
         self._db.write_many(
             "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, one in numbered]
         )
-        self._db.write(
-            """INSERT INTO untried SELECT id FROM envelopes
-            WHERE id >= ? AND lot IN (SELECT no FROM lots WHERE kind = ?)""",
-            first,
-            Kind.CARRIED,
-        )
+        untried = [(no,) for no, one in numbered if one.kind is Kind.CARRIED]
+        self._db.write_many("INSERT INTO untried VALUES (?)", untried)
         counts, sizes = Counter[int](), Counter[int]()
         for _, one in numbered:
             lot = lots[one.size_class, one.origin, one.kind]

@@ -39,6 +39,10 @@ _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_
     m.received_at, m.state, m.carriers, m.delivered_at, m.expires_at, m.reason, m.eid, m.number,
     m.about, m.seq, m.life_s"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
+# The same where RETURNING gives them, which knows no other table.
+_CHANGED = _COLUMNS.replace("c.chat", "(SELECT c.chat FROM chats c WHERE c.no = m.chat)").replace(
+    "m.", "messages."
+)
 
 
 class SqlStore(CustodyTables):
@@ -192,8 +196,10 @@ class SqlStore(CustodyTables):
         return dataclasses.replace(message, seq=stored[0][0]) if stored else None
 
     def _chat_no(self, chat: ChatId) -> int:
-        self._db.write("INSERT INTO chats (chat) VALUES (?) ON CONFLICT DO NOTHING", chat)
-        no: int = self._db.value("SELECT no FROM chats WHERE chat = ?", chat)
+        row = self._db.row("SELECT no FROM chats WHERE chat = ?", chat)
+        if row is None:
+            row = self._db.write("INSERT INTO chats (chat) VALUES (?) RETURNING no", chat)[0]
+        no: int = row[0]
         return no
 
     def message(self, mid: bytes) -> Message | None:
@@ -217,16 +223,16 @@ class SqlStore(CustodyTables):
         eid: bytes | None = None,
     ) -> Message:
         """Raises StoreError ``unknown_message`` if there is none."""
-        self._db.write(
-            """UPDATE messages SET state = coalesce(?, state), carriers = coalesce(?, carriers),
-                delivered_at = coalesce(?, delivered_at), expires_at = coalesce(?, expires_at),
-                reason = coalesce(?, reason), eid = coalesce(?, eid) WHERE id = ?""",
+        changed = self._db.write(
+            f"""UPDATE messages SET state = coalesce(?, state),
+                carriers = coalesce(?, carriers), delivered_at = coalesce(?, delivered_at),
+                expires_at = coalesce(?, expires_at), reason = coalesce(?, reason),
+                eid = coalesce(?, eid) WHERE id = ? RETURNING {_CHANGED}""",
             *(state, carriers, delivered_at, expires_at, reason, eid, mid),
         )
-        changed = self.message(mid)
-        if changed is None:
+        if not changed:
             raise StoreError("unknown_message")
-        return changed
+        return _message(changed[0])
 
     def pending(self) -> list[Message]:
         where = "WHERE m.outgoing AND m.state IN ('queued', 'carried') ORDER BY m.seq"

@@ -55,6 +55,7 @@ from meshchat.core.sealed import (
     open_announce,
     open_first_dm,
     open_room_post,
+    read_card,
 )
 from meshchat.core.sealer import DAY_S, Sealer, end_of
 from meshchat.errors import QuotaError, UsageError
@@ -108,6 +109,9 @@ class Chats:
         self._files = Files(
             store, entropy, people, custody, self._sealer, self._receipts, tell, counters
         )
+        # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
+        # and perhaps others: most of what a neighbour takes from us is not ours.
+        self._under_way = {message.eid for message in store.pending()}
         self.sealed = self._sealer.sealed
         """Envelopes of ours made in this step, for the node to offer."""
 
@@ -219,6 +223,7 @@ class Chats:
             room = self._rooms[message.chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
         eid = self._sealer.keep(data, now)
+        self._under_way.add(eid)
         self._store.add_step(message.id, Step(now.wall, "sealed"))
         return self._store.change_message(message.id, eid=eid, reason="")
 
@@ -226,7 +231,7 @@ class Chats:
         """Tell every contact our newest card, once a day and after each new prekey."""
         body = Body(BodyType.PROFILE, bytes(NUMBER_BYTES), int(now.wall), "", self._people.name)
         raw, people = encode_body(body), self._people
-        card = Card.decode(people.card)
+        card = read_card(people.card)
         data = self._sealer.shared(
             self._people.announce_key,
             lambda e: announce(people.identity, card, e, people.boot, raw),
@@ -476,7 +481,7 @@ class Chats:
             if self._files.is_chunk(eid):
                 self._chunk_handed(eid, where, now)
                 continue
-            message = self._store.message_by_envelope(eid)
+            message = self._store.message_by_envelope(eid) if eid in self._under_way else None
             if message is not None:
                 self._move(message, message.carriers + 1, where, now)
 
@@ -513,6 +518,7 @@ class Chats:
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
             return False
+        self._under_way.discard(eid)
         if message.state is not State.DELIVERED:
             changed = self._store.change_message(
                 message.id, state=State.DELIVERED, delivered_at=now.wall, reason=""

@@ -30,8 +30,11 @@ from meshchat.core.limits import (
 from meshchat.core.link import pair_key
 from meshchat.core.model import Contact, Now, Prekey, Trust
 from meshchat.core.ports import Entropy, Store
+from meshchat.core.sealed import read_card
 from meshchat.errors import AuthError, QuotaError, TrustError, UsageError
 from meshchat.text import NAME_MAX_CHARS, Clean
+
+HEARD_STEP_S = 1.0  # a row written for every message of a burst would say nothing new
 
 
 def check_name(text: str, what: str) -> Clean:
@@ -185,7 +188,7 @@ class People:
     def card_of(self, fp: bytes) -> Card:
         card = self._cards.get(fp)
         if card is None:
-            card = self._cards[fp] = Card.decode(self.need(fp).card)
+            card = self._cards[fp] = read_card(self.need(fp).card)
         return card
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
@@ -325,6 +328,10 @@ class People:
             claimed=claimed or contact.claimed,
             heard_at=now.wall,
         )
+        if newer is None and changed.claimed == contact.claimed and not contact.request:
+            age = now.wall - contact.heard_at
+            if 0 <= age < HEARD_STEP_S:
+                return contact
         return self._save(changed)
 
     def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:

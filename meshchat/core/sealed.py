@@ -11,6 +11,7 @@ that recipient in anybody's name (key compromise impersonation).
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
@@ -24,6 +25,7 @@ from meshchat.errors import AuthError, UsageError, WireError
 TEXT_MAX_BYTES = 7_000  # with name, reply and first-message overhead it fits class 2
 NUMBER_BYTES = 8
 MESSAGE_ID_BYTES = 8
+CARDS_READ_MAX = 256  # kept as they were checked; every message of a conversation brings one
 
 
 class InnerKind(IntEnum):
@@ -41,6 +43,12 @@ def kind_of(inner: bytes) -> InnerKind:
         return InnerKind(inner[0])
     except (IndexError, ValueError):
         raise WireError("inner_kind") from None
+
+
+@lru_cache(CARDS_READ_MAX)
+def read_card(data: bytes) -> Card:
+    """``Card.decode``, whose checks cost more than the rest of a message, once for each card."""
+    return Card.decode(data)
 
 
 # --- kind 1: first direct message (X3DH, first step of a Double Ratchet) ---------------------
@@ -104,7 +112,7 @@ def open_first_dm(inner: bytes, identity: Identity, prekey: Prekey, e: bytes) ->
         raise WireError("inner_kind")
     if pn or n:
         raise WireError("first_dm_counter")
-    sender = Card.decode(card)
+    sender = read_card(card)
     if sender.fp == identity.fp:
         raise AuthError("own_card")
     shared = (
@@ -186,7 +194,7 @@ def open_announce(inner: bytes, fp: bytes, e: bytes) -> tuple[Card, int, bytes]:
     kind, data, boot = _ANNOUNCE.unpack_from(inner)
     if kind != InnerKind.ANNOUNCE:
         raise WireError("inner_kind")
-    card = Card.decode(data)
+    card = read_card(data)
     if card.fp != fp:
         raise AuthError("announce_card")
     signed, signature = inner[: -crypto.SIGNATURE_BYTES], inner[-crypto.SIGNATURE_BYTES :]

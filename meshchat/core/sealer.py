@@ -5,11 +5,11 @@ from collections.abc import Callable
 from meshchat.core.contacts import People
 from meshchat.core.custody import HOUR_S, Custody, hours
 from meshchat.core.envelope import TOKEN_BYTES, envelope_id, seal
-from meshchat.core.identity import Card, room_author_seed, room_secret
+from meshchat.core.identity import room_author_seed, room_secret
 from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
 from meshchat.core.model import Held, Message, Now, Room
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sealed import Body, BodyType, encode_body, first_dm, room_post
+from meshchat.core.sealed import Body, BodyType, encode_body, first_dm, read_card, room_post
 from meshchat.errors import UsageError
 
 DAY_S = 86_400
@@ -77,7 +77,7 @@ class Sealer:
     def dm(self, fp: bytes, body: Body, exp_h: int) -> bytes:
         """An envelope to a contact's prekey."""
         people, card, raw = self._people, self._people.card_of(fp), encode_body(body)
-        own = Card.decode(people.card)
+        own = read_card(people.card)
         return seal(
             lambda e: first_dm(people.identity, own, card, e, raw, self._entropy),
             raw,

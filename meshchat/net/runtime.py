@@ -41,6 +41,7 @@ from meshchat.profile import system_now, where
 from meshchat.store import SqlStore
 
 BATCH_MAX_EVENTS = 256  # one commit each: large enough to hide fsync, small enough to stay lively
+GATHER_MAX_ROUNDS = 16  # of reading before a commit: a mebibyte of one link, some milliseconds
 RETRY_FIRST_S = 2.0  # after a failed commit; doubles, so a full disk costs no CPU
 RETRY_MAX_S = 60.0
 TRUNCATE_AFTER_S = 30.0  # deleted keys stay readable in the WAL until it is truncated
@@ -197,9 +198,20 @@ class Runtime:
         self._arm()
         while True:
             await self._work.wait()
-            await asyncio.sleep(0)  # let every socket that is ready add to the same commit
+            await self._gather()
             self._work.clear()
             self._step()
+
+    async def _gather(self) -> None:
+        """Let every socket that is ready add to the same commit, for as long as more comes.
+
+        A socket gives a few frames each time round; a disk takes as long for one as for many.
+        """
+        for _ in range(GATHER_MAX_ROUNDS):
+            before = len(self._events)
+            await asyncio.sleep(0)
+            if not before < len(self._events) < BATCH_MAX_EVENTS:
+                return
 
     def _queue(self, event: Event) -> None:
         self._events.append(event)

@@ -1,6 +1,11 @@
+<<<<<<< HEAD
 """All benchmarks, one after another: ``python -m tests.bench [NAME ...]``, of those in ``ALL``.
+=======
+"""All benchmarks, one after another: ``python -m tests.bench [link store node ui idle sim lxmf]``.
+>>>>>>> lxmf
 
-Exit code 1 if a bar is missed. The names choose; without any, all run (some minutes).
+Exit code 1 if a bar is missed. The names choose; without any, all run (most of an hour
+on two cores: lxmf is slow with stamps and paths).
 """
 
 import importlib
@@ -8,7 +13,7 @@ import sys
 
 from tests.bench.table import Figure, show
 
-ALL = ("link", "store", "node", "ui", "idle", "sim", "reconcile", "negentropy")
+ALL = ("link", "store", "node", "ui", "idle", "sim", "reconcile", "negentropy", "lxmf")
 
 
 def main(chosen: list[str]) -> int:

@@ -32,10 +32,10 @@ BAR = 0.5
 LIMITS = Limits(envelopes_burst=4 * COUNT, origin_share=1.0)  # a contact's link, a calm day
 
 
-def envelopes(count: int) -> list[Held]:
-    """Well-formed envelopes of class 0 that open for nobody."""
+def envelopes(count: int, wall: float = START) -> list[Held]:
+    """Well-formed envelopes of class 0 that open for nobody and live for 100 hours."""
     entropy = SeededEntropy("envelopes")
-    exp_h = int(START // 3600) + 100
+    exp_h = int(wall // 3600) + 100
     made = []
     for _ in range(count):
         head = b"\x01\x00\x00\x00" + exp_h.to_bytes(4, "little") + bytes(8)
@@ -52,10 +52,10 @@ def receive(path: Path, held: list[Held]) -> tuple[float, float]:
         entropy = SeededEntropy(name)
         with store.transaction():
             Node.create(store, entropy, now, name)
+            if name == "a":  # before: a node takes what it offers from its store when it is made
+                store.add_envelopes(held, START)
             node = Node(store, entropy, now, limits=LIMITS)
         nodes.append((node, store))
-    with nodes[0][1].transaction():
-        nodes[0][1].add_envelopes(held, START)
     prologue = b"meshchat/1\x03" + bytes(32)
     inboxes: list[deque[object]] = [deque(), deque()]
     inboxes[0].append(LinkUp(1, "sim", True, 16_384, prologue, b"b"))
