@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """All benchmarks, one after another: ``python -m tests.bench [NAME ...]``, of those in ``ALL``.
-=======
-"""All benchmarks, one after another: ``python -m tests.bench [link store node ui idle sim lxmf]``.
->>>>>>> lxmf
 
 Exit code 1 if a bar is missed. The names choose; without any, all run (most of an hour
 on two cores: lxmf is slow with stamps and paths).
