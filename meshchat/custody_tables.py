@@ -10,8 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
-from meshchat.core.model import Fate, Held, Kind, Partial, Proof, Usage
+from meshchat.core.model import HINT_CLASS_SHIFT, Fate, Held, Kind, Partial, Proof, Usage, hint_of
 from meshchat.database import Database, Row
 
 SEEN_MAX_COUNT = 1_000_000  # ids remembered, some 150 MB; a flood forgets the soonest to expire
@@ -115,11 +116,20 @@ class CustodyTables:
         return row[0] if row else None
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
-        return self._db.rows(
+        small = self._db.rows(
             """SELECT e.eid, l.size_class FROM lots l CROSS JOIN envelopes e ON e.lot = l.no
-            WHERE e.exp_h > ? ORDER BY l.size_class, e.id""",
-            now_h,
+            WHERE e.exp_h > ? AND l.size_class < ? ORDER BY l.size_class, e.id""",
+            *(now_h, BULK_CLASS),
         )
+        bulk = self._db.rows(  # only these say on the outside what they are a part of
+            """SELECT e.eid, l.size_class, substr(b.data, 1, 4) FROM lots l
+            CROSS JOIN envelopes e ON e.lot = l.no CROSS JOIN bodies b ON b.id = e.id
+            WHERE e.exp_h > ? AND l.size_class >= ? ORDER BY l.size_class, e.id""",
+            *(now_h, BULK_CLASS),
+        )
+        return [(eid, size_class << HINT_CLASS_SHIFT) for eid, size_class in small] + [
+            (eid, hint_of(size_class, head)) for eid, size_class, head in bulk
+        ]
 
     def untried(self, limit: int) -> list[Held]:
         oldest = "(SELECT id FROM untried ORDER BY id LIMIT ?) u CROSS JOIN"

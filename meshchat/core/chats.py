@@ -324,6 +324,11 @@ class Chats:
                 self._owners.append(room.rid)
         self._secrets_day = day
 
+    @property
+    def sought(self) -> set[bytes]:
+        """Envelopes that files for us lack; another object whenever there may be more."""
+        return self._files.sought
+
     def expects(self, eid: bytes) -> bool:
         """Whether this envelope is known to be for us before it is opened: a chunk of a file."""
         return self._files.wants(eid)

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 
 from meshchat.core.envelope import NO_STAMP, STAMP, Header, done_of, parse_header, stamp_bits
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
-from meshchat.core.model import CustodyStatus, Fate, Held, Kind, Now, Proof
+from meshchat.core.model import (
+    HINT_CLASS_SHIFT,
+    PIECES_BITS_MAX,
+    TAG_BITS,
+    CustodyStatus,
+    Fate,
+    Held,
+    Kind,
+    Now,
+    Proof,
+    class_of,
+)
 from meshchat.core.ports import Store
 from meshchat.core.wire import Refusal
 from meshchat.errors import UsageError
@@ -18,9 +29,11 @@ from meshchat.errors import UsageError
 HOUR_S = 3_600
 EVICT_LOOK_MAX = 64  # candidates looked at to make room for one envelope
 STAMP_MIN_BITS = 12  # fewer zero bits come by chance and mean nothing
+PIECES_SHIFT = 3  # below the bits of the stamp: of large files only whole ones are of use
 BULK_CLASSES = (2, 3)
 LARGER_CLASSES = (1, 2, 3)
 ALL_CLASSES = (0, 1, 2, 3)
+NOTHING_WORSE = 1 << 16  # above every worth
 
 
 def hours(wall: float) -> int:
@@ -49,6 +62,11 @@ class _Totals:
                 del self.by_origin[origin]
 
 
+def worth_of(stamp: int, part: int) -> int:
+    """What a full store keeps longest: work spent on it, then the smaller file."""
+    return stamp << PIECES_SHIFT | PIECES_BITS_MAX - (part >> TAG_BITS)
+
+
 class Custody:
     """The envelopes and proofs of one node."""
 
@@ -75,6 +93,7 @@ class Custody:
 
     def recount(self) -> None:
         """Take the totals from the store anew."""
+        self._worst: int | None = None  # worth of the worst bulk; None: not looked up
         self._totals = _Totals([0] * 4, {}, [0] * len(Kind))
         for usage in self._store.usage():
             self._totals.add(
@@ -145,10 +164,12 @@ class Custody:
         """An envelope as the store keeps it."""
         bits = stamp_bits(data, eid) if data[STAMP] != NO_STAMP else 0
         stamp = bits if bits >= STAMP_MIN_BITS else 0
-        return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, stamp)
+        worth = worth_of(stamp, header.part)
+        return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, worth)
 
     def _take(self, held: Held) -> None:
         self._waiting[held.eid] = held
+        self._worst = None
         self._totals.add(held.size_class, held.origin, held.kind, 1, len(held.data))
         self.stored += 1
 
@@ -168,6 +189,7 @@ class Custody:
         if kind is not held.kind:
             self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
             self._totals.add(held.size_class, held.origin, kind, 1, len(held.data))
+            self._worst = None
 
     def retry_all(self) -> None:
         """A new key is known: what we carry may be for us after all."""
@@ -191,6 +213,7 @@ class Custody:
         self._store.drop_envelopes([eid], fate)
         self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
         self._untried = self._store.count_untried()
+        self._worst = None
         self.dropped += 1
         self.gone.append(eid)
         return held
@@ -234,6 +257,22 @@ class Custody:
         if not eid:
             self._unmatched[origin] += 1
         return proof, eid
+
+    def has_room(self, hint: int) -> bool:
+        """Whether bulk that a stranger offers would be kept, so that no air is spent on it."""
+        size_class = class_of(hint)
+        size, quota = CLASS_SIZES_BYTES[size_class], self._limits.store_bytes
+        by_class = self._totals.by_class
+        if (
+            self._totals.used + size <= quota
+            and by_class[2] + by_class[3] + size <= quota * self._limits.bulk_share
+            and self._totals.used - by_class[0] + size <= quota * (1 - self._limits.small_reserve)
+        ):
+            return True
+        if self._worst is None:
+            found = self._store.evictable(origin=None, size_classes=BULK_CLASSES, limit=1)
+            self._worst = found[0][3] if found else NOTHING_WORSE
+        return self._worst < worth_of(0, hint & (1 << HINT_CLASS_SHIFT) - 1)
 
     # --- shares -------------------------------------------------------------------------------
 
@@ -284,6 +323,7 @@ class Custody:
             return True
         self.flush(now)  # so that the query sees them
         worst: list[bytes] = []
+        bulk = newcomer is not None and newcomer.size_class in BULK_CLASSES
         freed = 0
         for eid, size_class, exp_h, stamp in self._store.evictable(
             origin=origin, size_classes=classes, limit=EVICT_LOOK_MAX
@@ -292,6 +332,8 @@ class Custody:
                 break
             if newcomer is not None and (stamp, exp_h) >= (newcomer.stamp, newcomer.exp_h):
                 break
+            if newcomer is not None and bulk and stamp == newcomer.stamp:
+                break  # pushing out another file of its size would only waste air
             worst.append(eid)
             freed += CLASS_SIZES_BYTES[size_class]
         if freed < over:

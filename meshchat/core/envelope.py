@@ -13,7 +13,7 @@ from typing import NamedTuple
 from meshchat.core import crypto
 from meshchat.core.crypto import H
 from meshchat.core.limits import CLASS_SIZES_BYTES
-from meshchat.core.model import Prekey
+from meshchat.core.model import PIECES_BITS_MAX, TAG_BITS, Prekey
 from meshchat.core.ports import Entropy
 from meshchat.errors import AuthError, UsageError, WireError
 
@@ -21,6 +21,7 @@ CLASS_SIZES = CLASS_SIZES_BYTES
 HEADER_BYTES = 80
 TOKEN_BYTES = 16
 EID_BYTES = 16
+BULK_CLASS = 2  # from this class on an envelope says what it is a part of
 
 _HEADER = struct.Struct("<BBHI8s32s16s16s")
 _VERSION = 1
@@ -41,6 +42,8 @@ class Header(NamedTuple):
     e: bytes
     kc: bytes
     done: bytes
+    part: int = 0
+    """What it is a part of (``part_of``); 0: of nothing."""
 
 
 def parse_header(data: bytes) -> Header:
@@ -58,9 +61,24 @@ def parse_header(data: bytes) -> Header:
         raise WireError("envelope_class")
     if len(data) != CLASS_SIZES[size_class]:
         raise WireError("envelope_length")
-    if flags:
+    if flags and (size_class < BULK_CLASS or not is_part(flags)):
         raise WireError("envelope_flags")
-    return Header(size_class, exp_h, e, kc, done)
+    return Header(size_class, exp_h, e, kc, done, flags)
+
+
+def part_of(pieces: int, tag: int) -> int:
+    """What chunks of one file have in common on the outside (wire.md, 3.1).
+
+    Args:
+        pieces: How many chunks the file has; carriers learn it to the next power of two.
+        tag: Random, the same for all of them; carriers then take a file whole or not at all.
+    """
+    return (pieces - 1).bit_length() << TAG_BITS | tag % (1 << TAG_BITS)
+
+
+def is_part(flags: int) -> bool:
+    """Whether these flags may stand in an envelope."""
+    return flags >> TAG_BITS <= PIECES_BITS_MAX
 
 
 def envelope_id(data: bytes) -> bytes:
@@ -94,6 +112,7 @@ def seal(
     token: bytes,
     *,
     size_class: int | None = None,
+    part: int = 0,
     want_proof: bool,
     entropy: Entropy,
     long_term_secret: bytes,
@@ -110,6 +129,7 @@ def seal(
         exp_h: Expiry, hours since 1970.
         token: 16 fresh random bytes; the recipient releases them to prove delivery.
         size_class: At least this class; None: the smallest that fits.
+        part: What it is a part of (``part_of``), written where the class is one for bulk.
         want_proof: False puts random bytes in the place of ``done``; nobody can tell.
         entropy: Gives 32 bytes for ``e``, then what ``build`` draws, then ``done`` if random.
         long_term_secret: 32 bytes only we know, also mixed into the secret of ``e``.
@@ -143,7 +163,8 @@ def seal(
         raise UsageError("too_long", "This is too long for the size of envelope asked for.")
     done = done_of(token) if want_proof else entropy.bytes(_DONE_BYTES)
     kc, key = keys[:_KC_BYTES], keys[_KC_BYTES:]
-    header = _HEADER.pack(_VERSION, size_class, 0, exp_h, bytes(8), e, kc, done)
+    flags = part if size_class >= BULK_CLASS else 0
+    header = _HEADER.pack(_VERSION, size_class, flags, exp_h, bytes(8), e, kc, done)
     room = CLASS_SIZES[size_class] - HEADER_BYTES - crypto.TAG_BYTES
     plaintext = (token + inner + _END).ljust(room, b"\0")
     return header + crypto.aead_seal(key, plaintext, _bound(header))

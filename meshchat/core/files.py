@@ -12,7 +12,14 @@ from dataclasses import replace
 
 from meshchat.core.contacts import People
 from meshchat.core.custody import Custody, hours
-from meshchat.core.envelope import CLASS_SIZES, EID_BYTES, Opened, open_sealed, smallest_class
+from meshchat.core.envelope import (
+    CLASS_SIZES,
+    EID_BYTES,
+    Opened,
+    open_sealed,
+    part_of,
+    smallest_class,
+)
 from meshchat.core.events import FileComplete, MessageChanged, Tell
 from meshchat.core.limits import (
     DM_LIFE_MAX_H,
@@ -159,18 +166,20 @@ class Files:
         latest = hours(now.wall) + DM_LIFE_MAX_H
         known = file.manifest
         chunks: list[bytes] = []
-        for index, piece in enumerate(cut(data)):
+        pieces = cut(data)
+        part = part_of(len(pieces), int.from_bytes(self._entropy.bytes(2), "little"))
+        for index, piece in enumerate(pieces):
             end_h = exp_h
             if not message.life_s:  # each its own, or the hour would tie them together
                 end_h = max(exp_h, min(latest, exp_h + self._sealer.spread_h(FILE_SPREAD_H)))
             inner = chunk(known.file_id, index, piece)
-            chunks.append(self._sealer.keep(self._seal_chunk(known.key, inner, end_h), now))
+            chunks.append(self._sealer.keep(self._seal_chunk(known.key, inner, end_h, part), now))
         file = self._save(replace(file, manifest=replace(known, chunks=tuple(chunks))))
         self._know_chunks(file)
         return file.manifest
 
-    def _seal_chunk(self, key: bytes, inner: bytes, exp_h: int) -> bytes:
-        return self._sealer.shared(key, lambda _: inner, inner, exp_h, want_proof=True)
+    def _seal_chunk(self, key: bytes, inner: bytes, exp_h: int, part: int) -> bytes:
+        return self._sealer.shared(key, lambda _: inner, inner, exp_h, want_proof=True, part=part)
 
     def _know_chunks(self, file: OpenFile) -> None:
         if file.outgoing:
@@ -289,6 +298,8 @@ class Files:
 
     def _choose(self) -> None:
         self._taken, self._wanted = {}, {}
+        self.sought = set[bytes]()
+        """Chunks that files being collected lack; another object whenever there may be more."""
         count: Counter[bytes] = Counter()
         for file in self._open.values():
             if file.outgoing or not self._people.is_friend(file.contact):
@@ -299,8 +310,10 @@ class Files:
                 continue
             count[file.contact] += 1
             self._taken[file.mid] = None
-            for eid in file.manifest.chunks:
+            for index, eid in enumerate(file.manifest.chunks):
                 self._wanted.setdefault(eid, []).append(file.mid)
+                if not file.marks >> index & 1:
+                    self.sought.add(eid)
 
     def wants(self, eid: bytes) -> bool:
         """Whether some manifest names this envelope."""
@@ -325,6 +338,7 @@ class Files:
             if not file.marks >> index & 1:
                 self._store.save_piece(mid, index, piece)
                 file = self._save(replace(file, marks=file.marks | 1 << index))
+                self.sought.discard(held.eid)
             token = opened.token if opened.wants_proof else b""
             receipts = self._receipts.give(file.contact, token, held.exp_h, now)
             if _all_marked(file):

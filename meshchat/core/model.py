@@ -204,6 +204,21 @@ class Fate(IntEnum):
     EXPIRED = 4
 
 
+TAG_BITS = 11
+PIECES_BITS_MAX = 6  # 2^6 = 64 chunks are the largest file
+HINT_CLASS_SHIFT = 14
+
+
+def hint_of(size_class: int, data: bytes) -> int:
+    """What an offer says of an envelope beside its id: class, pieces, tag (wire.md, 1.4)."""
+    return size_class << HINT_CLASS_SHIFT | data[3] << 8 | data[2]
+
+
+def class_of(hint: int) -> int:
+    """Size class of an envelope that is offered."""
+    return hint >> HINT_CLASS_SHIFT
+
+
 class Held(NamedTuple):
     """An envelope in our custody."""
 
@@ -219,7 +234,12 @@ class Held(NamedTuple):
     """Keyed hash (8 bytes) of the physical neighbour it was first heard through; empty: our own."""
     kind: Kind = Kind.CARRIED
     stamp: int = 0
-    """Leading zero bits of its stamp: breaks ties when a full store must choose."""
+    """What a full store chooses by: bits of its stamp, then how small its file is."""
+
+    @property
+    def hint(self) -> int:
+        """What an offer says of it."""
+        return hint_of(self.size_class, self.data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,9 @@ from meshchat.core.limits import (
 from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.shelf import PROOF_CLASS
+from meshchat.core.relay import Relay
 from meshchat.core.sync import Outcome, Sync, Transfers
+from meshchat.core.wire import PROOF_HINT
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
 TRANSPORTS = {"lan": 0, "net": 1, "ble": 2}  # a LAN moves a thousand times what Bluetooth does
@@ -90,6 +91,8 @@ class Neighbours:
         tell: Callable[[Tell], None],
         outcome: Callable[["Peer", Outcome, Now], None],
         now: Now,
+        has_room: Callable[[int], bool],
+        secret: bytes,
         log: FrameLog | None = None,
     ) -> None:
         self._log = log
@@ -105,7 +108,7 @@ class Neighbours:
         # A crowd of links must not make each event dearer: only these have anything to do.
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
-        self._transfers = Transfers(partials=set(store.partials()))
+        self._transfers = Transfers(Relay(secret), has_room, partials=set(store.partials()))
         self._renewed_h = -1
         self.renew(now)
         self._handshakes: dict[bytes, deque[float]] = {}
@@ -116,11 +119,11 @@ class Neighbours:
 
     # --- for the node ---
 
-    def offer(self, eid: bytes, size_class: int) -> None:
-        """Something new is to be had here: an envelope, or a proof (class -1)."""
-        self._transfers.shelf.add(eid, size_class)
+    def offer(self, eid: bytes, hint: int) -> None:
+        """Something new is to be had here: an envelope, or a proof (``PROOF_HINT``)."""
+        self._transfers.shelf.add(eid, hint)
         for peer in self._peers.values():
-            if peer.sync is not None and peer.sync.offer(eid, size_class):
+            if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
     def withdraw(self, eids: Iterable[bytes]) -> None:
@@ -132,8 +135,17 @@ class Neighbours:
         if hours(now.wall) == self._renewed_h:
             return
         self._renewed_h = hours(now.wall)
-        proofs = [(done, PROOF_CLASS) for done in self._store.released(now.wall)]
+        proofs = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
+
+    def seek(self, eids: set[bytes]) -> None:
+        """Chunks of files for us that are still missing: all of them, now and from now on."""
+        new = eids - self._transfers.sought
+        self._transfers.sought = eids
+        if new:
+            for peer in self._peers.values():
+                if peer.sync is not None and peer.sync.seek(new):
+                    self._touched[peer.link.id] = peer
 
     def renew_key(self) -> None:
         """Be somebody new on the links to come, and so be offered again what we lost."""
@@ -397,7 +409,7 @@ class Neighbours:
             peer.sync = Sync(
                 link, self._store, self._transfers, self._limits, trusted=bool(fp), now=now
             )
-            peer.sync.open()
+            peer.sync.open(now)
         if fp and fp != peer.contact:
             self._recognised(peer, fp, now)
         elif first:

@@ -67,9 +67,8 @@ from meshchat.core.model import (
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
-from meshchat.core.shelf import PROOF_CLASS
 from meshchat.core.sync import Arrived, Outcome, Stored, Token
-from meshchat.core.wire import Refusal
+from meshchat.core.wire import PROOF_HINT, Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
 
 JUDGE_MAX = 1_024  # envelopes looked up at once; what the store takes
@@ -109,6 +108,8 @@ class Node:
         self._entropy = entropy
         self._limits = limits or Limits()
         self._tells: list[Tell] = []
+        self._origin_key = store.get("origin_key") or entropy.bytes(32)
+        store.put("origin_key", self._origin_key)  # shares outlive a restart
         self._custody = Custody(store, self._limits)
         self._people = People(store, entropy, self._tells.append, now)
         self._counters: Counter[str] = Counter()
@@ -131,10 +132,11 @@ class Node:
             self._tells.append,
             self._on_outcome,
             now,
+            self._custody.has_room,
+            self._origin_key,
             log,
         )
-        self._origin_key = store.get("origin_key") or entropy.bytes(32)
-        store.put("origin_key", self._origin_key)  # shares outlive a restart
+        self._sought: set[bytes] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
         self._unheld: list[Held] = []  # found no room, and still to be tried
@@ -195,7 +197,7 @@ class Node:
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
         for held in self._chats.sealed:
-            self._neighbours.offer(held.eid, held.size_class)
+            self._neighbours.offer(held.eid, held.hint)
         self._chats.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
@@ -203,6 +205,9 @@ class Node:
         if self._custody.lost:
             self._neighbours.renew_key()
             self._custody.lost = False
+        if self._chats.sought is not self._sought:
+            self._sought = self._chats.sought
+            self._neighbours.seek(self._sought)
         self._neighbours.pump(now)
         if self._custody.stored or self._custody.dropped:
             self._tells.append(CustodyChanged(self._custody.stored, self._custody.dropped))
@@ -269,7 +274,7 @@ class Node:
                 else:
                     peer.sync.settle(eid, None)
                     self._fresh.append(verdict)
-                    self._neighbours.offer(eid, verdict.size_class)
+                    self._neighbours.offer(eid, verdict.hint)
 
     def _origin(self, peer: Peer) -> bytes:
         if not peer.origin:
@@ -317,7 +322,7 @@ class Node:
         if wait:
             self._plan_release(done)
         else:
-            self._neighbours.offer(kept[0].done, PROOF_CLASS)
+            self._neighbours.offer(kept[0].done, PROOF_HINT)
 
     def _plan_release(self, done: bytes) -> None:
         self._unreleased[done] = None
@@ -333,7 +338,7 @@ class Node:
                 self._unreleased.pop(done, None)
                 self._neighbours.hide(done, False)
                 self._drop_proven(done, now)
-                self._neighbours.offer(done, PROOF_CLASS)
+                self._neighbours.offer(done, PROOF_HINT)
         due = self._store.next_release(now.wall)
         self._caught_up |= due is None
         self._release_at = None if due is None else now.mono + (due - now.wall) + 0.01

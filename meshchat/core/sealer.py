@@ -115,6 +115,7 @@ class Sealer:
         exp_h: int,
         *,
         want_proof: bool = False,
+        part: int = 0,
     ) -> bytes:
         """An envelope to a shared secret; arguments as those of ``seal``."""
         return seal(
@@ -122,6 +123,7 @@ class Sealer:
             raw,
             exp_h,
             self._entropy.bytes(TOKEN_BYTES),
+            part=part,
             want_proof=want_proof,
             entropy=self._entropy,
             long_term_secret=self._people.identity.seed,

@@ -8,12 +8,29 @@ changed, not with what we hold. Kept in memory, by node key, so for a day at mos
 from collections.abc import Iterable, Iterator
 from itertools import compress
 
+from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
+from meshchat.core.model import HINT_CLASS_SHIFT, PIECES_BITS_MAX, TAG_BITS, class_of
+from meshchat.core.wire import PROOF_HINT
 
-PROOF_CLASS = -1  # goes before every envelope: it is small, and it frees space
-_CLASSES = (PROOF_CLASS, 0, 1, 2, 3)  # small first: more of it arrives before a link is cut
+# Proofs, the two small classes, then bulk by how large its file is: more arrives before a link is
+# cut, and of a large file only the whole is of use.
+RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
+PROOF_RANK = 0  # before every envelope: it is small, and it frees space
+BULK_RANK = 1 + BULK_CLASS
+_PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 _SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every envelope
 _CHOSEN = bytes.maketrans(b"01", b"\0\1")
+
+
+def rank_of(hint: int) -> int:
+    """What goes first, lowest first."""
+    if hint == PROOF_HINT:
+        return PROOF_RANK
+    size_class = class_of(hint)
+    if size_class < BULK_CLASS:
+        return 1 + size_class
+    return BULK_RANK + ((hint & _PART_MASK) >> TAG_BITS)
 
 
 class Shelf:
@@ -22,19 +39,22 @@ class Shelf:
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
-        self._live = dict.fromkeys(_CLASSES, 0)
+        self._hints: list[int] = []
+        self._live = dict.fromkeys(RANKS, 0)
+        self._given = 0  # what some neighbour took from us: bulk nobody has yet goes before it
         self._known: dict[bytes, int] = {}  # node key -> mask; last met last
         self._tidy_at = _SPARE_NUMBERS
 
-    def add(self, eid: bytes, size_class: int) -> None:
+    def add(self, eid: bytes, hint: int) -> None:
         """This is to be had here from now on."""
-        self._live[size_class] |= 1 << self._number(eid)
+        self._live[rank_of(hint)] |= 1 << self._number(eid, hint)
         self._tidy()
 
-    def _number(self, eid: bytes) -> int:
+    def _number(self, eid: bytes, hint: int) -> int:
         number = self._numbers.setdefault(eid, len(self._ids))
         if number == len(self._ids):
             self._ids.append(eid)
+            self._hints.append(hint)
         return number
 
     def remove(self, eids: Iterable[bytes]) -> None:
@@ -43,15 +63,14 @@ class Shelf:
             number = self._numbers.get(eid)
             if number is not None:
                 mask = ~(1 << number)
-                for size_class in _CLASSES:
-                    self._live[size_class] &= mask
+                self._live[rank_of(self._hints[number])] &= mask
 
     def renew(self, offered: Iterable[tuple[bytes, int]]) -> None:
         """Make this all there is, in order of arrival within each class, and forget the rest."""
-        masks: dict[int, list[int]] = {size_class: [] for size_class in _CLASSES}
-        for eid, size_class in offered:
-            masks[size_class].append(self._number(eid))
-        self._live = {size_class: _mask(places) for size_class, places in masks.items()}
+        masks: dict[int, list[int]] = {rank: [] for rank in RANKS}
+        for eid, hint in offered:
+            masks[rank_of(hint)].append(self._number(eid, hint))
+        self._live = {rank: _mask(places) for rank, places in masks.items()}
         self._tidy()
 
     def _tidy(self) -> None:
@@ -69,23 +88,52 @@ class Shelf:
             return
         chosen = f"{live:b}"[::-1].encode().translate(_CHOSEN)
         self._ids = list(compress(self._ids, chosen))
+        self._hints = list(compress(self._hints, chosen))
         self._numbers = {eid: number for number, eid in enumerate(self._ids)}
         self._live = {key: _squeeze(mask, chosen) for key, mask in self._live.items()}
         self._known = {key: _squeeze(mask, chosen) for key, mask in self._known.items()}
+        self._given = _squeeze(self._given, chosen)
 
     def everything(self) -> set[bytes]:
         """Ids of all that is to be had here now."""
         return {self._ids[place] for mask in self._live.values() for place in _places(mask)}
 
     def missing(self, key: bytes) -> Iterator[tuple[bytes, int]]:
-        """``(id, size class)`` of all a neighbour is not known to have, best first."""
+        """``(id, hint)`` of all a neighbour is not known to have, best first."""
         known = self._known.pop(key, 0)
         self._known[key] = known  # it was met last
         while len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
-        for size_class in _CLASSES:
-            for place in _places(self._live[size_class] & ~known):
-                yield self._ids[place], size_class
+        ids, hints = self._ids, self._hints
+        for rank in RANKS:
+            places = _places(self._live[rank] & ~known)
+            if rank < BULK_RANK:
+                yield from ((ids[place], hints[place]) for place in places)
+                continue
+            # What we gave to nobody yet; then the chunks of one file together, and all files in
+            # the same order everywhere, so that they meet again whole.
+            given = self._given
+            order = [(given >> place & 1, hints[place], ids[place]) for place in places]
+            yield from ((eid, hint) for _, hint, eid in sorted(order))
+
+    def count_small(self) -> int:
+        """How many envelopes of the small classes are to be had here."""
+        return sum(self._live[rank].bit_count() for rank in range(1, BULK_RANK))
+
+    def hint_of(self, key: bytes, eid: bytes) -> int | None:
+        """The hint of what this neighbour was told of on some link and can still be had."""
+        number = self._numbers.get(eid)
+        if number is None or not self._known.get(key, 0) >> number & 1:
+            return None
+        hint = self._hints[number]
+        return hint if self._live[rank_of(hint)] >> number & 1 else None
+
+    def gave(self, eids: Iterable[bytes]) -> None:
+        """A neighbour has taken these into its custody."""
+        for eid in eids:
+            number = self._numbers.get(eid)
+            if number is not None:
+                self._given |= 1 << number
 
     def learn(self, key: bytes, eids: Iterable[bytes]) -> None:
         """A neighbour said that it has these, or will never want them."""

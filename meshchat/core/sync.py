@@ -8,7 +8,7 @@ exchange; callers see only ``open``, ``offer``, ``record``, ``settle``, ``pump``
 
 import heapq
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,8 +17,10 @@ from meshchat.core.crypto import H
 from meshchat.core.envelope import done_of
 from meshchat.core.limits import (
     BUFFERED_MAX_BYTES,
+    BULK_OPEN_MAX,
     CLASS_SIZES_BYTES,
     CREDIT_MAX_BYTES,
+    DECLINED_REMEMBERED_MAX,
     FULL_REMEMBERED_MAX,
     FULL_WAIT_S,
     HAVE_IDS_MAX,
@@ -35,17 +37,21 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.link import BUDGET_RATE_BYTES, FRAME_OVERHEAD_BYTES, Link
-from meshchat.core.model import Now, Partial
+from meshchat.core.model import Now, Partial, class_of
 from meshchat.core.pace import Bucket, Window
 from meshchat.core.ports import Store
-from meshchat.core.shelf import PROOF_CLASS, Shelf
+from meshchat.core.relay import Relay
+from meshchat.core.shelf import BULK_RANK, PROOF_RANK, RANKS, Shelf, rank_of
 from meshchat.core.wire import (
+    OFFER_BYTES,
     PART_HEAD_BYTES,
+    PROOF_HINT,
     Refusal,
     read_credit,
     read_digest,
     read_ids,
     read_next,
+    read_offers,
     read_part,
     read_proof,
     read_refusals,
@@ -54,6 +60,7 @@ from meshchat.core.wire import (
     write_digest,
     write_ids,
     write_next,
+    write_offers,
     write_part,
     write_proof,
     write_refusals,
@@ -67,6 +74,7 @@ RESUMED_MAX_BYTES = BUFFERED_MAX_BYTES // 2
 NEVER = float("inf")
 SPARE_IDS = 4_096  # kept on a link beyond twice what is here: a sweep is not for every envelope
 CROWDED_LOOK_S = 1.0  # while a neighbour waits until we know what others bring of its offers
+FRESH_LOOK_S = 20.0  # of a fresh meeting: what is written later is new to everybody
 WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
@@ -115,10 +123,100 @@ NOTHING = Incoming(0, b"", False)
 """Of what nothing came yet: one object for all, replaced with the first piece."""
 
 
+class Wants:
+    """What we shall ask a neighbour for, what is sought first, then by rank, then as offered."""
+
+    def __init__(self) -> None:
+        self._by_rank: list[dict[bytes, int]] = [{} for _ in range(1 + len(RANKS))]
+
+    def add(self, eid: bytes, hint: int, sought: bool) -> None:
+        self._by_rank[0 if sought else 1 + rank_of(hint)].setdefault(eid, hint)
+
+    def seek(self, eid: bytes) -> None:
+        """If it waits here, it is sought from now on."""
+        for waiting in self._by_rank[1:]:
+            if eid in waiting:
+                self._by_rank[0][eid] = waiting.pop(eid)
+
+    def remove(self, eid: bytes, hint: int) -> None:
+        for waiting in (self._by_rank[0], self._by_rank[1 + rank_of(hint)]):
+            waiting.pop(eid, None)
+
+    def clear(self) -> None:
+        for waiting in self._by_rank:
+            waiting.clear()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_rank))
+
+    def __bool__(self) -> bool:
+        return any(self._by_rank)
+
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        for waiting in self._by_rank:
+            yield from waiting.items()
+
+
+class Serving:
+    """What a neighbour asked for, in the order in which it leaves.
+
+    Small mail goes before bulk. Bulk that the reader wants first (begun, or sought) shares the
+    air with small mail by bytes: neither starves, whatever the backlog of the other.
+    """
+
+    def __init__(self) -> None:
+        self._small: list[tuple[int, int, bytes]] = []
+        self._bulk: list[tuple[int, int, bytes]] = []
+        self._turn = 0
+        self._lead_bytes = 0  # small mail is ahead of wanted bulk by so many
+
+    def add(self, eid: bytes, hint: int, first: bool) -> None:
+        self._turn += 1
+        rank = rank_of(hint)
+        if rank < BULK_RANK:
+            heapq.heappush(self._small, (rank, self._turn, eid))
+        else:  # as it was asked for: only the reader knows what it seeks
+            heapq.heappush(self._bulk, (not first, self._turn, eid))
+
+    def __bool__(self) -> bool:
+        return bool(self._small or self._bulk)
+
+    def _heap(self) -> list[tuple[int, int, bytes]]:
+        if not self._small or not self._bulk:
+            return self._small or self._bulk
+        waits = self._bulk[0][0] or self._lead_bytes <= 0 or self._small[0][0] == PROOF_RANK
+        return self._small if waits else self._bulk
+
+    def head(self) -> bytes:
+        """What goes next."""
+        return self._heap()[0][2]
+
+    def drop(self) -> None:
+        """It is gone."""
+        heapq.heappop(self._heap())
+
+    def sent(self, size: int) -> None:
+        """So many bytes of what goes next leave."""
+        if self._small and self._bulk:
+            self._lead_bytes += size if self._heap() is self._small else -size
+        else:
+            self._lead_bytes = 0
+
+    def finish(self, size: int) -> None:
+        """Its last bytes leave."""
+        heap = self._heap()
+        self.sent(size)
+        heapq.heappop(heap)
+
+
 @dataclass(slots=True)
 class Transfers:
     """Shared by all links of a node: nothing is fetched from two neighbours at once."""
 
+    relay: Relay
+    """What we carry for strangers."""
+    has_room: Callable[[int], bool]
+    """Whether bulk with this hint would be kept."""
     from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
     brought: int = 0
@@ -131,6 +229,10 @@ class Transfers:
     """What we offer, and who has it."""
     full: dict[bytes, float] = field(default_factory=dict)
     """What found no room here, until when it is not asked for again."""
+    sought: set[bytes] = field(default_factory=set)
+    """Chunks of files for us: asked for before all else."""
+    declined: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
+    """What we did not want to carry: id -> hint by the node keys that offered it."""
     freed: bool = False
     """Something that was asked of one link will not come from it: others may be asked."""
 
@@ -163,21 +265,22 @@ class Sync:
         self._compared = False
         # what we offer
         self._to_offer: deque[bytes] = deque()
-        self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> class
+        self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> hint
         self._theirs: set[bytes] = set()  # by their own word they have it: never offered
         self._passed: set[bytes] = set()  # given, or refused for now: not offered on this link
+        self._declined: set[bytes] = set()  # offered and not wanted, but it may be sought later
         self._sweep_at = SPARE_IDS
         self._swept = False  # some of what was offered here is forgotten, because it is gone
         self._haves_open: deque[list[bytes]] = deque()  # ids of each that was not answered yet
-        self._serving: list[tuple[int, int, bytes]] = []  # heap of (class, turn, id)
+        self._serving = Serving()
         self._offsets: dict[bytes, int] = {}
         self._loaded: dict[bytes, bytes] = {}
         self._unanswered: set[bytes] = set()  # whole copies sent, STORED or REFUSED not yet heard
         self._sent_twice: set[bytes] = set()  # found malformed once, so asked for again
-        self._turn = 0
         self._window = Window()
         # what we ask for
-        self._wants: dict[bytes, None] = {}
+        self._wants = Wants()
+        self._bulk: set[bytes] = set()  # bulk that was asked for
         self._asked: dict[bytes, Incoming] = {}
         self._brought = 0
         self._checked = 0  # what others had brought when the waiting ids were looked up
@@ -189,6 +292,8 @@ class Sync:
         self._uncredited = 0
         self._buffered = 0
         self._progress = now.mono
+        self._fresh_until = -NEVER  # until then what is new to one of us is counted
+        self._new = self._union = 0
         self._stored: list[bytes] = []
         self._refused: list[tuple[bytes, int]] = []
 
@@ -205,22 +310,42 @@ class Sync:
 
     # --- offering --------------------------------------------------------------------------
 
-    def open(self) -> None:
+    def open(self, now: Now) -> None:
         """Start: offer everything this neighbour is not known to have, best first."""
-        self._ours = dict(self._transfers.shelf.missing(self._link.remote_key))
+        key = self._link.remote_key
+        self._ours = dict(self._transfers.shelf.missing(key))
+        if self._transfers.relay.meets(key, now.mono):
+            self._fresh_until = now.mono + FRESH_LOOK_S
+            self._union = self._transfers.shelf.count_small()
+        for eid in self._transfers.sought:
+            hint = self._transfers.declined.get(eid, {}).get(key)
+            if hint is not None:
+                self._wants.add(eid, hint, True)
         self._sweep_at += 2 * len(self._ours)
         self._to_offer.extend(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
 
-    def offer(self, eid: bytes, size_class: int) -> bool:
+    def seek(self, eids: Collection[bytes]) -> bool:
+        """These are for us, it turned out. Whether this neighbour can be asked for any."""
+        key, declined = self._link.remote_key, self._transfers.declined
+        found = False
+        for eid in eids:
+            self._wants.seek(eid)
+            hint = declined.get(eid, {}).get(key)
+            if hint is not None and eid not in self._asked and eid not in self._judging:
+                self._wants.add(eid, hint, True)
+                found = True
+        return found
+
+    def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
         if eid in self._theirs:
             self._transfers.shelf.learn(self._link.remote_key, (eid,))
             return False
         if eid in self._ours or eid in self._passed:
             return False
-        self._ours[eid] = size_class
+        self._ours[eid] = hint
         self._to_offer.append(eid)
         if len(self._ours) > self._sweep_at:
             self._sweep()
@@ -231,9 +356,10 @@ class Sync:
         else fill the memory of every link that is slower."""
         here = self._transfers.shelf.everything()
         here.update(self._offsets, self._unanswered)
-        self._ours = {eid: size_class for eid, size_class in self._ours.items() if eid in here}
+        self._ours = {eid: hint for eid, hint in self._ours.items() if eid in here}
         self._to_offer = deque(eid for eid in self._to_offer if eid in here)
         self._passed &= here
+        self._declined &= here
         self._swept = True
         self._sweep_at = 2 * len(self._ours) + SPARE_IDS
 
@@ -266,7 +392,7 @@ class Sync:
     def fetch_again(self, eid: bytes) -> None:
         """A resumed envelope did not fit its id: somebody lied about its first bytes."""
         self.settle(eid, Refusal.MALFORMED)
-        self._wants[eid] = None
+        self._wants.add(eid, 0, True)
 
     # --- records -----------------------------------------------------------------------------
 
@@ -279,11 +405,11 @@ class Sync:
         if kind == records.STORED:
             return self._on_stored(read_ids(body))
         if kind == records.HAVE:
-            return self._on_have(read_ids(body), now)
+            return self._on_have(read_offers(body), now)
         if kind == records.NEXT:
             return self._on_next(body)
         if kind == records.WANT:
-            self._on_want(read_wants(body))
+            self._on_want(read_wants(body), now)
         elif kind == records.CREDIT:
             self._window.credit(read_credit(body), now.mono)
         elif kind == records.REFUSED:
@@ -313,20 +439,22 @@ class Sync:
         self._remember(held)
         return Holding(held) if held else None
 
-    def _on_have(self, ids: list[bytes], now: Now) -> Holding | None:
+    def _on_have(self, offers: list[tuple[bytes, int]], now: Now) -> Holding | None:
         if (
             len(self._answers) >= HAVES_OPEN_MAX
             or sum(size for _, size in self._answers) >= HAVES_OPEN_IDS_MAX
         ):
             raise QuotaError("have_without_next")
         self._offers.refill(now.mono)
-        self._offers.level -= len(ids)
-        known = self._store.known(ids) - self._transfers.hidden
+        self._offers.level -= len(offers)
+        ids = [eid for eid, _ in offers]
+        transfers = self._transfers
+        known = self._store.known(ids) - transfers.hidden
         if not self._wants:  # all that will wait was looked up now
-            self._checked = self._transfers.brought - self._brought
+            self._checked = transfers.brought - self._brought
         answer = 0
         held: list[bytes] = []
-        for place, eid in enumerate(ids):
+        for place, (eid, hint) in enumerate(offers):
             if eid in known:
                 answer |= 1 << place
                 if eid in self._ours and eid not in self._theirs:
@@ -334,14 +462,26 @@ class Sync:
             elif (
                 eid not in self._asked
                 and eid not in self._judging
-                and self._transfers.full.get(eid, 0.0) <= now.mono
+                and transfers.full.get(eid, 0.0) <= now.mono
             ):
-                self._wants[eid] = None
+                sought = eid in transfers.sought
+                if sought or transfers.relay.carries(hint):
+                    self._wants.add(eid, hint, sought or eid in transfers.partials)
+                else:
+                    self._decline(eid, hint)
         self._remember(ids)
         if not self._answers:
             self._answer_by = now.mono + NEXT_AFTER_S
         self._answers.append((answer, len(ids)))
         return Holding(held) if held else None
+
+    def _decline(self, eid: bytes, hint: int) -> None:
+        """We shall not carry this; if it turns out to be for us, this neighbour has it."""
+        declined = self._transfers.declined
+        declined.setdefault(eid, {})[self._link.remote_key] = hint
+        if len(declined) > DECLINED_REMEMBERED_MAX:
+            del declined[next(iter(declined))]
+        self._refused.append((eid, Refusal.DECLINED))
 
     def _remember(self, ids: Collection[bytes]) -> None:
         if len(self._theirs) > IDS_REMEMBERED_MAX:
@@ -349,26 +489,32 @@ class Sync:
         self._theirs.update(ids)
         self._transfers.shelf.learn(self._link.remote_key, ids)
 
-    def _on_want(self, wants: list[tuple[bytes, int]]) -> None:
-        for eid, offset in wants:
-            size_class = self._ours.get(eid)
-            if size_class is None and self._swept:  # offered long ago, perhaps
+    def _on_want(self, wants: list[tuple[bytes, int, bool]], now: Now) -> None:
+        for eid, offset, first in wants:
+            hint = self._ours.get(eid)
+            if hint is None:  # declined on an earlier link, perhaps
+                hint = self._transfers.shelf.hint_of(self._link.remote_key, eid)
+                if hint is not None:
+                    self._ours[eid] = hint
+            if hint is None and self._swept:  # offered long ago, perhaps
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
-            if size_class is None or eid in self._offsets or eid in self._unanswered:
+            if hint is None or eid in self._offsets or eid in self._unanswered:
                 raise WireError("want_unoffered")
             if eid in self._theirs or eid in self._passed:
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
-            size = 1 if size_class == PROOF_CLASS else CLASS_SIZES_BYTES[size_class]
+            size = 1 if hint == PROOF_HINT else CLASS_SIZES_BYTES[class_of(hint)]
             if offset >= size:  # they were lied to about its first bytes, and can start anew
                 self._refused.append((eid, Refusal.MALFORMED))
                 continue
             if len(self._offsets) >= WANTS_OPEN_MAX:
                 raise QuotaError("wants_open")
             self._offsets[eid] = offset
-            self._turn += 1
-            heapq.heappush(self._serving, (size_class, self._turn, eid))
+            rank = rank_of(hint)
+            if now.mono < self._fresh_until and 0 < rank < BULK_RANK:
+                self._new += 1
+            self._serving.add(eid, hint, first)
 
     def _on_part(self, body: bytes, now: Now) -> Arrived | None:
         eid, offset, size, data = read_part(body)
@@ -421,6 +567,7 @@ class Sync:
                 raise WireError("stored_unsent")
             self._unanswered.discard(eid)
         self._remember(eids)
+        self._transfers.shelf.gave(eids)
         return Stored(eids)
 
     def _on_refused(self, refusals: list[tuple[bytes, int]], now: Now) -> None:
@@ -433,6 +580,9 @@ class Sync:
                     self._remember((eid,))
                 else:  # on a later link it may have room, or time
                     self._passed.add(eid)
+            elif reason == Refusal.DECLINED and eid in self._ours:
+                self._declined.add(eid)
+                self._transfers.shelf.learn(self._link.remote_key, (eid,))
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
@@ -440,12 +590,13 @@ class Sync:
                 self._progress = now.mono
                 if resumed and reason == Refusal.MALFORMED:
                     self._drop_partial(eid)
-                    self._wants[eid] = None
+                    self._wants.add(eid, 0, True)
             elif eid not in self._theirs:  # else it came unasked while our WANT was on its way
                 raise WireError("refused_unknown")
 
     def _drop_request(self, eid: bytes) -> bool:
         self._buffered -= len(self._asked.pop(eid).data)
+        self._bulk.discard(eid)
         return self._free(eid)
 
     def _free(self, eid: bytes) -> bool:
@@ -487,7 +638,8 @@ class Sync:
     def _send_offers(self) -> None:
         if not self._to_offer:
             return
-        most = min(HAVE_IDS_MAX, self._link.max_record // 16)
+        most = min(HAVE_IDS_MAX, self._link.max_record // OFFER_BYTES)
+        ours = self._ours
         room = HAVES_OPEN_IDS_MAX - sum(map(len, self._haves_open))
         queue, theirs, passed = self._to_offer, self._theirs, self._passed
         while queue and len(self._haves_open) < HAVES_OPEN_MAX and room > 0:
@@ -496,17 +648,18 @@ class Sync:
             if chunk:
                 room -= len(chunk)
                 self._haves_open.append(chunk)
-                self._link.send(records.HAVE, write_ids(chunk))
+                offers = [(eid, ours[eid]) for eid in chunk]
+                self._link.send(records.HAVE, write_offers(offers))
 
     def _serve(self, now: Now) -> None:
         room = self._link.max_record - PART_HEAD_BYTES
         while self._serving:
-            eid = self._serving[0][2]
+            eid = self._serving.head()
             data = self._loaded.get(eid)
             if data is None:
                 held = self._store.envelope(eid)
                 if held is None:
-                    heapq.heappop(self._serving)
+                    self._serving.drop()
                     del self._offsets[eid]
                     self._serve_proof(eid)
                     continue
@@ -519,9 +672,13 @@ class Sync:
             part = write_part(eid, offset, len(data), data[offset : offset + size])
             self._link.send(records.PART, part)
             self._window.send(len(part), now.mono)
+            whole = offset + size == len(data)
+            if whole:
+                self._serving.finish(len(part))
+            else:
+                self._serving.sent(len(part))
             self._offsets[eid] = offset + size
-            if offset + size == len(data):
-                heapq.heappop(self._serving)
+            if whole:
                 del self._offsets[eid], self._loaded[eid]
                 self._unanswered.add(eid)
 
@@ -552,7 +709,7 @@ class Sync:
 
     def _open_bytes(self) -> int:
         """The most that the HAVEs can weigh which may be open once all are answered."""
-        each = min(16 * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
+        each = min(OFFER_BYTES * HAVE_IDS_MAX, self._link.max_record) + FRAME_OVERHEAD_BYTES
         return each * HAVES_OPEN_MAX
 
     def _ask(self, now: Now) -> bool:
@@ -567,11 +724,21 @@ class Sync:
             return False
         busy = self._transfers.from_link
         chosen: list[bytes] = []
+        hints: list[int] = []
+        bulk = BULK_OPEN_MAX - len(self._bulk)
         self._held_until = NEVER
-        for eid in self._wants:
+        for eid, hint in self._wants:
             asked = busy.get(eid)
             if asked is None or now.mono - asked[1] > HOLD_S:
+                if rank_of(hint) >= BULK_RANK:
+                    if bulk <= 0:  # what comes may change what is best next
+                        break
+                    if eid not in self._transfers.sought and not self._transfers.has_room(hint):
+                        self._held_until = min(self._held_until, now.mono + HOLD_S)
+                        break  # what follows is of larger files still
+                    bulk -= 1
                 chosen.append(eid)
+                hints.append(hint)
                 if len(chosen) == room:
                     break
             else:
@@ -582,11 +749,18 @@ class Sync:
         if chosen and self._checked != self._transfers.brought - self._brought:
             # Since it was offered, another neighbour may have brought it.
             known = self._store.known(chosen) - self._transfers.hidden
-        wants: list[tuple[bytes, int]] = []
-        for eid in chosen:
-            del self._wants[eid]
+        wants: list[tuple[bytes, int, bool]] = []
+        fresh = now.mono < self._fresh_until
+        for eid, hint in zip(chosen, hints, strict=True):
+            self._wants.remove(eid, hint)
             if eid in known:
                 continue
+            rank = rank_of(hint)
+            if rank >= BULK_RANK:
+                self._bulk.add(eid)
+            elif fresh and rank:
+                self._new += 1
+                self._union += 1
             partial: Partial | None = None
             # Liars may have left many: all of them would leave no room for what this one sends.
             if eid in self._transfers.partials and self._buffered < RESUMED_MAX_BYTES:
@@ -595,7 +769,8 @@ class Sync:
             self._asked[eid] = incoming
             self._buffered += len(incoming.data)
             busy[eid] = (self._link.id, now.mono)
-            wants.append((eid, len(incoming.data)))
+            first = rank >= BULK_RANK and (partial is not None or eid in self._transfers.sought)
+            wants.append((eid, len(incoming.data), first))
         if wants:
             if len(self._asked) == len(wants):
                 self._progress = now.mono
@@ -634,6 +809,8 @@ class Sync:
             self._store.save_partial(Partial(eid, incoming.size, incoming.data))
         if cut:
             self._transfers.partials = set(self._store.partials())
+        if self._union:
+            self._transfers.relay.met(self._new, self._union)
         self._transfers.freed |= bool(self._asked)
         self._asked.clear()
         self._wants.clear()

@@ -8,7 +8,9 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 
+from meshchat.core.envelope import BULK_CLASS, is_part
 from meshchat.core.limits import CLASS_SIZES_BYTES, HAVE_IDS_MAX, WANTS_MAX
+from meshchat.core.model import HINT_CLASS_SHIFT, class_of
 from meshchat.errors import WireError
 
 ID_BYTES = 16
@@ -17,8 +19,15 @@ _WANT = struct.Struct("<16sH")
 _PART = struct.Struct("<16sHH")
 _REFUSAL = struct.Struct("<16sB")
 _PROOF = struct.Struct("<16sI")
+_OFFER = struct.Struct("<16sH")
 _CREDIT = struct.Struct("<I")
 PART_HEAD_BYTES = _PART.size
+OFFER_BYTES = _OFFER.size
+_FIRST = 0x8000  # beside an offset: begun or sought, do not let it wait behind all small mail
+_PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
+
+
+PROOF_HINT = 0xFFFF  # in the place of an envelope's hint: this id is that of a delivery proof
 
 
 class Refusal(IntEnum):
@@ -28,6 +37,8 @@ class Refusal(IntEnum):
     EXPIRED = 2
     MALFORMED = 3
     UNWANTED = 4
+    DECLINED = 5
+    """Said of an offer: not carried for strangers now, but asked for if it is sought later."""
 
 
 def write_digest(digest: bytes, count: int) -> bytes:
@@ -46,10 +57,27 @@ def write_ids(ids: Sequence[bytes]) -> bytes:
 
 
 def read_ids(body: bytes) -> list[bytes]:
-    """1 to 512 ids (HAVE, STORED)."""
+    """1 to 512 ids (STORED)."""
     if not body or len(body) % ID_BYTES or len(body) > HAVE_IDS_MAX * ID_BYTES:
         raise WireError("ids_length")
     return [body[at : at + ID_BYTES] for at in range(0, len(body), ID_BYTES)]
+
+
+def write_offers(offers: Sequence[tuple[bytes, int]]) -> bytes:
+    return b"".join([_OFFER.pack(eid, hint) for eid, hint in offers])
+
+
+def read_offers(body: bytes) -> list[tuple[bytes, int]]:
+    """1 to 512 of ``(id, hint)`` (HAVE)."""
+    if not body or len(body) % _OFFER.size or len(body) > HAVE_IDS_MAX * _OFFER.size:
+        raise WireError("offers_length")
+    offers = list(_OFFER.iter_unpack(body))
+    for _, hint in offers:
+        if hint & _PART_MASK and hint != PROOF_HINT:
+            size_class = class_of(hint)
+            if size_class < BULK_CLASS or not is_part(hint & _PART_MASK):
+                raise WireError("offer_hint")
+    return offers
 
 
 def write_next(answers: Sequence[int], sizes: Sequence[int]) -> bytes:
@@ -86,15 +114,15 @@ def read_next(body: bytes, sizes: Sequence[int]) -> list[int]:
     return answers
 
 
-def write_wants(wants: Sequence[tuple[bytes, int]]) -> bytes:
-    return b"".join(_WANT.pack(eid, offset) for eid, offset in wants)
+def write_wants(wants: Sequence[tuple[bytes, int, bool]]) -> bytes:
+    return b"".join(_WANT.pack(eid, offset | _FIRST * first) for eid, offset, first in wants)
 
 
-def read_wants(body: bytes) -> list[tuple[bytes, int]]:
-    """1 to 512 of ``(id, offset)``."""
+def read_wants(body: bytes) -> list[tuple[bytes, int, bool]]:
+    """1 to 512 of ``(id, offset, first)``."""
     if not body or len(body) % _WANT.size or len(body) > WANTS_MAX * _WANT.size:
         raise WireError("wants_length")
-    return list(_WANT.iter_unpack(body))
+    return [(eid, word & ~_FIRST, bool(word & _FIRST)) for eid, word in _WANT.iter_unpack(body)]
 
 
 def write_part(eid: bytes, offset: int, size: int, data: bytes) -> bytes:
@@ -119,7 +147,7 @@ def read_refusals(body: bytes) -> list[tuple[bytes, int]]:
     if not body or len(body) % _REFUSAL.size or len(body) > HAVE_IDS_MAX * _REFUSAL.size:
         raise WireError("refusals_length")
     refusals = list(_REFUSAL.iter_unpack(body))
-    if any(not Refusal.FULL <= reason <= Refusal.UNWANTED for _, reason in refusals):
+    if any(not Refusal.FULL <= reason <= Refusal.DECLINED for _, reason in refusals):
         raise WireError("refusal_reason")
     return refusals
 

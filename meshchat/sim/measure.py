@@ -189,10 +189,12 @@ class Measure:
         for file in person.store.open_files():
             if file.mid == message.id:
                 eids += file.manifest.chunks
-        for eid in eids:
+        held = [person.store.envelope(eid) for eid in eids]
+        sizes = [len(one.data) if one else 0 for one in held]
+        for eid, size in zip(eids, sizes, strict=True):
             if eid not in self._carried:
                 nodes = len(self._world.people)
-                self._carried[eid] = Carried(nodes, person.number, 1 / len(eids))
+                self._carried[eid] = Carried(nodes, person.number, size / sum(sizes))
         self._manifest[message.id] = message.eid
 
     def _theirs(self, person: "Person", message: Message) -> None:

@@ -170,7 +170,7 @@ class MemoryCustody(MemoryProofs):
         self._pool.forget(no)
 
     def _hold(self, name: Name, body: Body, lot: _Lot) -> None:
-        no, (_, size_class) = name.no, body.pair
+        no, size_class = name.no, body.rank[1]
         name.held_by_one(body)
         self._pool.pairs[no] = body.pair
         self._state[no] = HELD
@@ -198,7 +198,7 @@ class MemoryCustody(MemoryProofs):
 
     def _let_go(self, name: Name, body: Body, code: int) -> None:
         no, lot = name.no, self._lot_of(name.no)
-        kept = self._classes[body.pair[1]]
+        kept = self._classes[body.rank[1]]
         del kept.order[bisect_left(kept.order, self._arrival[no], key=self._arrival.__getitem__)]
         self._less(lot, body)
         if lot.carried:
@@ -308,7 +308,7 @@ class MemoryCustody(MemoryProofs):
         name, old = self._name(no), self._lot_of(no)
         body = name.body
         assert body is not None, "held here"
-        kept = self._classes[body.pair[1]]
+        kept = self._classes[body.rank[1]]
         self._less(old, body)
         new.count += 1
         new.size_bytes += len(body.data)

@@ -17,14 +17,14 @@ class Body:
 
     def __init__(self, held: Held, eid: bytes) -> None:
         self.data, self.stamp = held.data, held.stamp
-        self.pair = (eid, held.size_class)
+        self.pair = (eid, held.hint)
         self.rank = (eid, held.size_class, held.exp_h, held.stamp)
 
     def is_of(self, held: Held) -> bool:
         """Whether that is the same envelope; its id is."""
         return (
             self.data == held.data
-            and self.pair[1] == held.size_class
+            and self.rank[1] == held.size_class
             and self.rank[2:] == (held.exp_h, held.stamp)
         )
 
@@ -78,7 +78,7 @@ class Pool:
         self.at: list[Name | Token | None] = [None]
         """By number."""
         self.pairs: list[tuple[bytes, int]] = [(b"", 0)]
-        """Id and size class, by number, of what is or was held."""
+        """Id and hint, by number, of what is or was held."""
         self.numbers: dict[bytes, int] = {}
         """By id; of tokens, ``done`` is the id."""
         self.others: dict[bytes, list[int]] = {}

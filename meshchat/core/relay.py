@@ -1,0 +1,69 @@
+"""How much bulk of strangers we carry: all where people are few, a share where all is known.
+
+Small mail goes to everybody; it costs little. Files are what fills the air, and how many copies
+they need depends on the place. In a conference each chunk reaches everybody soon, and a fifth of
+the nodes do; between classes of a school that hardly mix, each carrier left out is a way lost. A
+node sees that from its own meetings alone: how much of the small mail of two who have not met for
+a while was new to one of them. Nobody's claims, no identities, no places. docs/adr/0015.
+"""
+
+from meshchat.core.crypto import H
+from meshchat.core.envelope import BULK_CLASS
+from meshchat.core.model import TAG_BITS, class_of
+
+NOVELTY_ALL = 0.15  # of the mail of a fresh meeting is new: every carrier is needed
+SHARE_MIN = 0.125  # of files we carry at least; liars who seem to know all cannot press below
+SMOOTHING = 1 / 16  # of one meeting on the average: half a day of a busy person
+FRESH_S = 3_600.0  # two who met later than this ago: what they have in common says something
+UNION_MIN = 16  # envelopes; fewer say nothing
+MET_MAX = 1_024  # neighbours whose last meeting we remember
+
+_TAG_MASK = (1 << TAG_BITS) - 1
+
+
+class Relay:
+    """What one node has seen of how well mail spreads around it, and what it carries."""
+
+    def __init__(self, secret: bytes) -> None:
+        """``secret``: 32 bytes only we know, so that nobody can make files we never carry."""
+        self._secret = secret
+        self._novelty = NOVELTY_ALL
+        self._met: dict[bytes, float] = {}
+        self._places: dict[int, float] = {}
+
+    @property
+    def share(self) -> float:
+        """Part of all files that we carry for strangers, 0.125 to 1."""
+        return min(1.0, max(SHARE_MIN, self._novelty / NOVELTY_ALL))
+
+    def meets(self, key: bytes, now: float) -> bool:
+        """A link to this node key opens; whether it is a fresh meeting.
+
+        Args:
+            key: Of the neighbour.
+            now: Monotonic seconds.
+        """
+        last = self._met.pop(key, None)
+        self._met[key] = now
+        if len(self._met) > MET_MAX:
+            del self._met[next(iter(self._met))]
+        return last is None or now - last > FRESH_S
+
+    def met(self, new: int, union: int) -> None:
+        """After a fresh meeting: of so many small envelopes of both, so many were new to one."""
+        if union >= UNION_MIN:
+            self._novelty += (min(1.0, new / union) - self._novelty) * SMOOTHING
+
+    def carries(self, hint: int) -> bool:
+        """Whether we carry this for strangers; the same answer for all of a file."""
+        if class_of(hint) < BULK_CLASS:
+            return True
+        share = self.share
+        if share >= 1.0:
+            return True
+        tag = hint & _TAG_MASK
+        place = self._places.get(tag)
+        if place is None:
+            drawn = H(b"mc1 relay", tag.to_bytes(2, "little"), 4, key=self._secret)
+            place = self._places[tag] = int.from_bytes(drawn, "little") / 2**32
+        return place < share
