@@ -30,6 +30,7 @@ CREDIT_MAX_BYTES = 1_048_576  # on a link that answers quickly; a receiver takes
 CREDIT_SLACK_S = 0.03  # the window grows while bytes wait no longer than this on the way
 BULK_OPEN_MAX = 8  # envelopes of files asked of one neighbour at once: better ones may come
 DECLINED_REMEMBERED_MAX = 16_384  # ids of files we did not carry, should they be for us
+DECLINED_KEYS_MAX = 8  # neighbours who have it, for each of them
 BUFFERED_MAX_BYTES = 2_097_152  # unfinished envelopes one neighbour may make us hold
 STALL_S = 60.0  # a neighbour that owes us bytes and sends none is cut off
 HOLD_S = 60.0  # then what one neighbour was asked for may be asked of another as well

@@ -50,6 +50,12 @@ STORED = 21
 REFUSED = 22
 PROOF = 23
 CREDIT = 24
+SKETCH = 25
+MORE = 26
+SYMBOLS = 27
+MARKS = 28
+AGREED = 29
+NEGENTROPY = 30
 
 CLOSE_DONE = 1
 CLOSE_DUPLICATE = 2
@@ -86,7 +92,7 @@ _RECORD = Struct("<BH")
 _HELLO = Struct("<BBH")
 _PING = Struct("<Q")
 _REKEY_RECORD = _RECORD.pack(REKEY, 0)
-_OURS = frozenset((HELLO, DIGEST, HAVE, NEXT, WANT, PART, STORED, REFUSED, PROOF, CREDIT))
+_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1)))  # for the caller
 _IGNORED_FROM = 128  # types later versions may try without a flag day
 _ZEROS = bytes(FRAME_MAX_BYTES)
 

@@ -35,7 +35,8 @@ from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_he
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
-from meshchat.core.sync import Outcome, Sync, Transfers
+from meshchat.core.sync import Sync
+from meshchat.core.transfers import Outcome, Transfers
 from meshchat.core.wire import PROOF_HINT
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
@@ -138,9 +139,9 @@ class Neighbours:
         proofs = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
 
-    def seek(self, eids: set[bytes]) -> None:
+    def seek(self, eids: dict[bytes, None]) -> None:
         """Chunks of files for us that are still missing: all of them, now and from now on."""
-        new = eids - self._transfers.sought
+        new = [eid for eid in eids if eid not in self._transfers.sought]
         self._transfers.sought = eids
         if new:
             for peer in self._peers.values():
@@ -161,6 +162,7 @@ class Neighbours:
     def pump(self, now: Now) -> None:
         """Let every link move on that something happened to."""
         self._pump(list(self._touched.values()), now)
+        self._transfers.shelf.prepare()
         while self._transfers.freed:  # what one neighbour did not bring, another may be asked for
             self._transfers.freed = False
             others = [peer for peer in self._peers.values() if peer.sync and peer.sync.wants_more]

@@ -67,7 +67,7 @@ from meshchat.core.model import (
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
-from meshchat.core.sync import Arrived, Outcome, Stored, Token
+from meshchat.core.transfers import Arrived, Outcome, Stored, Token
 from meshchat.core.wire import PROOF_HINT, Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
 
@@ -136,7 +136,7 @@ class Node:
             self._origin_key,
             log,
         )
-        self._sought: set[bytes] | None = None
+        self._sought: dict[bytes, None] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
         self._unheld: list[Held] = []  # found no room, and still to be tried

@@ -309,6 +309,16 @@ class View:
             self._symbols.extend(more)
         return self._symbols
 
+    def ids(self) -> list[bytes]:
+        """Full ids of all we held."""
+        held = dict.fromkeys(self._sketch)
+        for change in reversed(list(self._changes())):
+            if change.sign > 0:
+                held.pop(change.eid, None)
+            else:
+                held[change.eid] = None
+        return list(held)
+
     def find(self, short: int) -> bytes | None:
         """The full id of a short id we held."""
         eid = self._sketch._ids.get(short)

@@ -5,12 +5,14 @@ neighbour met again is offered only what is new to it: the cost of a meeting gro
 changed, not with what we hold. Kept in memory, by node key, so for a day at most.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import compress
 
 from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
 from meshchat.core.model import HINT_CLASS_SHIFT, PIECES_BITS_MAX, TAG_BITS, class_of
+from meshchat.core.riblt import Sketch
 from meshchat.core.wire import PROOF_HINT
 
 # Proofs, the two small classes, then bulk by how large its file is: more arrives before a link is
@@ -19,6 +21,8 @@ RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
 PROOF_RANK = 0  # before every envelope: it is small, and it frees space
 BULK_RANK = 1 + BULK_CLASS
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
+_SALT = b"mc1 shelf"  # public: the comparison is safe by its digest, not by this
+_SKETCH_STEP_IDS = 64  # put into a sketch in one step, 2 ms: a large store is not for one event
 _SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every envelope
 _CHOSEN = bytes.maketrans(b"01", b"\0\1")
 
@@ -44,11 +48,15 @@ class Shelf:
         self._given = 0  # what some neighbour took from us: bulk nobody has yet goes before it
         self._known: dict[bytes, int] = {}  # node key -> mask; last met last
         self._tidy_at = _SPARE_NUMBERS
+        self._sketch: Sketch | None = None
+        self._unsketched: deque[bytes] = deque()
 
     def add(self, eid: bytes, hint: int) -> None:
         """This is to be had here from now on."""
         self._live[rank_of(hint)] |= 1 << self._number(eid, hint)
         self._tidy()
+        if self._sketch is not None:
+            self._sketch.add(eid)
 
     def _number(self, eid: bytes, hint: int) -> int:
         number = self._numbers.setdefault(eid, len(self._ids))
@@ -64,6 +72,8 @@ class Shelf:
             if number is not None:
                 mask = ~(1 << number)
                 self._live[rank_of(self._hints[number])] &= mask
+                if self._sketch is not None:
+                    self._sketch.remove(eid)
 
     def renew(self, offered: Iterable[tuple[bytes, int]]) -> None:
         """Make this all there is, in order of arrival within each class, and forget the rest."""
@@ -72,6 +82,11 @@ class Shelf:
             masks[rank_of(hint)].append(self._number(eid, hint))
         self._live = {rank: _mask(places) for rank, places in masks.items()}
         self._tidy()
+        if self._sketch is not None:
+            here = self.everything()
+            for eid in [eid for eid in self._sketch if eid not in here]:
+                self._sketch.remove(eid)
+            self._unsketched = deque(sorted(eid for eid in here if eid not in self._sketch))
 
     def _tidy(self) -> None:
         """Give the numbers of what has gone to what comes, before they outnumber what is here.
@@ -116,6 +131,29 @@ class Shelf:
             order = [(given >> place & 1, hints[place], ids[place]) for place in places]
             yield from ((eid, hint) for _, hint, eid in sorted(order))
 
+    def sketch(self) -> Sketch | None:
+        """All that is to be had here as a set to compare; None while it is being made."""
+        if self._sketch is None:
+            self._sketch = Sketch(_SALT)
+            self._unsketched.extend(sorted(self.everything()))
+        return None if self._unsketched else self._sketch
+
+    def prepare(self) -> None:
+        """Go on making the sketch, a little."""
+        if self._unsketched and self._sketch is not None:
+            for _ in range(min(_SKETCH_STEP_IDS, len(self._unsketched))):
+                eid = self._unsketched.popleft()
+                if self._is_here(eid):
+                    self._sketch.add(eid)
+
+    def _is_here(self, eid: bytes) -> bool:
+        number = self._numbers.get(eid)
+        return number is not None and bool(self._live[rank_of(self._hints[number])] >> number & 1)
+
+    def hint_of_any(self, eid: bytes) -> int | None:
+        """The hint of what can be had here now."""
+        return self._hints[self._numbers[eid]] if self._is_here(eid) else None
+
     def count_small(self) -> int:
         """How many envelopes of the small classes are to be had here."""
         return sum(self._live[rank].bit_count() for rank in range(1, BULK_RANK))
@@ -125,8 +163,7 @@ class Shelf:
         number = self._numbers.get(eid)
         if number is None or not self._known.get(key, 0) >> number & 1:
             return None
-        hint = self._hints[number]
-        return hint if self._live[rank_of(hint)] >> number & 1 else None
+        return self.hint_of_any(eid)
 
     def gave(self, eids: Iterable[bytes]) -> None:
         """A neighbour has taken these into its custody."""

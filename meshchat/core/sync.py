@@ -6,11 +6,8 @@ outcomes and is told the verdict. A better reconciliation replaces ``open`` and 
 exchange; callers see only ``open``, ``offer``, ``record``, ``settle``, ``pump`` and ``close``.
 """
 
-import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection
 
 from meshchat.core import link as records
 from meshchat.core.crypto import H
@@ -20,7 +17,6 @@ from meshchat.core.limits import (
     BULK_OPEN_MAX,
     CLASS_SIZES_BYTES,
     CREDIT_MAX_BYTES,
-    DECLINED_REMEMBERED_MAX,
     FULL_REMEMBERED_MAX,
     FULL_WAIT_S,
     HAVE_IDS_MAX,
@@ -40,8 +36,20 @@ from meshchat.core.link import BUDGET_RATE_BYTES, FRAME_OVERHEAD_BYTES, Link
 from meshchat.core.model import Now, Partial, class_of
 from meshchat.core.pace import Bucket, Window
 from meshchat.core.ports import Store
-from meshchat.core.relay import Relay
-from meshchat.core.shelf import BULK_RANK, PROOF_RANK, RANKS, Shelf, rank_of
+from meshchat.core.reconcile import RECORDS, Reconcile
+from meshchat.core.shelf import BULK_RANK, rank_of
+from meshchat.core.transfers import (
+    NOTHING,
+    Arrived,
+    Holding,
+    Incoming,
+    Outcome,
+    Serving,
+    Stored,
+    Token,
+    Transfers,
+    Wants,
+)
 from meshchat.core.wire import (
     OFFER_BYTES,
     PART_HEAD_BYTES,
@@ -78,165 +86,6 @@ FRESH_LOOK_S = 20.0  # of a fresh meeting: what is written later is new to every
 WAKE_SLACK_S = 0.001  # a timer a hair too early would find nothing to do, and ask again
 
 
-class Arrived(NamedTuple):
-    """A whole envelope we had asked for; its content is not checked yet."""
-
-    eid: bytes
-    data: bytes
-    resumed: bool
-    """Its first bytes came over an earlier link."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A delivery proof token."""
-
-    token: bytes
-    exp_h: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The neighbour has taken custody of these."""
-
-    eids: list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """We offer these, and the neighbour has them, perhaps from an earlier link."""
-
-    eids: list[bytes]
-
-
-Outcome = Arrived | Token | Stored | Holding
-
-
-@dataclass(slots=True)
-class Incoming:
-    size: int
-    data: bytes
-    resumed: bool
-
-
-NOTHING = Incoming(0, b"", False)
-"""Of what nothing came yet: one object for all, replaced with the first piece."""
-
-
-class Wants:
-    """What we shall ask a neighbour for, what is sought first, then by rank, then as offered."""
-
-    def __init__(self) -> None:
-        self._by_rank: list[dict[bytes, int]] = [{} for _ in range(1 + len(RANKS))]
-
-    def add(self, eid: bytes, hint: int, sought: bool) -> None:
-        self._by_rank[0 if sought else 1 + rank_of(hint)].setdefault(eid, hint)
-
-    def seek(self, eid: bytes) -> None:
-        """If it waits here, it is sought from now on."""
-        for waiting in self._by_rank[1:]:
-            if eid in waiting:
-                self._by_rank[0][eid] = waiting.pop(eid)
-
-    def remove(self, eid: bytes, hint: int) -> None:
-        for waiting in (self._by_rank[0], self._by_rank[1 + rank_of(hint)]):
-            waiting.pop(eid, None)
-
-    def clear(self) -> None:
-        for waiting in self._by_rank:
-            waiting.clear()
-
-    def __len__(self) -> int:
-        return sum(map(len, self._by_rank))
-
-    def __bool__(self) -> bool:
-        return any(self._by_rank)
-
-    def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        for waiting in self._by_rank:
-            yield from waiting.items()
-
-
-class Serving:
-    """What a neighbour asked for, in the order in which it leaves.
-
-    Small mail goes before bulk. Bulk that the reader wants first (begun, or sought) shares the
-    air with small mail by bytes: neither starves, whatever the backlog of the other.
-    """
-
-    def __init__(self) -> None:
-        self._small: list[tuple[int, int, bytes]] = []
-        self._bulk: list[tuple[int, int, bytes]] = []
-        self._turn = 0
-        self._lead_bytes = 0  # small mail is ahead of wanted bulk by so many
-
-    def add(self, eid: bytes, hint: int, first: bool) -> None:
-        self._turn += 1
-        rank = rank_of(hint)
-        if rank < BULK_RANK:
-            heapq.heappush(self._small, (rank, self._turn, eid))
-        else:  # as it was asked for: only the reader knows what it seeks
-            heapq.heappush(self._bulk, (not first, self._turn, eid))
-
-    def __bool__(self) -> bool:
-        return bool(self._small or self._bulk)
-
-    def _heap(self) -> list[tuple[int, int, bytes]]:
-        if not self._small or not self._bulk:
-            return self._small or self._bulk
-        waits = self._bulk[0][0] or self._lead_bytes <= 0 or self._small[0][0] == PROOF_RANK
-        return self._small if waits else self._bulk
-
-    def head(self) -> bytes:
-        """What goes next."""
-        return self._heap()[0][2]
-
-    def drop(self) -> None:
-        """It is gone."""
-        heapq.heappop(self._heap())
-
-    def sent(self, size: int) -> None:
-        """So many bytes of what goes next leave."""
-        if self._small and self._bulk:
-            self._lead_bytes += size if self._heap() is self._small else -size
-        else:
-            self._lead_bytes = 0
-
-    def finish(self, size: int) -> None:
-        """Its last bytes leave."""
-        heap = self._heap()
-        self.sent(size)
-        heapq.heappop(heap)
-
-
-@dataclass(slots=True)
-class Transfers:
-    """Shared by all links of a node: nothing is fetched from two neighbours at once."""
-
-    relay: Relay
-    """What we carry for strangers."""
-    has_room: Callable[[int], bool]
-    """Whether bulk with this hint would be kept."""
-    from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
-    """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
-    brought: int = 0
-    """Envelopes and tokens that any neighbour has brought so far."""
-    partials: set[bytes] = field(default_factory=set)
-    """Ids whose first bytes the store keeps from a link that was cut."""
-    hidden: set[bytes] = field(default_factory=set)
-    """``done`` of receipts of ours not released yet: to any question we do not know them."""
-    shelf: Shelf = field(default_factory=Shelf)
-    """What we offer, and who has it."""
-    full: dict[bytes, float] = field(default_factory=dict)
-    """What found no room here, until when it is not asked for again."""
-    sought: set[bytes] = field(default_factory=set)
-    """Chunks of files for us: asked for before all else."""
-    declined: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
-    """What we did not want to carry: id -> hint by the node keys that offered it."""
-    freed: bool = False
-    """Something that was asked of one link will not come from it: others may be asked."""
-
-
 class Sync:
     """State of the exchange with one neighbour, from HELLO until the link ends."""
 
@@ -263,6 +112,8 @@ class Sync:
         self._key = link.handshake_hash[:32]
         self._digest = b""
         self._compared = False
+        self._compare = Reconcile(link, transfers.shelf)
+        self._opening: list[bytes] = []  # waits until that is over
         # what we offer
         self._to_offer: deque[bytes] = deque()
         self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> hint
@@ -322,8 +173,11 @@ class Sync:
             if hint is not None:
                 self._wants.add(eid, hint, True)
         self._sweep_at += 2 * len(self._ours)
-        self._to_offer.extend(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
+        if self._compare.begin(len(self._ours)):
+            self._opening = list(self._ours)  # most of it they have, perhaps
+            return
+        self._to_offer.extend(self._ours)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
 
     def seek(self, eids: Collection[bytes]) -> bool:
@@ -416,6 +270,10 @@ class Sync:
             self._on_refused(read_refusals(body), now)
         elif kind == records.DIGEST:
             return self._on_digest(*read_digest(body))
+        elif kind in RECORDS:
+            return self._on_comparison(kind, body)
+        elif kind == records.NEGENTROPY:
+            self._compare.negentropy(body)
         else:
             raise WireError("record_type")
         return None
@@ -429,6 +287,20 @@ class Sync:
         self._remember(self._ours)
         self._to_offer.clear()
         return Holding(list(self._ours))
+
+    def _on_comparison(self, kind: int, body: bytes) -> Holding | None:
+        outcome = self._compare.record(kind, body)
+        if outcome is None:
+            return None
+        opening, self._opening = self._opening, []
+        if isinstance(outcome, str):
+            self._to_offer.extend(opening)
+            return None
+        missing = set(self._compare.missing)
+        self._to_offer.extend(eid for eid in opening if eid in missing)
+        held = [eid for eid in outcome if eid in self._ours and eid not in self._theirs]
+        self._remember(outcome)
+        return Holding(held) if held else None
 
     def _on_next(self, body: bytes) -> Holding | None:
         held: list[bytes] = []
@@ -476,11 +348,7 @@ class Sync:
         return Holding(held) if held else None
 
     def _decline(self, eid: bytes, hint: int) -> None:
-        """We shall not carry this; if it turns out to be for us, this neighbour has it."""
-        declined = self._transfers.declined
-        declined.setdefault(eid, {})[self._link.remote_key] = hint
-        if len(declined) > DECLINED_REMEMBERED_MAX:
-            del declined[next(iter(declined))]
+        self._transfers.decline(eid, hint, self._link.remote_key)
         self._refused.append((eid, Refusal.DECLINED))
 
     def _remember(self, ids: Collection[bytes]) -> None:
@@ -493,7 +361,10 @@ class Sync:
         for eid, offset, first in wants:
             hint = self._ours.get(eid)
             if hint is None:  # declined on an earlier link, perhaps
-                hint = self._transfers.shelf.hint_of(self._link.remote_key, eid)
+                shelf = self._transfers.shelf
+                hint = shelf.hint_of(self._link.remote_key, eid)
+                if hint is None and self._compare.names_all:
+                    hint = shelf.hint_of_any(eid)
                 if hint is not None:
                     self._ours[eid] = hint
             if hint is None and self._swept:  # offered long ago, perhaps

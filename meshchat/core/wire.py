@@ -21,6 +21,7 @@ _REFUSAL = struct.Struct("<16sB")
 _PROOF = struct.Struct("<16sI")
 _OFFER = struct.Struct("<16sH")
 _CREDIT = struct.Struct("<I")
+_COUNT = struct.Struct("<H")
 PART_HEAD_BYTES = _PART.size
 OFFER_BYTES = _OFFER.size
 _FIRST = 0x8000  # beside an offset: begun or sought, do not let it wait behind all small mail
@@ -171,4 +172,16 @@ def read_credit(body: bytes) -> int:
     if len(body) != _CREDIT.size:
         raise WireError("credit_length")
     count: int = _CREDIT.unpack(body)[0]
+    return count
+
+
+def write_count(count: int) -> bytes:
+    return _COUNT.pack(count)
+
+
+def read_count(body: bytes) -> int:
+    """How many symbols are asked for (MORE); 0: no more, go on with lists."""
+    if len(body) != _COUNT.size:
+        raise WireError("count_length")
+    count: int = _COUNT.unpack(body)[0]
     return count
