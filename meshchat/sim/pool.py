@@ -5,8 +5,10 @@ it is then a byte at that place, not a row of its own: a crowd in which everybod
 everything costs a few bytes for each node and id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from meshchat.core import sync
 from meshchat.core.model import Held, Proof
 
 
@@ -131,6 +133,7 @@ class Pool:
 
     def _enter(self, what: Name | Token, some: bytes, no: int) -> None:
         self.at[no] = what
+        self.pairs[no] = (some, 0)
         if self.numbers.setdefault(some, no) != no:
             self.others.setdefault(some, []).append(no)
 
@@ -159,6 +162,36 @@ class Pool:
             self.numbers[some] = left[0]
             if left[1:]:
                 self.others[some] = left[1:]
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Inside: an id that a node reads from a frame is the object that is here already.
+
+        Nodes remember for each link what the neighbour has; each would else have its own copies,
+        in a crowd more bytes than all that is held.
+        """
+        names = vars(sync)
+        real_ids, real_part = names["read_ids"], names["read_part"]
+        real_offers = names["read_offers"]
+        number, pairs = self.numbers.get, self.pairs
+
+        def read_ids(body: bytes) -> list[bytes]:
+            return [pairs[number(some, 0)][0] or some for some in real_ids(body)]
+
+        def read_offers(body: bytes) -> list[tuple[bytes, int]]:
+            return [(pairs[number(some, 0)][0] or some, hint) for some, hint in real_offers(body)]
+
+        def read_part(body: bytes) -> tuple[bytes, int, int, bytes]:
+            eid, offset, size, data = real_part(body)
+            return pairs[number(eid, 0)][0] or eid, offset, size, data
+
+        names["read_ids"], names["read_part"] = read_ids, read_part
+        names["read_offers"] = read_offers
+        try:
+            yield
+        finally:
+            names["read_ids"], names["read_part"] = real_ids, real_part
+            names["read_offers"] = real_offers
 
     def held(self) -> tuple[int, int]:
         """How many different envelopes are held, and their bytes."""

@@ -161,7 +161,7 @@ class World:
         assert end is not None
         heap, pop = self._heap, heapq.heappop
         countdown = every
-        with fast.mode(self.fast), seldom_collecting():
+        with fast.mode(self.fast), self.pool.sharing(), seldom_collecting():
             while heap and heap[0][0] <= end:
                 self.now, _, deed, what = pop(heap)
                 deed(what)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from meshchat import custody_tables
+from meshchat.core import sync
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
     Contact,
@@ -29,6 +30,7 @@ from meshchat.core.model import (
     Step,
     Trust,
 )
+from meshchat.core.wire import write_ids, write_part
 from meshchat.errors import StoreError
 from meshchat.sim.memory import MemoryStore, Pool
 from meshchat.store import SqlStore
@@ -454,6 +456,24 @@ def test_another_envelope_under_a_shared_id_stays_apart() -> None:
         with store.transaction():
             store.add_proof(Proof(b"d" * 16, token, 50))
         assert store.proof(b"d" * 16) == Proof(b"d" * 16, token, 50)
+
+
+def test_ids_from_frames_are_those_held() -> None:
+    """While a world runs, what neighbours say they have costs no copies of its own."""
+    pool = Pool()
+    one = MemoryStore(pool)
+    add(one, body(1))
+    (kept,) = one.offered(0)
+    frame, part = write_ids([body(1).eid, body(2).eid]), write_part(body(1).eid, 0, 512, b"data")
+    names = vars(sync)  # as a node's links find them
+    with pool.sharing():
+        first, other = names["read_ids"](frame)
+        assert first is kept[0]
+        assert other == body(2).eid
+        assert names["read_part"](part)[0] is kept[0]
+        assert names["read_part"](part)[1:] == (0, 512, b"data")
+    assert names["read_ids"](frame) == [body(1).eid, body(2).eid]
+    assert names["read_ids"](frame)[0] is not kept[0]
 
 
 def test_a_thousand_envelopes_are_small(counted: Callable[[], int]) -> None:
