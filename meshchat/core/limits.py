@@ -43,6 +43,7 @@ TRY_AT_ONCE_MAX = 8  # arrivals opened in the step that stored them; more wait f
 TRY_PER_WAKE_MAX = 32  # trial opening costs up to 2 ms each
 TRY_GAP_S = 0.02
 HOUSEKEEPING_S = 600.0  # also how soon a jump of the wall clock is noticed
+QUIET_HOUSEKEEPING_S = 3_600.0  # the same while no message of ours waits: envelopes end by hours
 REHELLO_S = 60.0  # next sixteen contacts
 HELLO_TAGS = 16
 REQUESTS_MAX = 200  # strangers waiting for an answer; a person reads no more, a flood makes no more

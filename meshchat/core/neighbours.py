@@ -172,7 +172,7 @@ class Neighbours:
     def _pump(self, peers: list[Peer], now: Now) -> None:
         for peer in peers:
             if peer.sync is not None and self._peers.get(peer.link.id) is peer:
-                self._guard(peer, now, lambda sync=peer.sync: sync.pump(now))  # type: ignore[misc]
+                self._guard(peer, now, peer.sync.pump, now)
 
     def flush(self, now: Now) -> list[SendFrames | CloseLink]:
         """What is ready to leave, then the links that end."""
@@ -214,7 +214,7 @@ class Neighbours:
             peer = self._peers[heapq.heappop(self._alarms)[1]]
             peer.alarm = NEVER
             self._touched[peer.link.id] = peer
-            alive = self._guard(peer, now, lambda link=peer.link: link.wake(now))  # type: ignore[misc]
+            alive = self._guard(peer, now, peer.link.wake, now)
             if not alive:
                 continue
             if peer.sync is not None and now.mono >= peer.greet_at:
@@ -318,10 +318,10 @@ class Neighbours:
         self._closing.append(CloseLink(peer.link.id, reason))
         self._forget(peer, reason)
 
-    def _guard(self, peer: Peer, now: Now, step: Callable[[], object]) -> bool:
+    def _guard(self, peer: Peer, now: Now, step: Callable[..., object], *given: object) -> bool:
         """Run a step that takes a peer's input; what the peer did wrong ends its link."""
         try:
-            step()
+            step(*given)
         except ProtocolError as error:
             self._counters[error.reason] += 1
             code = CLOSE_CODES.get(type(error), wire_link.CLOSE_PROTOCOL)
@@ -334,7 +334,7 @@ class Neighbours:
         peer = self._peers.get(event.link)
         if peer is not None:
             self._touched[event.link] = peer
-            self._guard(peer, now, lambda: self._frames(peer, event.frames, now))
+            self._guard(peer, now, self._frames, peer, event.frames, now)
 
     def _frames(self, peer: Peer, frames: tuple[bytes, ...], now: Now) -> None:
         link = peer.link

@@ -45,6 +45,7 @@ from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     HOUSEKEEPING_S,
+    QUIET_HOUSEKEEPING_S,
     RECEIPT_DELAY_S,
     RELEASE_AHEAD_MAX_S,
     TRY_AT_ONCE_MAX,
@@ -178,8 +179,11 @@ class Node:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which the driver must give ``Wake``."""
-        due = (self._house_at, self._try_at, self._release_at, self._neighbours.next_wakeup())
-        return min(at for at in due if at is not None)
+        due = self._house_at
+        for at in (self._try_at, self._release_at, self._neighbours.next_wakeup()):
+            if at is not None and at < due:
+                due = at
+        return due
 
     def _settle(self, now: Now) -> None:
         """Finish a step: write, open, offer, and let every link move on."""
@@ -357,8 +361,9 @@ class Node:
             self._house(now)
 
     def _house(self, now: Now) -> None:
-        """Every ten minutes: expiry, prekeys, announces, and messages whose time is over."""
-        self._house_at = now.mono + HOUSEKEEPING_S
+        """Now and then: expiry, prekeys, announces, and messages whose time is over."""
+        waiting = bool(self._store.pending())
+        self._house_at = now.mono + (HOUSEKEEPING_S if waiting else QUIET_HOUSEKEEPING_S)
         if now.wall < CLOCK_FLOOR_S:
             if not self._clock_told:
                 self._clock_told = True
@@ -385,6 +390,7 @@ class Node:
 
     def _command(self, command: Command, now: Now) -> Done | Refused:
         told = len(self._tells)
+        self._house_at = min(self._house_at, now.mono + HOUSEKEEPING_S)  # it may have to wait
         try:
             with self._store.savepoint():
                 return Done(command, self._commands[type(command)](self, command, now))

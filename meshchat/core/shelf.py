@@ -150,20 +150,13 @@ class Shelf:
         number = self._numbers.get(eid)
         return number is not None and bool(self._live[rank_of(self._hints[number])] >> number & 1)
 
-    def hint_of_any(self, eid: bytes) -> int | None:
+    def hint_of(self, eid: bytes) -> int | None:
         """The hint of what can be had here now."""
         return self._hints[self._numbers[eid]] if self._is_here(eid) else None
 
     def count_small(self) -> int:
         """How many envelopes of the small classes are to be had here."""
         return sum(self._live[rank].bit_count() for rank in range(1, BULK_RANK))
-
-    def hint_of(self, key: bytes, eid: bytes) -> int | None:
-        """The hint of what this neighbour was told of on some link and can still be had."""
-        number = self._numbers.get(eid)
-        if number is None or not self._known.get(key, 0) >> number & 1:
-            return None
-        return self.hint_of_any(eid)
 
     def gave(self, eids: Iterable[bytes]) -> None:
         """A neighbour has taken these into its custody."""
@@ -172,12 +165,25 @@ class Shelf:
             if number is not None:
                 self._given |= 1 << number
 
-    def learn(self, key: bytes, eids: Iterable[bytes]) -> None:
-        """A neighbour said that it has these, or will never want them."""
+    def learn(self, key: bytes, eids: Iterable[bytes]) -> list[bytes]:
+        """A neighbour said that it has these, or does not want them; returns those not here."""
         numbers = self._numbers
-        bits = [numbers[eid] for eid in eids if eid in numbers]
+        bits: list[int] = []
+        others: list[bytes] = []
+        for eid in eids:
+            number = numbers.get(eid)
+            if number is None:
+                others.append(eid)
+            else:
+                bits.append(number)
         if bits:
             self._known[key] = self._known.get(key, 0) | _mask(bits)
+        return others
+
+    def knows(self, key: bytes, eid: bytes) -> bool:
+        """Whether a neighbour said so of something that is or was to be had here."""
+        number = self._numbers.get(eid)
+        return number is not None and bool(self._known.get(key, 0) >> number & 1)
 
 
 def _mask(places: list[int]) -> int:

@@ -116,10 +116,10 @@ class Sync:
         self._opening: list[bytes] = []  # waits until that is over
         # what we offer
         self._to_offer: deque[bytes] = deque()
-        self._ours: dict[bytes, int] = {}  # offered or queued for it: id -> hint
-        self._theirs: set[bytes] = set()  # by their own word they have it: never offered
+        self._ours: dict[bytes, int] = {}  # offered or queued, no word on it yet: id -> hint
+        self._theirs: set[bytes] = set()  # they have it, and we do not: the shelf has the rest
         self._passed: set[bytes] = set()  # given, or refused for now: not offered on this link
-        self._declined: set[bytes] = set()  # offered and not wanted, but it may be sought later
+        self._again: set[bytes] = set()  # declined once and then asked for: served once
         self._sweep_at = SPARE_IDS
         self._swept = False  # some of what was offered here is forgotten, because it is gone
         self._haves_open: deque[list[bytes]] = deque()  # ids of each that was not answered yet
@@ -194,10 +194,11 @@ class Sync:
 
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
+        shelf, key = self._transfers.shelf, self._link.remote_key
         if eid in self._theirs:
-            self._transfers.shelf.learn(self._link.remote_key, (eid,))
-            return False
-        if eid in self._ours or eid in self._passed:
+            self._theirs.discard(eid)
+            shelf.learn(key, (eid,))
+        if eid in self._ours or eid in self._passed or shelf.knows(key, eid):
             return False
         self._ours[eid] = hint
         self._to_offer.append(eid)
@@ -213,13 +214,12 @@ class Sync:
         self._ours = {eid: hint for eid, hint in self._ours.items() if eid in here}
         self._to_offer = deque(eid for eid in self._to_offer if eid in here)
         self._passed &= here
-        self._declined &= here
         self._swept = True
         self._sweep_at = 2 * len(self._ours) + SPARE_IDS
 
     def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
         """Hand over a token without being asked: the peer is the author's own node."""
-        if done not in self._theirs and done not in self._passed:
+        if not self._has(done) and done not in self._passed:
             self._give_proof(done, token, exp_h)
 
     def _give_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
@@ -284,9 +284,10 @@ class Sync:
         self._compared = True
         if digest != self._digest or count != len(self._ours):
             return None
-        self._remember(self._ours)
+        held = list(self._ours)
+        self._remember(held)
         self._to_offer.clear()
-        return Holding(list(self._ours))
+        return Holding(held)
 
     def _on_comparison(self, kind: int, body: bytes) -> Holding | None:
         outcome = self._compare.record(kind, body)
@@ -298,7 +299,7 @@ class Sync:
             return None
         missing = set(self._compare.missing)
         self._to_offer.extend(eid for eid in opening if eid in missing)
-        held = [eid for eid in outcome if eid in self._ours and eid not in self._theirs]
+        held = [eid for eid in outcome if eid in self._ours]
         self._remember(outcome)
         return Holding(held) if held else None
 
@@ -329,7 +330,7 @@ class Sync:
         for place, (eid, hint) in enumerate(offers):
             if eid in known:
                 answer |= 1 << place
-                if eid in self._ours and eid not in self._theirs:
+                if eid in self._ours:
                     held.append(eid)
             elif (
                 eid not in self._asked
@@ -354,25 +355,22 @@ class Sync:
     def _remember(self, ids: Collection[bytes]) -> None:
         if len(self._theirs) > IDS_REMEMBERED_MAX:
             self._theirs.clear()  # costs an offer or two made twice, nothing else
-        self._theirs.update(ids)
-        self._transfers.shelf.learn(self._link.remote_key, ids)
+        self._theirs.update(self._transfers.shelf.learn(self._link.remote_key, ids))
+        for eid in ids:
+            self._ours.pop(eid, None)
+
+    def _has(self, eid: bytes) -> bool:
+        """By its own word, or it does not want it."""
+        return eid in self._theirs or self._transfers.shelf.knows(self._link.remote_key, eid)
 
     def _on_want(self, wants: list[tuple[bytes, int, bool]], now: Now) -> None:
         for eid, offset, first in wants:
-            hint = self._ours.get(eid)
-            if hint is None:  # declined on an earlier link, perhaps
-                shelf = self._transfers.shelf
-                hint = shelf.hint_of(self._link.remote_key, eid)
-                if hint is None and self._compare.names_all:
-                    hint = shelf.hint_of_any(eid)
-                if hint is not None:
-                    self._ours[eid] = hint
-            if hint is None and self._swept:  # offered long ago, perhaps
-                self._refused.append((eid, Refusal.UNWANTED))
-                continue
-            if hint is None or eid in self._offsets or eid in self._unanswered:
+            if eid in self._offsets or eid in self._unanswered:
                 raise WireError("want_unoffered")
-            if eid in self._theirs or eid in self._passed:
+            hint = self._ours.get(eid)
+            if hint is None:
+                hint = self._told_before(eid)
+            if hint is None or eid in self._passed:
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
             size = 1 if hint == PROOF_HINT else CLASS_SIZES_BYTES[class_of(hint)]
@@ -386,6 +384,19 @@ class Sync:
             if now.mono < self._fresh_until and 0 < rank < BULK_RANK:
                 self._new += 1
             self._serving.add(eid, hint, first)
+
+    def _told_before(self, eid: bytes) -> int | None:
+        """The hint of what they declined, perhaps on an earlier link, and seek now: once a link.
+
+        Raises:
+            WireError: They cannot know of it.
+        """
+        if not (self._swept or self._compare.names_all or self._has(eid)):
+            raise WireError("want_unoffered")
+        if eid in self._again:
+            return None
+        self._again.add(eid)
+        return self._transfers.shelf.hint_of(eid)
 
     def _on_part(self, body: bytes, now: Now) -> Arrived | None:
         eid, offset, size, data = read_part(body)
@@ -452,8 +463,7 @@ class Sync:
                 else:  # on a later link it may have room, or time
                     self._passed.add(eid)
             elif reason == Refusal.DECLINED and eid in self._ours:
-                self._declined.add(eid)
-                self._transfers.shelf.learn(self._link.remote_key, (eid,))
+                self._remember((eid,))
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
@@ -462,7 +472,7 @@ class Sync:
                 if resumed and reason == Refusal.MALFORMED:
                     self._drop_partial(eid)
                     self._wants.add(eid, 0, True)
-            elif eid not in self._theirs:  # else it came unasked while our WANT was on its way
+            elif not self._has(eid):  # else it came unasked while our WANT was on its way
                 raise WireError("refused_unknown")
 
     def _drop_request(self, eid: bytes) -> bool:
@@ -485,12 +495,16 @@ class Sync:
 
     def pump(self, now: Now) -> None:
         """Queue on the link whatever may go now. Call after every event that concerns it."""
-        self._answer()
-        self._send_offers()
-        self._serve(now)
-        while self._ask(now):
+        if self._stored or self._refused or self._uncredited:
+            self._answer()
+        if self._to_offer:
+            self._send_offers()
+        if self._serving:
+            self._serve(now)
+        while self._wants and self._ask(now):
             pass
-        self._invite(now)
+        if self._answers:
+            self._invite(now)
         if self._asked and now.mono - self._progress > STALL_S:
             raise QuotaError("stalled")
 
@@ -507,15 +521,13 @@ class Sync:
             self._uncredited = 0
 
     def _send_offers(self) -> None:
-        if not self._to_offer:
-            return
         most = min(HAVE_IDS_MAX, self._link.max_record // OFFER_BYTES)
         ours = self._ours
         room = HAVES_OPEN_IDS_MAX - sum(map(len, self._haves_open))
-        queue, theirs, passed = self._to_offer, self._theirs, self._passed
+        queue, passed = self._to_offer, self._passed
         while queue and len(self._haves_open) < HAVES_OPEN_MAX and room > 0:
             first = [queue.popleft() for _ in range(min(most, len(queue)))]
-            chunk = [eid for eid in first if eid not in theirs and eid not in passed]
+            chunk = [eid for eid in first if eid in ours and eid not in passed]
             if chunk:
                 room -= len(chunk)
                 self._haves_open.append(chunk)
@@ -562,7 +574,7 @@ class Sync:
 
     def _invite(self, now: Now) -> None:
         """Let more HAVEs come, if there is room for what they bring."""
-        if not self._answers or len(self._wants) > WANTS_WAITING_MAX:
+        if len(self._wants) > WANTS_WAITING_MAX:
             return
         few = len(self._answers) < NEXT_AFTER_HAVES and now.mono < self._answer_by
         if few and not self._link.queued_bytes:
@@ -591,7 +603,7 @@ class Sync:
             self._link.max_record // 18,
             int(self._envelopes.refill(now.mono)),
         )
-        if room <= 0 or not self._wants:
+        if room <= 0:
             return False
         busy = self._transfers.from_link
         chosen: list[bytes] = []
