@@ -8,10 +8,10 @@ from meshchat.core.events import Event, LinkDown, LinkUp, Received, SendFrames, 
 from meshchat.core.identity import Card, Identity, make_card
 from meshchat.core.limits import CLASS_SIZES_BYTES
 from meshchat.core.link import HELLO, Link, Record, make_hello, new_node_key
-from meshchat.core.model import Kind
+from meshchat.core.model import Kind, hint_of
 from meshchat.core.node import OPEN_MESH_PSK
 from meshchat.core.sealed import Body, BodyType, encode_body, first_dm
-from meshchat.core.wire import read_wants, write_ids, write_next, write_part
+from meshchat.core.wire import OFFER_BYTES, read_wants, write_next, write_offers, write_part
 from meshchat.errors import ProtocolError
 
 
@@ -55,7 +55,7 @@ class Mallory:
             self.heard += records
             for kind, body in records:
                 if kind == wire_link.WANT:
-                    for eid, offset in read_wants(body):
+                    for eid, offset, _ in read_wants(body):
                         if eid in self.stock:
                             self._serve(eid, offset)
         self._flush()
@@ -83,7 +83,7 @@ class Mallory:
 
     def next(self, known: int = 0) -> Record:
         """Answer every HAVE heard and not answered yet: nothing of it (or all) is known here."""
-        sizes = [len(body) // 16 for body in self.bodies(wire_link.HAVE)[self.answered :]]
+        sizes = [len(body) // OFFER_BYTES for body in self.bodies(wire_link.HAVE)[self.answered :]]
         self.answered += len(sizes)
         return wire_link.NEXT, write_next([known and (1 << size) - 1 for size in sizes], sizes)
 
@@ -91,7 +91,9 @@ class Mallory:
         """Offer envelopes properly; they go as fast as the victim asks."""
         ids = [envelope_id(data) for data in envelopes]
         self.stock.update(zip(ids, envelopes, strict=True))
-        self.say((wire_link.HAVE, write_ids(ids)))
+        hints = [hint_of(data[1], data) for data in envelopes]
+        offers = list(zip(ids, hints, strict=True))
+        self.say((wire_link.HAVE, write_offers(offers)))
 
     def hang_up(self) -> None:
         for link in list(self.links):
@@ -104,20 +106,41 @@ class Mallory:
             eid: offset
             for kind, body in self.heard
             if kind == wire_link.WANT
-            for eid, offset in read_wants(body)
+            for eid, offset, _ in read_wants(body)
+        }
+
+    def asked_first(self) -> set[bytes]:
+        """What the victim has asked for as begun or sought."""
+        return {
+            eid
+            for body in self.bodies(wire_link.WANT)
+            for eid, _, first in read_wants(body)
+            if first
         }
 
     def bodies(self, kind: int) -> list[bytes]:
         return [body for heard, body in self.heard if heard == kind]
 
 
+def have(*ids: bytes, hint: int = 0) -> Record:
+    """A HAVE of these ids, all said to be of one sort."""
+    return wire_link.HAVE, write_offers([(eid, hint) for eid in ids])
+
+
 def junk(
-    number: int, world: World, size_class: int = 0, done: bytes = b"", life_h: int = 100
+    number: int,
+    world: World,
+    size_class: int = 0,
+    done: bytes = b"",
+    life_h: int = 100,
+    part: int = 0,
 ) -> bytes:
     """A well-formed envelope that opens for nobody."""
     entropy = SeededEntropy(f"junk {number}")
     exp_h = int(world.wall // 3_600) + life_h
-    header = bytes((1, size_class, 0, 0)) + exp_h.to_bytes(4, "little") + bytes(8)
+    header = (
+        bytes((1, size_class)) + part.to_bytes(2, "little") + exp_h.to_bytes(4, "little") + bytes(8)
+    )
     header += entropy.bytes(32) + entropy.bytes(16) + (done or entropy.bytes(16))
     return header + entropy.bytes(CLASS_SIZES_BYTES[size_class] - len(header))
 

@@ -148,7 +148,8 @@ def test_lying_chunk(world: World, lie: str) -> None:
         "junk": lambda: liar.chunk(1, pieces[1])[:-1] + b"!",
     }[lie]()
     sealed = [liar.chunk(0, pieces[0]), bad]
-    liar.give(liar.tell(liar.manifest(sealed, data)), *sealed)
+    liar.give(liar.tell(liar.manifest(sealed, data)), sealed[0])
+    liar.give(bad)  # on its own: what is small would come before the manifest
     told = [m for m in liar.messages if m.text.startswith("[file")]
     assert [m.reason for m in told] == ["file_damaged"]
     assert counters(victim)["file_chunk"] == 1

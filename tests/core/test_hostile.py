@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mallory import Mallory, Stranger, junk, silence, totals_match
+from mallory import Mallory, Stranger, have, junk, silence, totals_match
 from world import Host, World
 
 from meshchat.core import link as wire_link
@@ -27,13 +27,14 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.link import make_hello, read_hello
-from meshchat.core.model import Fate, Held, Kind, Message, State, Trust
+from meshchat.core.model import Fate, Held, Kind, Message, State, Trust, hint_of
 from meshchat.core.sealed import BodyType
 from meshchat.core.sync import IDS_REMEMBERED_MAX
 from meshchat.core.wire import (
+    PROOF_HINT,
     write_credit,
     write_digest,
-    write_ids,
+    write_offers,
     write_part,
     write_proof,
     write_refusals,
@@ -91,11 +92,16 @@ def envelope_of(host: Host, message: Message) -> Held:
 number = st.integers(0, 11)
 kinds = st.sampled_from([*range(6), *range(14, 27), 127, 128, 255])
 some_id = number.map(lambda n: bytes([n]) * 16)
+hints = st.one_of(st.none(), st.sampled_from([0, 0x4000, 0x8000, 0xC000, 0xF7FF, PROOF_HINT]))
+"""What a HAVE says of all its ids; None: the truth."""
 step = st.one_of(
     st.tuples(st.just("garbage"), kinds, st.binary(max_size=64)),
-    st.tuples(st.just("have"), st.lists(number, min_size=1, max_size=6)),
+    st.tuples(st.just("have"), st.lists(number, min_size=1, max_size=6), hints),
     st.tuples(st.just("have_theirs")),
-    st.tuples(st.just("want"), st.lists(st.tuples(number, st.integers(0, 600)), min_size=1)),
+    st.tuples(
+        st.just("want"),
+        st.lists(st.tuples(number, st.integers(0, 600), st.booleans()), min_size=1),
+    ),
     st.tuples(st.just("part"), number, st.integers(0, 600), st.sampled_from(CLASS_SIZES_BYTES)),
     st.tuples(st.just("serve"), number),
     st.tuples(st.just("answer"), st.sampled_from(["stored", "refused"]), number),
@@ -121,6 +127,7 @@ class Scene:
         self.mallory.dial(self.a)
         self.pool = [self.held.data, *(junk(n, world, n % 4 if n % 3 else 0) for n in range(11))]
         self.ids = [envelope_id(data) for data in self.pool]
+        self.hints = [hint_of(data[1], data) for data in self.pool]
         self.seen = self.view()
 
     def view(self) -> object:
@@ -153,17 +160,20 @@ class Scene:
             case "garbage":
                 return args[0], args[1]
             case "have":
-                return wire_link.HAVE, write_ids([ids[n] for n in args[0]])
+                hints = [self.hints[n] if args[1] is None else args[1] for n in args[0]]
+                offered = [ids[n] for n in args[0]]
+                return wire_link.HAVE, write_offers(list(zip(offered, hints, strict=True)))
             case "have_theirs":
-                return wire_link.HAVE, write_ids([self.held.eid, self.held.done])
+                theirs = [(self.held.eid, 0), (self.held.done, PROOF_HINT)]
+                return wire_link.HAVE, write_offers(theirs)
             case "want":
-                return wire_link.WANT, write_wants([(ids[n], at) for n, at in args[0][:12]])
+                return wire_link.WANT, write_wants([(ids[n], *how) for n, *how in args[0][:12]])
             case "part":
                 return wire_link.PART, write_part(ids[args[0]], args[1], args[2], b"x" * 100)
             case "answer":
                 if args[0] == "stored":
                     return wire_link.STORED, ids[args[1]]
-                return wire_link.REFUSED, write_refusals([(ids[args[1]], 1 + args[1] % 4)])
+                return wire_link.REFUSED, write_refusals([(ids[args[1]], 1 + args[1] % 5)])
             case "proof":
                 return wire_link.PROOF, write_proof(bytes([args[0]]) * 16, args[1])
             case "credit":
@@ -212,7 +222,7 @@ def test_many_answers_on_a_narrow_link(world: World, mtu: int) -> None:
     envelopes = [junk(n, world) for n in range(120)]
     ids = [envelope_id(data) for data in envelopes]
     for at in range(0, 120, 10):
-        mallory.say((wire_link.HAVE, write_ids(ids[at : at + 10])))
+        mallory.say(have(*ids[at : at + 10]))
     assert set(mallory.asked()) == set(ids)
     for eid, data in zip(ids, envelopes, strict=True):
         mallory.stock[eid] = data
@@ -234,7 +244,7 @@ def test_poisoned_beginning(world: World, claimed: int, given: int) -> None:
     world.meet(b, carrier)
     mallory = Mallory(world)
     mallory.dial(a)
-    mallory.say((wire_link.HAVE, eid))
+    mallory.say(have(eid))
     mallory.say((wire_link.PART, write_part(eid, 0, claimed, b"\x01" * given)))
     mallory.hang_up()
     assert a.store.partials() == [eid]
@@ -256,7 +266,7 @@ def test_poisoned_receipt(world: World) -> None:
     world.run(70)
     mallory = Mallory(world)
     mallory.dial(a)
-    mallory.say((wire_link.HAVE, done))
+    mallory.say(have(done, hint=PROOF_HINT))
     mallory.say((wire_link.PART, write_part(done, 0, 512, b"\x01" * 400)))
     mallory.hang_up()
     world.link(carrier, a)
@@ -271,7 +281,7 @@ def test_lie_without_a_poisoned_beginning_ends_the_link(world: World) -> None:
     mallory = Mallory(world)
     mallory.dial(a)
     mallory.stock[b"\x07" * 16] = junk(1, world)
-    mallory.say((wire_link.HAVE, b"\x07" * 16))
+    mallory.say(have(b"\x07" * 16))
     assert counters(a)["id_mismatch"] == 1
     assert not a.links
 
@@ -282,7 +292,7 @@ def test_hostage(world: World) -> None:
     eids = [envelope_of(b, send(b, a, f"hostage {n}")).eid for n in range(5)]
     mallory = Mallory(world)
     mallory.dial(a)
-    mallory.say((wire_link.HAVE, write_ids(eids)))
+    mallory.say(have(*eids))
     assert set(mallory.asked()) == set(eids)
     world.link(b, a)
     sent = 0
@@ -301,7 +311,7 @@ def test_late_second_copy(world: World) -> None:
     held = envelope_of(b, send(b, a, "twice"))
     mallory = Mallory(world)
     mallory.dial(a)
-    mallory.say((wire_link.HAVE, held.eid))
+    mallory.say(have(held.eid))
     for at in range(7):
         mallory.say((wire_link.PART, write_part(held.eid, at, 512, held.data[at : at + 1])))
         world.run(10)
@@ -321,7 +331,7 @@ def test_receipt_that_crosses_a_request(world: World) -> None:
     token = bytes(range(16))
     mallory = Mallory(world)
     mallory.dial(a)
-    mallory.say((wire_link.HAVE, done_of(token)))
+    mallory.say(have(done_of(token), hint=PROOF_HINT))
     assert set(mallory.asked()) == {done_of(token)}
     exp_h = int(world.wall // 3_600) + 50
     refusal = write_refusals([(done_of(token), 4)])
@@ -350,7 +360,7 @@ def test_cut_transfers_are_bounded(world: World) -> None:
     for turn in range(4):
         mallory.dial(a)
         ids = [bytes([turn]) + n.to_bytes(15, "little") for n in range(400)]
-        mallory.say((wire_link.HAVE, write_ids(ids)))
+        mallory.say(have(*ids))
         for eid in ids:
             mallory.say((wire_link.PART, write_part(eid, 0, 512, b"x" * 50)))
         mallory.hang_up()
@@ -453,10 +463,12 @@ def test_no_question_finds_the_recipient(world: World) -> None:
         world.run(1)
         assert (inbox(b, a) == ["where are you?"]) is recipient
         copied = junk(1, world, done=held.done)
-        watcher.say((wire_link.HAVE, write_ids([held.done, envelope_id(copied)])))
+        watcher.say(
+            (wire_link.HAVE, write_offers([(held.done, PROOF_HINT), (envelope_id(copied), 0)]))
+        )
         watcher.stock[envelope_id(copied)] = copied
         watcher.say(watcher.next(), (wire_link.WANT, held.eid + bytes(2)))
-        watcher.say((wire_link.HAVE, held.eid))
+        watcher.say(have(held.eid))
         world.run(1)
         answers.append(
             (
@@ -670,7 +682,7 @@ def test_totals_when_newcomers_push_each_other_out(world: World) -> None:
     mallory.dial(a)
     envelopes = [junk(n, world, life_h=20 + n) for n in range(120)]
     ids = [envelope_id(data) for data in envelopes]
-    mallory.say((wire_link.HAVE, write_ids(ids)))
+    mallory.say(have(*ids))
     for eid, data in zip(ids, envelopes, strict=True):
         mallory.stock[eid] = data
         mallory._serve(eid, 0)

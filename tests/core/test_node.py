@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from mallory import Mallory, junk
+from mallory import Mallory, have, junk
 from world import Host, World
 
 from meshchat.core import link as wire_link
@@ -711,8 +711,8 @@ def test_ids_without_end(world: World, offers: int, reason: str) -> None:
     world.run(1)
     peer = next(iter(flood.node._neighbours._peers.values()))
     for number in range(offers):
-        ids = b"".join(bytes([number, low % 256, low // 256]) + bytes(13) for low in range(512))
-        peer.link.send(wire_link.HAVE, ids)
+        ids = [bytes([number, low % 256, low // 256]) + bytes(13) for low in range(512)]
+        peer.link.send(*have(*ids))
     flood.node._neighbours._touched[peer.link.id] = peer
     flood.handle(Wake())
     world.link(honest, victim)

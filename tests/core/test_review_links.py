@@ -6,7 +6,7 @@ import pytest
 from filetool import befriend, chunks, content, friends_and_carrier, give, now_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mallory import Mallory, junk, silence
+from mallory import Mallory, have, junk, silence
 from test_node import inbox, send
 from world import Host, World
 
@@ -22,8 +22,8 @@ from meshchat.core.limits import (
 )
 from meshchat.core.model import Fate, Held, Kind, State
 from meshchat.core.sealed import CHUNK_BYTES
-from meshchat.core.shelf import Shelf
-from meshchat.core.wire import Refusal, write_ids, write_part, write_refusals
+from meshchat.core.shelf import BULK_RANK, Shelf, rank_of
+from meshchat.core.wire import PROOF_HINT, Refusal, write_offers, write_part, write_refusals
 from meshchat.errors import UsageError
 
 
@@ -70,6 +70,11 @@ def test_neighbours_remembered_are_bounded() -> None:
 
 
 _IDS = st.lists(st.integers(0, 40), max_size=12)
+_HINTS = (PROOF_HINT, 0, 1 << 14, 3 << 14 | 6 << 11 | 5, 2 << 14 | 3 << 11 | 9, 2 << 14 | 3 << 11)
+
+
+def hint(number: int) -> int:
+    return _HINTS[number % len(_HINTS)]
 
 
 @settings(max_examples=200, deadline=None)
@@ -80,12 +85,16 @@ _IDS = st.lists(st.integers(0, 40), max_size=12)
             st.tuples(st.just("remove"), _IDS),
             st.tuples(st.just("renew"), _IDS),
             st.tuples(st.sampled_from(("learn x", "learn y")), _IDS),
+            st.tuples(st.just("gave"), _IDS),
         ),
         max_size=60,
     )
 )
 def test_nobody_is_known_to_have_what_nobody_said(moves: list[tuple[str, object]]) -> None:
-    """Whatever comes and goes: all on offer is missing unless it was learnt, small things first."""
+    """Whatever comes and goes: all on offer is missing unless it was learnt, small things first.
+
+    Of bulk, what was given to nobody goes before what was, and the chunks of one file together.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("meshchat.core.shelf._SPARE_NUMBERS", 0)
         _come_and_go(moves)
@@ -96,29 +105,45 @@ def _come_and_go(moves: list[tuple[str, object]]) -> None:
     live: set[int] = set()
     learnt: dict[bytes, set[int]] = {b"x": set(), b"y": set()}
     while_live: dict[bytes, set[int]] = {b"x": set(), b"y": set()}
+    given: set[int] = set()
+    given_live: set[int] = set()
     for move, what in moves:
         ids = [what] if isinstance(what, int) else list(dict.fromkeys(what))  # type: ignore[call-overload]
         if move == "add":
-            shelf.add(eid(ids[0]), ids[0] % 5 - 1)
+            shelf.add(eid(ids[0]), hint(ids[0]))
             live |= set(ids)
         elif move == "remove":
             shelf.remove(map(eid, ids))
             live -= set(ids)
         elif move == "renew":
-            shelf.renew((eid(n), n % 5 - 1) for n in ids)
+            shelf.renew((eid(n), hint(n)) for n in ids)
             live = set(ids)
+        elif move == "gave":
+            shelf.gave(map(eid, ids))
+            given |= set(ids)
+            given_live |= set(ids) & live
         else:
             shelf.learn(move[-1:].encode(), map(eid, ids))
             learnt[move[-1:].encode()] |= set(ids)
             while_live[move[-1:].encode()] |= set(ids) & live
+        given_live &= live
         for key in (b"x", b"y"):
             while_live[key] &= live
             missing = list(shelf.missing(key))
-            assert all(
-                size_class == int.from_bytes(each, "big") % 5 - 1 for each, size_class in missing
-            )
-            assert [one for _, one in missing] == sorted(one for _, one in missing)
-            found = {int.from_bytes(each, "big") for each, _ in missing}
+            numbers = [int.from_bytes(each, "big") for each, _ in missing]
+            assert [one for _, one in missing] == [hint(n) for n in numbers]
+            ranks = [rank_of(one) for _, one in missing]
+            assert ranks == sorted(ranks)
+            for sure in (given_live, live - given):
+                bulk = [n for n in numbers if n in sure and rank_of(hint(n)) >= BULK_RANK]
+                assert bulk == sorted(bulk, key=lambda n: (rank_of(hint(n)), hint(n), n))
+            order = [
+                (rank_of(hint(n)), n in given_live)
+                for n in numbers
+                if rank_of(hint(n)) >= BULK_RANK and (n in given_live or n not in given)
+            ]
+            assert order == sorted(order)
+            found = set(numbers)
             assert live - learnt[key] <= found <= live - while_live[key]
 
 
@@ -278,7 +303,9 @@ def test_no_question_finds_the_recipient_after_a_restart() -> None:
         watcher.dial(victim)
         copied = junk(1, world, done=held.done)
         watcher.stock[envelope_id(copied)] = copied
-        watcher.say((wire_link.HAVE, write_ids([held.done, envelope_id(copied)])))
+        watcher.say(
+            (wire_link.HAVE, write_offers([(held.done, PROOF_HINT), (envelope_id(copied), 0)]))
+        )
         watcher.say(watcher.next())
         world.run(1)
         answers.append(
@@ -303,10 +330,10 @@ def test_a_full_list_of_requests_does_not_spin(world: World) -> None:
     two.dial(a)
     both = [eid(n) for n in range(4)]
     rest = [b"\x01" + eid(n)[1:] for n in range(WANTS_OPEN_MAX)]
-    one.say((wire_link.HAVE, write_ids(both)))
-    two.say((wire_link.HAVE, write_ids(both)))
+    one.say(have(*both))
+    two.say(have(*both))
     for at in range(0, len(rest), HAVE_IDS_MAX):
-        two.say((wire_link.HAVE, write_ids(rest[at : at + HAVE_IDS_MAX])))
+        two.say(have(*rest[at : at + HAVE_IDS_MAX]))
     assert len(two.asked()) == WANTS_OPEN_MAX
     for at in range(7):
         two.say((wire_link.PART, write_part(rest[0], at, 512, b"\x01")))
@@ -332,7 +359,7 @@ def test_what_others_brought_makes_room_at_once(world: World) -> None:
 
     def offer(mallory: Mallory, some: list[bytes]) -> None:
         for at in range(0, len(some), HAVE_IDS_MAX):
-            mallory.say((wire_link.HAVE, write_ids(some[at : at + HAVE_IDS_MAX])))
+            mallory.say(have(*some[at : at + HAVE_IDS_MAX]))
 
     offer(first, parts[0])
     offer(second, parts[1])
@@ -359,7 +386,7 @@ def test_poisoned_beginnings_end_no_honest_link(world: World) -> None:
     for turn in range(16):
         liar.dial(a)
         ids = [envelope_id(data) for data in bulk[4 * turn : 4 * turn + 4]]
-        liar.say((wire_link.HAVE, write_ids(ids)))
+        liar.say(have(*ids, hint=0xC000))
         for each in ids:
             for at in range(0, 32_767, 16_000):
                 piece = bytes(min(16_000, 32_767 - at))
@@ -371,7 +398,7 @@ def test_poisoned_beginnings_end_no_honest_link(world: World) -> None:
     small = junk(1_000, world)
     honest.stock[envelope_id(small)] = small
     for at in range(0, 64, 8):
-        honest.say((wire_link.HAVE, write_ids([envelope_id(each) for each in bulk[at : at + 8]])))
+        honest.say(have(*[envelope_id(each) for each in bulk[at : at + 8]]))
     honest.give(small)
     world.run(1)
     assert a.node.status(world.now).counters.get("buffered", 0) == 0
@@ -431,7 +458,7 @@ def test_what_is_said_twice_is_news_once(
         lambda eids, *rest: (looks.append(eids), look(eids, *rest)),
     )
     for _ in range(20):
-        mallory.say((wire_link.HAVE, now_of(a, message).eid))
+        mallory.say(have(now_of(a, message).eid))
     assert looks == [{now_of(a, message).eid}]
     assert a.state(message) == State.CARRIED
 
@@ -497,7 +524,7 @@ def test_a_lonely_have_is_answered_within_a_minute(world: World) -> None:
     mallory.give(known)
     world.run(1)
     mallory.heard.clear()
-    mallory.say((wire_link.HAVE, write_ids([envelope_id(known)])))
+    mallory.say(have(envelope_id(known)))
     world.run(50)
     assert not mallory.bodies(wire_link.NEXT)
     world.run(15)

@@ -20,6 +20,8 @@ def _link(mtu: int, draw: SeededEntropy) -> dict[str, Any]:
     def step(sender: str, at: float, *records: tuple[int, bytes]) -> dict[str, Any]:
         return {"from": sender, "at": at, "records": [(kind, body.hex()) for kind, body in records]}
 
+    hints = (b"\0\0", b"\5\xb3", b"\xff\xff")  # a small one, a chunk of 33 to 64, a proof
+    offers = b"".join(draw.bytes(16) + hint for hint in hints)
     part = draw.bytes(16) + b"\0\0" + b"\0\2" + draw.bytes(200)
     vector: dict[str, Any] = {
         "mtu": mtu,
@@ -38,7 +40,7 @@ def _link(mtu: int, draw: SeededEntropy) -> dict[str, Any]:
             step("responder", 0.0),
             step("dialler", 0.0, (link.HELLO, draw.bytes(132))),
             step("responder", 0.5, (link.HELLO, draw.bytes(132)), (link.DIGEST, draw.bytes(16))),
-            step("dialler", 1.0, (link.HAVE, draw.bytes(48)), (link.NEXT, b"")),
+            step("dialler", 1.0, (link.HAVE, offers), (link.NEXT, b"")),
             step("responder", 1.0, (link.WANT, draw.bytes(36)), (link.PART, part)),
             step("dialler", 2.0, (link.STORED, draw.bytes(16)), (link.CREDIT, b"\xdc\0\0\0")),
             step("responder", 601.0, (link.NEXT, b"")),
