@@ -29,6 +29,7 @@ from meshchat.errors import UsageError
 HOUR_S = 3_600
 EVICT_LOOK_MAX = 64  # candidates looked at to make room for one envelope
 STAMP_MIN_BITS = 12  # fewer zero bits come by chance and mean nothing
+TRUSTED_SHIFT = 10  # above all that work can buy
 PIECES_SHIFT = 3  # below the bits of the stamp: of large files only whole ones are of use
 BULK_CLASSES = (2, 3)
 LARGER_CLASSES = (1, 2, 3)
@@ -62,9 +63,12 @@ class _Totals:
                 del self.by_origin[origin]
 
 
-def worth_of(stamp: int, part: int) -> int:
-    """What a full store keeps longest: work spent on it, then the smaller file."""
-    return stamp << PIECES_SHIFT | PIECES_BITS_MAX - (part >> TAG_BITS)
+def worth_of(stamp: int, part: int, trusted: bool) -> int:
+    """What a full store keeps longest: what a contact brought, work spent, the smaller file.
+
+    So strangers never push out what came through contacts, up to the contacts' shares.
+    """
+    return trusted << TRUSTED_SHIFT | stamp << PIECES_SHIFT | PIECES_BITS_MAX - (part >> TAG_BITS)
 
 
 class Custody:
@@ -115,7 +119,7 @@ class Custody:
             return Refusal.EXPIRED
         if eid in self._waiting:
             return Refusal.UNWANTED
-        held = self.held(data, header, eid, origin)
+        held = self.held(data, header, eid, origin, trusted=trusted)
         if not self._make_room(held, trusted, now):
             self.was_full = True
             return Refusal.FULL
@@ -159,12 +163,18 @@ class Custody:
 
     @staticmethod
     def held(
-        data: bytes, header: Header, eid: bytes, origin: bytes, kind: Kind = Kind.CARRIED
+        data: bytes,
+        header: Header,
+        eid: bytes,
+        origin: bytes,
+        kind: Kind = Kind.CARRIED,
+        *,
+        trusted: bool = False,
     ) -> Held:
         """An envelope as the store keeps it."""
         bits = stamp_bits(data, eid) if data[STAMP] != NO_STAMP else 0
         stamp = bits if bits >= STAMP_MIN_BITS else 0
-        worth = worth_of(stamp, header.part)
+        worth = worth_of(stamp, header.part, trusted)
         return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, worth)
 
     def _take(self, held: Held) -> None:
@@ -258,8 +268,8 @@ class Custody:
             self._unmatched[origin] += 1
         return proof, eid
 
-    def has_room(self, hint: int) -> bool:
-        """Whether bulk that a stranger offers would be kept, so that no air is spent on it."""
+    def has_room(self, hint: int, trusted: bool) -> bool:
+        """Whether bulk that a neighbour offers would be kept, so that no air is spent on it."""
         size_class = class_of(hint)
         size, quota = CLASS_SIZES_BYTES[size_class], self._limits.store_bytes
         by_class = self._totals.by_class
@@ -272,7 +282,7 @@ class Custody:
         if self._worst is None:
             found = self._store.evictable(origin=None, size_classes=BULK_CLASSES, limit=1)
             self._worst = found[0][3] if found else NOTHING_WORSE
-        return self._worst < worth_of(0, hint & (1 << HINT_CLASS_SHIFT) - 1)
+        return self._worst < worth_of(0, hint & (1 << HINT_CLASS_SHIFT) - 1, trusted)
 
     # --- shares -------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class Neighbours:
         tell: Callable[[Tell], None],
         outcome: Callable[["Peer", Outcome, Now], None],
         now: Now,
-        has_room: Callable[[int], bool],
+        has_room: Callable[[int, bool], bool],
         secret: bytes,
         log: FrameLog | None = None,
     ) -> None:

@@ -616,7 +616,8 @@ class Sync:
                 if rank_of(hint) >= BULK_RANK:
                     if bulk <= 0:  # what comes may change what is best next
                         break
-                    if eid not in self._transfers.sought and not self._transfers.has_room(hint):
+                    shared = self._transfers
+                    if eid not in shared.sought and not shared.has_room(hint, self._trusted):
                         self._held_until = min(self._held_until, now.mono + HOLD_S)
                         break  # what follows is of larger files still
                     bulk -= 1

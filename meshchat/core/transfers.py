@@ -151,8 +151,8 @@ class Transfers:
 
     relay: Relay
     """What we carry for strangers."""
-    has_room: Callable[[int], bool]
-    """Whether bulk with this hint would be kept."""
+    has_room: Callable[[int, bool], bool]
+    """Whether bulk with this hint would be kept; whether a contact brings it."""
     from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
     brought: int = 0

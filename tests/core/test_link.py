@@ -252,7 +252,7 @@ def test_frame_size(size: int) -> None:
         (header(HAVE, bytes(237), size=65_535), "record_truncated"),
         (header(6), "record_unknown"),
         (header(15), "record_unknown"),
-        (header(25), "record_unknown"),
+        (header(31), "record_unknown"),
         (header(127), "record_unknown"),
         (header(links.PING, bytes(7)), "record_length"),
         (header(links.PONG, bytes(9)), "record_length"),
