@@ -20,6 +20,7 @@ from meshchat.core.limits import (
     BULK_OPEN_MAX,
     CLASS_SIZES_BYTES,
     CREDIT_MAX_BYTES,
+    DECLINED_KEYS_MAX,
     DECLINED_REMEMBERED_MAX,
     FULL_REMEMBERED_MAX,
     FULL_WAIT_S,
@@ -132,11 +133,18 @@ class Wants:
     def add(self, eid: bytes, hint: int, sought: bool) -> None:
         self._by_rank[0 if sought else 1 + rank_of(hint)].setdefault(eid, hint)
 
-    def seek(self, eid: bytes) -> None:
-        """If it waits here, it is sought from now on."""
+    def seek(self, eid: bytes) -> bool:
+        """If it waits here, it is sought from now on; whether it does."""
+        found = False
         for waiting in self._by_rank[1:]:
             if eid in waiting:
                 self._by_rank[0][eid] = waiting.pop(eid)
+                found = True
+        return found
+
+    def is_sought(self, eid: bytes) -> bool:
+        """Whether it goes before all by rank."""
+        return eid in self._by_rank[0]
 
     def remove(self, eid: bytes, hint: int) -> None:
         for waiting in (self._by_rank[0], self._by_rank[1 + rank_of(hint)]):
@@ -331,7 +339,7 @@ class Sync:
         key, declined = self._link.remote_key, self._transfers.declined
         found = False
         for eid in eids:
-            self._wants.seek(eid)
+            found |= self._wants.seek(eid)  # it may have waited for room, or for better ones
             hint = declined.get(eid, {}).get(key)
             if hint is not None and eid not in self._asked and eid not in self._judging:
                 self._wants.add(eid, hint, True)
@@ -478,7 +486,11 @@ class Sync:
     def _decline(self, eid: bytes, hint: int) -> None:
         """We shall not carry this; if it turns out to be for us, this neighbour has it."""
         declined = self._transfers.declined
-        declined.setdefault(eid, {})[self._link.remote_key] = hint
+        by_key = declined.setdefault(eid, {})
+        by_key.pop(self._link.remote_key, None)
+        by_key[self._link.remote_key] = hint
+        if len(by_key) > DECLINED_KEYS_MAX:  # keys cost a liar nothing
+            del by_key[next(iter(by_key))]
         if len(declined) > DECLINED_REMEMBERED_MAX:
             del declined[next(iter(declined))]
         self._refused.append((eid, Refusal.DECLINED))
@@ -580,7 +592,7 @@ class Sync:
                     self._remember((eid,))
                 else:  # on a later link it may have room, or time
                     self._passed.add(eid)
-            elif reason == Refusal.DECLINED and eid in self._ours:
+            elif reason == Refusal.DECLINED and (eid in self._ours or self._swept):
                 self._declined.add(eid)
                 self._transfers.shelf.learn(self._link.remote_key, (eid,))
             elif eid in self._asked:  # what we asked for is gone
@@ -731,10 +743,17 @@ class Sync:
             asked = busy.get(eid)
             if asked is None or now.mono - asked[1] > HOLD_S:
                 if rank_of(hint) >= BULK_RANK:
-                    if bulk <= 0:  # what comes may change what is best next
-                        break
-                    if eid not in self._transfers.sought and not self._transfers.has_room(hint):
+                    waits = bulk <= 0  # what comes may change what is best next
+                    if (
+                        not waits
+                        and eid not in self._transfers.sought
+                        and not self._transfers.has_room(hint)
+                    ):
                         self._held_until = min(self._held_until, now.mono + HOLD_S)
+                        waits = True
+                    if waits and self._wants.is_sought(eid):
+                        continue  # small mail stands behind it, and waits for no file
+                    if waits:
                         break  # what follows is of larger files still
                     bulk -= 1
                 chosen.append(eid)
