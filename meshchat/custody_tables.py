@@ -10,9 +10,18 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
-from meshchat.core.model import HINT_CLASS_SHIFT, Fate, Held, Kind, Partial, Proof, Usage, hint_of
+from meshchat.core.model import (
+    BULK_CLASS,
+    HINT_CLASS_SHIFT,
+    Fate,
+    Held,
+    Kind,
+    Partial,
+    Proof,
+    Usage,
+    hint_of,
+)
 from meshchat.database import Database, Row
 
 SEEN_MAX_COUNT = 1_000_000  # ids remembered, some 150 MB; a flood forgets the soonest to expire

@@ -7,6 +7,8 @@ query; they are rebuilt from the store when a Node is built.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
 
 from meshchat.core.envelope import NO_STAMP, STAMP, Header, done_of, parse_header, stamp_bits
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
@@ -34,6 +36,7 @@ PIECES_SHIFT = 3  # below the bits of the stamp: of large files only whole ones 
 BULK_CLASSES = (2, 3)
 LARGER_CLASSES = (1, 2, 3)
 ALL_CLASSES = (0, 1, 2, 3)
+LARGEST_LOOK_MAX = 4  # of those who fill most; contacts among them give nothing to strangers
 NOTHING_WORSE = 1 << 16  # above every worth
 
 
@@ -310,15 +313,15 @@ class Custody:
         over = self._used() + size - quota
         if over <= 0:
             return True
-        largest = max(self._totals.by_origin.items(), key=lambda item: item[1], default=None)
-        if largest:
+        by_origin = self._totals.by_origin
+        for origin, filled in nlargest(LARGEST_LOOK_MAX, by_origin.items(), key=itemgetter(1)):
             # Whoever fills most gives way to whoever fills less, however long its mail would live:
             # a late expiry costs a flood nothing.
-            fuller = largest[1] > self._totals.by_origin.get(held.origin, 0) + size
+            fuller = filled > by_origin.get(held.origin, 0) + size
             rival = None if fuller else held
-            if self._evict(largest[0], ALL_CLASSES, over, rival, now):
+            if self._evict(origin, ALL_CLASSES, over, rival, now, spare_contacts=not trusted):
                 return True
-        return self._evict(None, ALL_CLASSES, self._used() + size - quota, held, now)
+        return self._evict(None, ALL_CLASSES, over, held, now, spare_contacts=not trusted)
 
     def _evict(
         self,
@@ -327,6 +330,8 @@ class Custody:
         over: float,
         newcomer: Held | None,
         now: Now,
+        *,
+        spare_contacts: bool = False,
     ) -> bool:
         """Free ``over`` bytes from the worst; never anything better than the newcomer."""
         if over <= 0:
@@ -340,6 +345,8 @@ class Custody:
         ):
             if freed >= over:
                 break
+            if spare_contacts and stamp >> TRUSTED_SHIFT:
+                break  # what contacts brought, and nothing worse is left
             if newcomer is not None and (stamp, exp_h) >= (newcomer.stamp, newcomer.exp_h):
                 break
             if newcomer is not None and bulk and stamp == newcomer.stamp:

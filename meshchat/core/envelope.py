@@ -13,7 +13,7 @@ from typing import NamedTuple
 from meshchat.core import crypto
 from meshchat.core.crypto import H
 from meshchat.core.limits import CLASS_SIZES_BYTES
-from meshchat.core.model import PIECES_BITS_MAX, TAG_BITS, Prekey
+from meshchat.core.model import BULK_CLASS, PIECES_BITS_MAX, TAG_BITS, Prekey
 from meshchat.core.ports import Entropy
 from meshchat.errors import AuthError, UsageError, WireError
 
@@ -21,7 +21,6 @@ CLASS_SIZES = CLASS_SIZES_BYTES
 HEADER_BYTES = 80
 TOKEN_BYTES = 16
 EID_BYTES = 16
-BULK_CLASS = 2  # from this class on an envelope says what it is a part of
 
 _HEADER = struct.Struct("<BBHI8s32s16s16s")
 _VERSION = 1

@@ -204,6 +204,7 @@ class Fate(IntEnum):
     EXPIRED = 4
 
 
+BULK_CLASS = 2  # from this class on an envelope says what it is a part of
 TAG_BITS = 11
 PIECES_BITS_MAX = 6  # 2^6 = 64 chunks are the largest file
 HINT_CLASS_SHIFT = 14
@@ -211,7 +212,8 @@ HINT_CLASS_SHIFT = 14
 
 def hint_of(size_class: int, data: bytes) -> int:
     """What an offer says of an envelope beside its id: class, pieces, tag (wire.md, 1.4)."""
-    return size_class << HINT_CLASS_SHIFT | data[3] << 8 | data[2]
+    part = data[3] << 8 | data[2] if size_class >= BULK_CLASS else 0
+    return size_class << HINT_CLASS_SHIFT | part
 
 
 def class_of(hint: int) -> int:

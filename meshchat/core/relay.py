@@ -8,8 +8,7 @@ a while was new to one of them. Nobody's claims, no identities, no places. docs/
 """
 
 from meshchat.core.crypto import H
-from meshchat.core.envelope import BULK_CLASS
-from meshchat.core.model import TAG_BITS, class_of
+from meshchat.core.model import BULK_CLASS, TAG_BITS, class_of
 
 NOVELTY_ALL = 0.15  # of the mail of a fresh meeting is new: every carrier is needed
 SHARE_MIN = 0.125  # of files we carry at least; liars who seem to know all cannot press below

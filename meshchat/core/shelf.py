@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import compress
 
-from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
-from meshchat.core.model import HINT_CLASS_SHIFT, PIECES_BITS_MAX, TAG_BITS, class_of
+from meshchat.core.model import BULK_CLASS, HINT_CLASS_SHIFT, PIECES_BITS_MAX, TAG_BITS, class_of
 from meshchat.core.riblt import Sketch
 from meshchat.core.wire import PROOF_HINT
 

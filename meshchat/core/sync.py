@@ -185,7 +185,7 @@ class Sync:
         key, declined = self._link.remote_key, self._transfers.declined
         found = False
         for eid in eids:
-            self._wants.seek(eid)
+            found |= self._wants.seek(eid)  # it may have waited for room, or for better ones
             hint = declined.get(eid, {}).get(key)
             if hint is not None and eid not in self._asked and eid not in self._judging:
                 self._wants.add(eid, hint, True)
@@ -462,7 +462,7 @@ class Sync:
                     self._remember((eid,))
                 else:  # on a later link it may have room, or time
                     self._passed.add(eid)
-            elif reason == Refusal.DECLINED and eid in self._ours:
+            elif reason == Refusal.DECLINED and (eid in self._ours or self._swept):
                 self._remember((eid,))
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
@@ -614,11 +614,14 @@ class Sync:
             asked = busy.get(eid)
             if asked is None or now.mono - asked[1] > HOLD_S:
                 if rank_of(hint) >= BULK_RANK:
-                    if bulk <= 0:  # what comes may change what is best next
-                        break
+                    waits = bulk <= 0  # what comes may change what is best next
                     shared = self._transfers
-                    if eid not in shared.sought and not shared.has_room(hint, self._trusted):
+                    if not (waits or eid in shared.sought or shared.has_room(hint, self._trusted)):
                         self._held_until = min(self._held_until, now.mono + HOLD_S)
+                        waits = True
+                    if waits and self._wants.is_sought(eid):
+                        continue  # small mail stands behind it, and waits for no file
+                    if waits:
                         break  # what follows is of larger files still
                     bulk -= 1
                 chosen.append(eid)

@@ -68,11 +68,18 @@ class Wants:
     def add(self, eid: bytes, hint: int, sought: bool) -> None:
         self._by_rank[0 if sought else 1 + rank_of(hint)].setdefault(eid, hint)
 
-    def seek(self, eid: bytes) -> None:
-        """If it waits here, it is sought from now on."""
+    def seek(self, eid: bytes) -> bool:
+        """If it waits here, it is sought from now on; whether it does."""
+        found = False
         for waiting in self._by_rank[1:]:
             if eid in waiting:
                 self._by_rank[0][eid] = waiting.pop(eid)
+                found = True
+        return found
+
+    def is_sought(self, eid: bytes) -> bool:
+        """Whether it goes before all by rank."""
+        return eid in self._by_rank[0]
 
     def remove(self, eid: bytes, hint: int) -> None:
         for waiting in (self._by_rank[0], self._by_rank[1 + rank_of(hint)]):
@@ -175,7 +182,9 @@ class Transfers:
     def decline(self, eid: bytes, hint: int, key: bytes) -> None:
         """We shall not carry this; if it turns out to be for us, this neighbour has it."""
         keys = self.declined.setdefault(eid, {})
-        if len(keys) < DECLINED_KEYS_MAX:
-            keys[key] = hint
+        keys.pop(key, None)
+        keys[key] = hint
+        if len(keys) > DECLINED_KEYS_MAX:  # keys cost a liar nothing
+            del keys[next(iter(keys))]
         if len(self.declined) > DECLINED_REMEMBERED_MAX:
             del self.declined[next(iter(self.declined))]

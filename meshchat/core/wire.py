@@ -8,9 +8,9 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 
-from meshchat.core.envelope import BULK_CLASS, is_part
+from meshchat.core.envelope import is_part
 from meshchat.core.limits import CLASS_SIZES_BYTES, HAVE_IDS_MAX, WANTS_MAX
-from meshchat.core.model import HINT_CLASS_SHIFT, class_of
+from meshchat.core.model import BULK_CLASS, HINT_CLASS_SHIFT, class_of
 from meshchat.errors import WireError
 
 ID_BYTES = 16

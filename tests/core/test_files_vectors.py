@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from nacl import bindings as nacl
 
-from meshchat.core.envelope import envelope_id, open_sealed, seal
+from meshchat.core.envelope import envelope_id, open_sealed, part_of, seal
 from meshchat.core.model import Manifest
 from meshchat.core.sealed import (
     Body,
@@ -58,7 +58,9 @@ def oracle(vector: dict[str, object]) -> bytes:
     sizes = enumerate((512, 2_048, 8_192, 32_768))
     size_class, size = next((i, s) for i, s in sizes if len(plain) <= s - 96)
     plain += bytes(size - 96 - len(plain))
-    front = struct.pack("<BBHI", 1, size_class, 0, vector["exp_h"])
+    pieces_bits = (len(VECTORS["chunks"]) - 1).bit_length()
+    flags = pieces_bits << 11 | VECTORS["tag"] if size_class >= 2 else 0
+    front = struct.pack("<BBHI", 1, size_class, flags, vector["exp_h"])
     back = e + keys[:16] + blake("mc1 done", token, 16)
     sealed = nacl.crypto_aead_chacha20poly1305_ietf_encrypt(
         plain, front + back, bytes(12), keys[16:]
@@ -90,6 +92,7 @@ def test_chunks_match_vectors_and_oracle(vector: dict[str, object]) -> None:
         long_term_secret=bytes.fromhex(VECTORS["seed"]),
         counter=vector["counter"],  # type: ignore[arg-type]
         secret=KEY,
+        part=part_of(len(VECTORS["chunks"]), VECTORS["tag"]),
     )
     assert made == data and not replay.draws
     assert envelope_id(data).hex() == vector["id"]

@@ -32,7 +32,7 @@ from meshchat.core.model import Now
 from meshchat.errors import AuthError, HandshakeError, ProtocolError, QuotaError, WireError
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "vectors" / "link.json").read_text())
-TYPES = [HELLO, *range(16, 25)]
+TYPES = [HELLO, *range(16, 31)]
 
 
 def header(kind: int, body: bytes = b"", size: int | None = None) -> bytes:

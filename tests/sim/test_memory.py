@@ -55,7 +55,8 @@ WORDS = st.sampled_from(("", "Anna", "anna", "Ян", "a\x1b[31m\u202eb\nc", "x" 
 def held(
     eid: bytes, size_class: int, exp_h: int, done: bytes, rest: tuple[bytes, Kind, int]
 ) -> Held:
-    return Held(eid, size_class, exp_h, done, eid * (size_class + 1), *rest)
+    part = eid[:2] if size_class > 1 else bytes(2)
+    return Held(eid, size_class, exp_h, done, bytes(2) + part + eid * (size_class + 1), *rest)
 
 
 def op(

@@ -20,7 +20,8 @@ def b16(n: int) -> bytes:
 
 
 def held(n: int, **changes: object) -> Held:
-    base = Held(b16(n), 0, 100, b"d" + b16(n)[1:], bytes([n % 256]) * 512, b"neighbor")
+    data = bytes(4) + bytes([n % 256]) * 508
+    base = Held(b16(n), 0, 100, b"d" + b16(n)[1:], data, b"neighbor")
     return base._replace(**changes)  # type: ignore[arg-type]
 
 

@@ -18,6 +18,7 @@ from meshchat.core.model import (
     Partial,
     Proof,
     Usage,
+    class_of,
 )
 from meshchat.sim.memory import MemoryStore
 from meshchat.store import SqlStore
@@ -92,14 +93,20 @@ def test_holder_of_prefers_what_is_held(store: AnyStore) -> None:
 
 
 def test_offered_order(store: AnyStore) -> None:
-    """Small classes first, then the oldest; not what expires now or is not held."""
+    """Small classes first, then the oldest; not what expires now or is not held.
+
+    Beside each id its hint: the class, and of bulk what it says it is a part of.
+    """
     add(store, held(1, size_class=1), held(2), held(3, origin=b"other"), held(4, exp_h=50))
     add(store, held(5, size_class=1, kind=Kind.OWN), held(6))
     with store.transaction():
         store.drop_envelopes([b16(6)], Fate.EVICTED)
-    assert store.offered(50) == [(b16(2), 0), (b16(3), 0), (b16(1), 1), (b16(5), 1)]
+    assert store.offered(50) == [(b16(2), 0), (b16(3), 0), (b16(1), 1 << 14), (b16(5), 1 << 14)]
     assert store.offered(49)[2] == (b16(4), 0)
     assert store.offered(100) == []
+    data = bytes(2) + b"\x07\x30" + bytes(8)
+    add(store, held(8, size_class=3, data=data), held(7, size_class=2, data=data))
+    assert store.offered(50)[-2:] == [(b16(7), 0xB007), (b16(8), 0xF007)]
 
 
 def test_trying(store: AnyStore) -> None:
@@ -299,7 +306,9 @@ class CustodyMachine(RuleBasedStateMachine):
     ids = st.integers(0, 12).map(b16)
     envelopes = st.builds(
         lambda n, size_class, exp_h, origin, kind, stamp: Held(
-            b16(n), size_class, exp_h, b16(n % 5), b"z" * (size_class + 1), origin, kind, stamp
+            *(b16(n), size_class, exp_h, b16(n % 5)),
+            bytes(2) + bytes((stamp, n) if size_class > 1 else 2) + b"z" * (size_class + 1),
+            *(origin, kind, stamp),
         ),
         st.integers(0, 12),
         st.integers(0, 3),
@@ -401,7 +410,7 @@ class CustodyMachine(RuleBasedStateMachine):
         order = [self.seen[eid][2] for eid in self.arrivals]
         live = [one for one in order if one is not None and one.exp_h > 6]
         assert self.store.offered(6) == sorted(
-            ((one.eid, one.size_class) for one in live), key=lambda pair: pair[1]
+            ((one.eid, one.hint) for one in live), key=lambda pair: class_of(pair[1])
         )
         assert [one.eid for one in self.store.untried(99)] == self.waiting
         assert self.store.count_untried() == len(self.waiting)

@@ -19,9 +19,12 @@ def content(size: int) -> bytes:
 
 def main() -> None:
     key, file_id, seed = fixed("file key"), fixed("file id", 16), fixed("seed Айгүл")
-    data = content(CHUNK_BYTES + 300)
+    data = content(2 * CHUNK_BYTES + 300)  # three pieces, said to be four; the last is small
+    tag = 0x53A
+    pieces = sealed.cut(data)
+    part = envelope.part_of(len(pieces), tag)
     chunks = []
-    for index, piece in enumerate(sealed.cut(data)):
+    for index, piece in enumerate(pieces):
         recorder = Recorder(f"chunk {index}")
         token = fixed(f"chunk token {index}", 16)
         inner = sealed.chunk(file_id, index, piece)
@@ -35,6 +38,7 @@ def main() -> None:
             long_term_secret=seed,
             counter=100 + index,
             secret=key,
+            part=part,
         )
         chunks.append(
             {
@@ -66,6 +70,7 @@ def main() -> None:
         "key": key.hex(),
         "file_id": file_id.hex(),
         "size": len(data),
+        "tag": tag,
         "hash": checksum.hex(),
         "name": manifest.name,
         "chunks": chunks,
