@@ -13,10 +13,13 @@ from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES
 from meshchat.core.limits import (
     ANNOUNCE_LIFE_H,
     BUFFERED_MAX_BYTES,
+    BULK_OPEN_MAX,
     CLASS_SIZES_BYTES,
     CREDIT_BYTES,
     CREDIT_MAX_BYTES,
     CREDIT_SLACK_S,
+    DECLINED_KEYS_MAX,
+    DECLINED_REMEMBERED_MAX,
     DM_LIFE_BASE_H,
     DM_LIFE_MAX_H,
     EXPIRY_AHEAD_MAX_H,
@@ -29,6 +32,7 @@ from meshchat.core.limits import (
     WANTS_MAX,
     WANTS_OPEN_MAX,
 )
+from meshchat.core.model import PIECES_BITS_MAX, TAG_BITS
 from meshchat.core.sealed import (
     CHUNK_BYTES,
     FILE_MAX_BYTES,
@@ -128,8 +132,8 @@ def test_reasons_are_those_of_the_wire_page() -> None:
         assert f"{code} {words}" in WIRE
     assert (link.CLOSE_DONE, link.CLOSE_DUPLICATE, link.CLOSE_PROTOCOL) == (1, 2, 3)
     assert (link.CLOSE_BUDGET, link.CLOSE_TIMEOUT, link.CLOSE_FULL) == (4, 5, 6)
-    assert [reason.value for reason in wire.Refusal] == [1, 2, 3, 4]
-    assert "1 full, 2 expired or too far ahead, 3 malformed, 4 unwanted" in WIRE
+    assert [reason.value for reason in wire.Refusal] == [1, 2, 3, 4, 5]
+    assert "1 full, 2 expired or too far ahead, 3 malformed, 4 unwanted, 5 declined" in WIRE
 
 
 KIB = 1024
@@ -145,9 +149,15 @@ QUOTED = (
     f"PING after {link.PING_SECONDS:.0f} s",
     f"{link.DEAD_SECONDS:.0f} s without a frame received",
     f"{link.HANDSHAKE_SECONDS:.0f} s without a finished handshake",
-    f"| HAVE | {link.HAVE} | 1 to {HAVE_IDS_MAX} ids of {wire.ID_BYTES} bytes |",
+    f"| HAVE | {link.HAVE} | 1 to {HAVE_IDS_MAX} of `id {wire.ID_BYTES}, hint u16`",
     f"| WANT | {link.WANT} | 1 to {WANTS_MAX} of",
     f"at most {WANTS_OPEN_MAX:,} are open",
+    f"{wire.PROOF_HINT:,} says that the id is the `done` of a proof",
+    f"({DECLINED_REMEMBERED_MAX:,} ids, of each the last {DECLINED_KEYS_MAX} neighbours)",
+    f"At most {BULK_OPEN_MAX} envelopes of classes 2 and 3 are asked",
+    f"{TAG_BITS} random bits, the same in all chunks",
+    f"pieces_bits | 0 to {PIECES_BITS_MAX}:",
+    f"one file in {1 << TAG_BITS:,} has the tag of another",
     f"({CREDIT_BYTES:,} bytes) at first",
     f"up to {CREDIT_MAX_BYTES // KIB**2} MiB",
     f"within {CREDIT_SLACK_S * 1000:.0f} ms",
