@@ -130,7 +130,7 @@ class Chats:
                 f"The text has {len(body)} bytes; a message holds {TEXT_MAX_BYTES} "
                 f"(a Cyrillic letter counts as two). Send it in parts.",
             )
-        return self._finish(self._write(chat, clean, now, life_s=life_s), now)
+        return self._write(self._draft(chat, clean, now, life_s=life_s), now)
 
     def send_file(self, chat: ChatId, name: str, data: bytes, life_s: float, now: Now) -> Message:
         """Accept a file for a contact, like any message."""
@@ -139,9 +139,9 @@ class Chats:
                 "no_files_in_rooms", "A file goes to one person: choose a contact, not a room."
             )
         name = check_file(name, data)
-        message = self._write(chat, file_text(name, len(data)), now, life_s=life_s)
+        message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s)
         self._files.begin(message.id, chat[1:], name, data)
-        return self._finish(message, now)
+        return self._write(message, now)
 
     def introduce(self, one: bytes, other: bytes, now: Now) -> tuple[Message, Message]:
         """Give two contacts each other's card."""
@@ -150,42 +150,42 @@ class Chats:
             raise UsageError("same_contact", "Name two different contacts.")
         texts = [Clean(f"[introduced {each.petname}]") for each in (second, first)]
         return (
-            self._finish(self._write(contact_chat(one), texts[0], now, about=other), now),
-            self._finish(self._write(contact_chat(other), texts[1], now, about=one), now),
+            self._write(self._draft(contact_chat(one), texts[0], now, about=other), now),
+            self._write(self._draft(contact_chat(other), texts[1], now, about=one), now),
         )
 
-    def _write(
+    def _draft(
         self, chat: ChatId, text: Clean, now: Now, *, about: bytes = b"", life_s: float = 0.0
     ) -> Message:
         author = self._author_for(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
-        mid = message_id(author, number)
-        message = self._store.add_message(
-            Message(
-                id=mid,
-                chat=chat,
-                author=author,
-                author_name=NO_TEXT,
-                outgoing=True,
-                text=text,
-                sent_at=now.wall,
-                received_at=now.wall,
-                state=State.QUEUED,
-                expires_at=end_of(life_s, now),
-                number=number,
-                about=about,
-                life_s=life_s,
-            )
+        return Message(
+            id=message_id(author, number),
+            chat=chat,
+            author=author,
+            author_name=NO_TEXT,
+            outgoing=True,
+            text=text,
+            sent_at=now.wall,
+            received_at=now.wall,
+            state=State.QUEUED,
+            expires_at=end_of(life_s, now),
+            number=number,
+            about=about,
+            life_s=life_s,
         )
-        assert message is not None, "a fresh random number cannot be known"
-        self._store.add_step(mid, Step(now.wall, "written"))
-        return message
 
-    def _finish(self, message: Message, now: Now) -> Message:
-        """Seal what was written, if we have a key for it."""
-        message = self._seal(message, now)
-        self._tell(MessageAdded(message))
-        return message
+    def _write(self, message: Message, now: Now) -> Message:
+        """Seal a new message, if we have a key for it, and store it: one row, written once."""
+        eid = self._seal(message, now)
+        reason = "" if eid else "no_key"
+        stored = self._store.add_message(replace(message, eid=eid, reason=reason))
+        assert stored is not None, "a fresh random number cannot be known"
+        self._store.add_step(message.id, Step(now.wall, "written"))
+        if eid:
+            self._store.add_step(message.id, Step(now.wall, "sealed"))
+        self._tell(MessageAdded(stored))
+        return stored
 
     def _author_for(self, chat: ChatId) -> bytes:
         if chat[:1] == b"c":
@@ -196,8 +196,8 @@ class Chats:
             raise UsageError("unknown_room", "You are not in this room: join it first.")
         return sign_public(self._sealer.author_seed(room.rid))
 
-    def _seal(self, message: Message, now: Now) -> Message:
-        """Seal a queued message into an envelope, if we have a key for it."""
+    def _seal(self, message: Message, now: Now) -> bytes:
+        """Seal a message into an envelope; its id, or empty if we have no key for it."""
         about = message.about
         body = Body(
             BodyType.TEXT, message.number, int(message.sent_at), message.text, self._people.name
@@ -214,7 +214,7 @@ class Chats:
             fp = message.chat[1:]
             exp_h = self._sealer.dm_end_h(fp, message, now)
             if exp_h is None:
-                return self._store.change_message(message.id, reason="no_key")
+                return b""
             if self._files.is_ours(message.id):
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
@@ -224,8 +224,7 @@ class Chats:
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
         eid = self._sealer.keep(data, now)
         self._under_way.add(eid)
-        self._store.add_step(message.id, Step(now.wall, "sealed"))
-        return self._store.change_message(message.id, eid=eid, reason="")
+        return eid
 
     def announce(self, now: Now) -> None:
         """Tell every contact our newest card, once a day and after each new prekey."""
@@ -262,13 +261,17 @@ class Chats:
                 if not self._can_send(message.chat) or _is_over(message, now):
                     continue
                 try:
-                    changed = self._seal(message, now)
+                    eid = self._seal(message, now)
                 except UsageError as error:
                     if error.reason == "outbox_full" and not self._files.is_ours(message.id):
                         return  # the rest waits
                     continue
-                if changed.eid:
+                if eid:
+                    self._store.add_step(message.id, Step(now.wall, "sealed"))
+                    changed = self._store.change_message(message.id, eid=eid, reason="")
                     self._tell(MessageChanged(changed))
+                elif message.reason != "no_key":
+                    self._store.change_message(message.id, reason="no_key")
 
     def _can_send(self, chat: ChatId) -> bool:
         if chat[:1] == b"c":

@@ -155,7 +155,6 @@ class Custody:
         self._evict(None, ALL_CLASSES, over, None, now)
         self._take(held)
         self.flush(now)
-        self._store.tried([eid], Kind.OWN)
         return held
 
     def flush(self, now: Now) -> None:

@@ -5,6 +5,7 @@ synchronisation are its parts. Nothing here waits, and nothing a peer sends esca
 exception: it is counted, and the link that brought it may be ended.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -62,6 +63,7 @@ from meshchat.core.model import (
     Message,
     NodeStatus,
     Now,
+    Proof,
     Room,
     State,
 )
@@ -144,13 +146,16 @@ class Node:
         self._try_at: float | None = now.mono if self._custody.untried else None
         self._house_at = now.mono
         self._release_at: float | None = None
-        # ``done`` of receipts of ours, until they may show.
+        # ``done`` of receipts of ours, until they may show, and when each of them may.
         self._unreleased: dict[bytes, None] = {}
-        self._caught_up = False  # True once no receipt from before a restart waits
+        self._releases: list[tuple[float, int, bytes]] = []
+        self._planned = 0
+        self._caught_up = False  # True once those that fell due before the start have shown
         shown = set(store.released(now.wall))
         for done in store.released(now.wall + RELEASE_AHEAD_MAX_S):
-            if done not in shown:
-                self._plan_release(done)
+            proof = store.proof(done) if done not in shown else None
+            if proof is not None:
+                self._plan_release(proof, now)
         self._clock_told = False
 
     @staticmethod
@@ -292,14 +297,14 @@ class Node:
             self._counters[error.reason] += 1
             return
         for receipt in receipts:
-            self._release(receipt)
+            self._release(receipt, now)
 
-    def _release(self, receipt: Receipt) -> None:
+    def _release(self, receipt: Receipt, now: Now) -> None:
         """Our own receipt: to the author at once if it is our neighbour, to all others later.
 
         Until then we offer, take and serve like any carrier: no neighbour can tell.
         """
-        self._plan_release(receipt.proof.done)
+        self._plan_release(receipt.proof, now)
         self._neighbours.confirm(receipt.author, receipt.proof)
 
     def _drop_proven(self, done: bytes, now: Now) -> None:
@@ -324,28 +329,42 @@ class Node:
             return
         self._drop_proven(done, now)
         if wait:
-            self._plan_release(done)
+            self._plan_release(kept[0], now)
         else:
             self._neighbours.offer(kept[0].done, PROOF_HINT)
 
-    def _plan_release(self, done: bytes) -> None:
-        self._unreleased[done] = None
-        self._neighbours.hide(done, True)
-        self._release_at = 0.0  # worked out against both clocks at the next wake
+    def _plan_release(self, proof: Proof, now: Now) -> None:
+        self._unreleased[proof.done] = None
+        self._neighbours.hide(proof.done, True)
+        self._planned += 1  # of two due at once the first planned goes first: no order by content
+        heapq.heappush(self._releases, (proof.release_at, self._planned, proof.done))
+        self._set_release(now)
+
+    def _set_release(self, now: Now) -> None:
+        """Worked out against both clocks: what is due by one is waited for by the other."""
+        self._release_at = None
+        if self._releases:
+            self._release_at = now.mono + (self._releases[0][0] - now.wall) + 0.01
 
     def _release_due(self, now: Now) -> None:
-        soon = (now.wall, now.wall + RELEASE_AHEAD_MAX_S)
-        earlier = () if self._caught_up else self._store.released(now.wall)
-        for done in [*dict.fromkeys([*earlier, *self._unreleased])]:  # no order by content
-            proof = self._store.proof(done)
-            if proof is None or not soon[0] < proof.release_at <= soon[1]:
-                self._unreleased.pop(done, None)
-                self._neighbours.hide(done, False)
-                self._drop_proven(done, now)
-                self._neighbours.offer(done, PROOF_HINT)
-        due = self._store.next_release(now.wall)
-        self._caught_up |= due is None
-        self._release_at = None if due is None else now.mono + (due - now.wall) + 0.01
+        due: dict[bytes, None] = {}
+        if not self._caught_up:
+            self._caught_up = True
+            due = dict.fromkeys(self._store.released(now.wall))
+        planned = self._releases
+        while planned and planned[0][0] <= now.wall:
+            due[heapq.heappop(planned)[2]] = None
+        last = now.wall + RELEASE_AHEAD_MAX_S
+        if planned and max(planned)[0] > last:  # the clock was set back after that was planned
+            in_order = sorted(planned)
+            self._releases = [entry for entry in in_order if entry[0] <= last]
+            due.update((done, None) for at, _, done in in_order if at > last)
+        for done in due:
+            self._unreleased.pop(done, None)
+            self._neighbours.hide(done, False)
+            self._drop_proven(done, now)
+            self._neighbours.offer(done, PROOF_HINT)
+        self._set_release(now)
 
     # --- time ---------------------------------------------------------------------------------
 

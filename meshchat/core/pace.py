@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from meshchat.core.limits import (
     CREDIT_BYTES,
+    CREDIT_FREE_S,
     CREDIT_MAX_BYTES,
     CREDIT_MIN_BYTES,
     CREDIT_SLACK_S,
@@ -38,8 +39,8 @@ class Bucket:
 class Window:
     """How many PART bytes may be in flight (design study, lan.md 3.3): pure, per link.
 
-    Grows while credit comes back about as quickly as it ever did, shrinks when bytes begin to
-    queue somewhere on the way, so that chat never waits long behind a file.
+    Grows while credit comes back about as quickly as it ever did, or quickly at all, and shrinks
+    when bytes begin to queue somewhere on the way, so that chat never waits long behind a file.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Window:
         self._credited = 0
         self._marks: deque[tuple[int, float]] = deque()  # (bytes sent so far, when)
         self._quickest = float("inf")
+        self._cut_at = 0  # what left before that says nothing of the window since
 
     @property
     def room(self) -> int:
@@ -70,7 +72,8 @@ class Window:
         while self._marks and self._marks[0][0] <= self._credited:
             waited = now - self._marks.popleft()[1]
         self._quickest = min(self._quickest, waited)
-        if waited <= self._quickest + CREDIT_SLACK_S:
+        if waited <= max(self._quickest + CREDIT_SLACK_S, CREDIT_FREE_S):
             self.size = min(CREDIT_MAX_BYTES, self.size + size)
-        else:
+        elif self._credited > self._cut_at:
             self.size = max(CREDIT_MIN_BYTES, self.size // 2)
+            self._cut_at = self._sent

@@ -41,6 +41,7 @@ from meshchat.profile import system_now, where
 from meshchat.store import SqlStore
 
 BATCH_MAX_EVENTS = 256  # one commit each: large enough to hide fsync, small enough to stay lively
+BATCH_MAX_COMMANDS = 32  # of our user: neighbours begin on the first while the next are written
 GATHER_MAX_ROUNDS = 16  # of reading before a commit: a mebibyte of one link, some milliseconds
 RETRY_FIRST_S = 2.0  # after a failed commit; doubles, so a full disk costs no CPU
 RETRY_MAX_S = 60.0
@@ -94,6 +95,7 @@ class Runtime:
         self._last_link = 0
         self._neighbours: dict[int, str] = {}  # link -> transport, as subscribers were told
         self._events: deque[Event] = deque()
+        self._commands: deque[Command] = deque()
         self._waiting: dict[int, tuple[Command, asyncio.Future[object]]] = {}  # by id(command)
         self._subscribers: list[Callable[[News], None]] = []
         self._work = asyncio.Event()
@@ -214,7 +216,10 @@ class Runtime:
                 return
 
     def _queue(self, event: Event) -> None:
-        self._events.append(event)
+        if isinstance(event, Command):
+            self._commands.append(event)
+        else:
+            self._events.append(event)
         self._work.set()
 
     def _step(self) -> None:
@@ -238,12 +243,13 @@ class Runtime:
             self._perform(effects)
             self._truncate_later()
         self._arm()
-        if self._events:
+        if self._events or self._commands:
             self._work.set()
 
     def _take(self, now: Now) -> list[Event]:
         """The next batch; what a closed link still had to say is dropped here."""
-        batch: list[Event] = []
+        most = min(len(self._commands), BATCH_MAX_COMMANDS)
+        batch: list[Event] = [self._commands.popleft() for _ in range(most)]
         while self._events and len(batch) < BATCH_MAX_EVENTS:
             event = self._events.popleft()
             if isinstance(event, LinkUp | Received) and event.link not in self._links:
