@@ -7,7 +7,7 @@ is good for one run.
 from collections.abc import Callable
 from typing import Any
 
-from meshchat.core import custody, relay, shelf, sync
+from meshchat.core import custody, relay, shelf, sync, wire
 from meshchat.core.crypto import H
 from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.model import TAG_BITS, class_of
@@ -36,7 +36,7 @@ class _Told(int):
 
 def chunk_by_chunk() -> None:
     """Whether to carry is drawn for each chunk, not for all of a file."""
-    read = sync.read_offers
+    read = wire.read_offers
 
     def read_offers(body: bytes) -> list[tuple[bytes, int]]:
         offers: list[tuple[bytes, int]] = []
