@@ -9,7 +9,7 @@ import sys
 
 from tests.bench.table import Figure, show
 
-ALL = ("link", "store", "node", "ui", "idle", "sim", "reconcile", "negentropy", "lxmf")
+ALL = ("link", "store", "node", "ui", "idle", "sim", "delivery", "reconcile", "negentropy", "lxmf")
 
 
 def main(chosen: list[str]) -> int:
