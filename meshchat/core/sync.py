@@ -470,7 +470,7 @@ class Sync:
             elif (
                 eid not in self._asked
                 and eid not in self._judging
-                and transfers.full.get(eid, 0.0) <= now.mono
+                and (eid in transfers.sought or transfers.full.get(eid, 0.0) <= now.mono)
             ):
                 sought = eid in transfers.sought
                 if sought or transfers.relay.carries(hint):
@@ -508,7 +508,8 @@ class Sync:
                 hint = self._transfers.shelf.hint_of(self._link.remote_key, eid)
                 if hint is not None:
                     self._ours[eid] = hint
-            if hint is None and self._swept:  # offered long ago, perhaps
+            # Offered long ago, perhaps; or declined on an earlier link, sought now, and gone here.
+            if hint is None and (self._swept or first):
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
             if hint is None or eid in self._offsets or eid in self._unanswered:
@@ -598,6 +599,7 @@ class Sync:
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
+                self._transfers.declined.get(eid, {}).pop(self._link.remote_key, None)
                 self._transfers.freed = True
                 self._progress = now.mono
                 if resumed and reason == Refusal.MALFORMED:

@@ -11,6 +11,7 @@ from test_node import send
 from world import Host, World
 
 from meshchat.core import link as wire_link
+from meshchat.core.chats import contact_chat
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import (
     CLASS_SIZES,
@@ -21,7 +22,7 @@ from meshchat.core.envelope import (
     part_of,
     seal,
 )
-from meshchat.core.events import AddContact
+from meshchat.core.events import AddContact, Wake
 from meshchat.core.limits import BULK_OPEN_MAX, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX, Limits
 from meshchat.core.model import Fate, Partial, State, class_of, hint_of
 from meshchat.core.relay import FRESH_S, MET_MAX, NOVELTY_ALL, SHARE_MIN, UNION_MIN, Relay
@@ -530,6 +531,79 @@ def test_what_waits_and_turns_out_to_be_sought_is_asked_for_at_once(
     assert not one.asked(), "no room"
     other.give(manifest)
     assert set(one.asked()) == {envelope_id(each) for each in pieces}
+    assert b.store.file(message.id) is not None
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_sought_of_a_carrier_that_has_it_no_more(
+    world: World, three: tuple[Host, Host, Host], monkeypatch: pytest.MonkeyPatch, new_key: bool
+) -> None:
+    """Declined, and gone there when it is sought: the link goes on, and says so."""
+    a, b, c = three
+    message = give(a, b, content(2 * CHUNK_BYTES))
+    ids = chunks(a, message)
+    (manifest,) = envelopes(a, now_of(a, message).eid)
+    world.meet(a, c)
+    with c.store.transaction():
+        c.node._custody.drop(envelope_id(manifest), Fate.EVICTED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Relay, "carries", lambda _, one: class_of(one) < 2)
+        world.meet(c, b)
+        world.settle()
+    assert set(ids) <= set(b.node._neighbours._transfers.declined)
+    with c.store.transaction():
+        for one in ids:
+            c.node._custody.drop(one, Fate.EVICTED)
+    c.handle(Wake())
+    giver = Mallory(world)
+    giver.dial(b)
+    giver.give(manifest)
+    world.run(1)
+    giver.hang_up()
+    if new_key:
+        b.node._neighbours.renew_key()
+    world.link(b, c)
+    world.run(3)
+    assert len(b.links) == len(c.links) == 1
+    text = send(a, b, "still fine")
+    giver.dial(c)
+    giver.give(*envelopes(a, now_of(a, text).eid))
+    world.run(1)
+    assert "still fine" in b.texts(contact_chat(a.node.fp))
+
+
+def test_a_plain_want_of_what_was_never_offered_ends_the_link(world: World) -> None:
+    """Only what may have been declined once can be asked for unoffered, and is refused then."""
+    a = world.host("Aida")
+    mallory = Mallory(world)
+    mallory.dial(a)
+    mallory.say((wire_link.WANT, eid(1) + b"\0\x80"))
+    assert refusals(mallory) == [(eid(1), Refusal.UNWANTED)] and len(a.links) == 1
+    mallory.say((wire_link.WANT, eid(1) + bytes(2)))
+    assert counters(a)["want_unoffered"] == 1 and not a.links
+
+
+def test_what_found_no_room_and_is_sought_is_asked_for_again(
+    world: World,
+) -> None:
+    """Refused as full before its manifest came: no ten minutes of silence about what is ours."""
+    a, b = world.host("Aida"), world.host("Bolat", Limits(store_bytes=8 * 32_768))
+    a.do(_add(b))
+    b.do(_add(a))
+    message = give(a, b, content(2 * CHUNK_BYTES))
+    pieces = envelopes(a, *chunks(a, message))
+    (manifest,) = envelopes(a, now_of(a, message).eid)
+    mallory = Mallory(world)
+    mallory.dial(b)
+    mallory.give(*pieces)
+    world.run(1)
+    assert {reason for _, reason in refusals(mallory)} == {Refusal.FULL}
+    mallory.give(manifest)
+    world.run(1)
+    mallory.hang_up()
+    mallory.dial(b)
+    mallory.give(*pieces)
+    world.run(1)
     assert b.store.file(message.id) is not None
 
 
