@@ -379,6 +379,24 @@ def test_declined_then_sought(world: World, three: tuple[Host, Host, Host], late
 
 
 @pytest.mark.usefixtures("carries_nothing")
+def test_declined_here_and_sought_because_of_another(
+    world: World, three: tuple[Host, Host, Host]
+) -> None:
+    """The link that offered it is asked in the very step in which the other brought the manifest."""
+    a, b, _ = three
+    message = give(a, b, content(2 * CHUNK_BYTES))
+    pieces = envelopes(a, *chunks(a, message))
+    (manifest,) = envelopes(a, now_of(a, message).eid)
+    one, other = Mallory(world, "One"), Mallory(world, "Other")
+    one.dial(b, supervised=True)
+    other.dial(b, supervised=True)
+    one.give(*pieces)
+    assert not one.asked()
+    other.give(manifest)
+    assert one.asked_first() == {envelope_id(each) for each in pieces}
+
+
+@pytest.mark.usefixtures("carries_nothing")
 def test_sought_on_a_link_that_comes_after_the_manifest(
     world: World, three: tuple[Host, Host, Host]
 ) -> None:
