@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from filetool import chunks, content, friends_and_carrier, give, now_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mallory import Mallory, have, junk
 from test_node import send
@@ -547,6 +547,9 @@ def test_what_waits_and_turns_out_to_be_sought_is_asked_for_at_once(
     other.dial(b, supervised=True)
     one.give(*pieces)
     assert not one.asked(), "no room"
+    peer = next(p for p in b.node._neighbours._peers.values() if p.link.origin == b"One")
+    assert peer.sync is not None and not peer.sync.seek([eid(1)])
+    assert peer.sync.seek([envelope_id(pieces[0])]), "this link has something to do now"
     other.give(manifest)
     assert set(one.asked()) == {envelope_id(each) for each in pieces}
     assert b.store.file(message.id) is not None
@@ -680,6 +683,7 @@ class Queue:
 
 @settings(max_examples=300, deadline=None)
 @given(_moves)
+@example([("small", 99), ("first", 99), ("small", 99), ("serve", 0), ("proof", 1), ("serve", 0)])
 def test_serving_is_fair(moves: list[tuple[str, int]]) -> None:
     """Proofs first, small mail and wanted bulk by turns of bytes, other bulk when nothing waits."""
     queue = Queue()
