@@ -325,7 +325,7 @@ class Chats:
         self._secrets_day = day
 
     @property
-    def sought(self) -> set[bytes]:
+    def sought(self) -> dict[bytes, None]:
         """Envelopes that files for us lack; another object whenever there may be more."""
         return self._files.sought
 

@@ -298,8 +298,9 @@ class Files:
 
     def _choose(self) -> None:
         self._taken, self._wanted = {}, {}
-        self.sought = set[bytes]()
-        """Chunks that files being collected lack; another object whenever there may be more."""
+        self.sought = dict[bytes, None]()
+        """Chunks that files being collected lack, in order; another object whenever
+        there may be more."""
         count: Counter[bytes] = Counter()
         for file in self._open.values():
             if file.outgoing or not self._people.is_friend(file.contact):
@@ -313,7 +314,7 @@ class Files:
             for index, eid in enumerate(file.manifest.chunks):
                 self._wanted.setdefault(eid, []).append(file.mid)
                 if not file.marks >> index & 1:
-                    self.sought.add(eid)
+                    self.sought[eid] = None
 
     def wants(self, eid: bytes) -> bool:
         """Whether some manifest names this envelope."""
@@ -338,7 +339,7 @@ class Files:
             if not file.marks >> index & 1:
                 self._store.save_piece(mid, index, piece)
                 file = self._save(replace(file, marks=file.marks | 1 << index))
-                self.sought.discard(held.eid)
+                self.sought.pop(held.eid, None)
             token = opened.token if opened.wants_proof else b""
             receipts = self._receipts.give(file.contact, token, held.exp_h, now)
             if _all_marked(file):

@@ -138,9 +138,9 @@ class Neighbours:
         proofs = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
 
-    def seek(self, eids: set[bytes]) -> None:
+    def seek(self, eids: dict[bytes, None]) -> None:
         """Chunks of files for us that are still missing: all of them, now and from now on."""
-        new = eids - self._transfers.sought
+        new = [eid for eid in eids if eid not in self._transfers.sought]
         self._transfers.sought = eids
         if new:
             for peer in self._peers.values():

@@ -136,7 +136,7 @@ class Node:
             self._origin_key,
             log,
         )
-        self._sought: set[bytes] | None = None
+        self._sought: dict[bytes, None] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
         self._unheld: list[Held] = []  # found no room, and still to be tried

@@ -237,8 +237,8 @@ class Transfers:
     """What we offer, and who has it."""
     full: dict[bytes, float] = field(default_factory=dict)
     """What found no room here, until when it is not asked for again."""
-    sought: set[bytes] = field(default_factory=set)
-    """Chunks of files for us: asked for before all else."""
+    sought: dict[bytes, None] = field(default_factory=dict)
+    """Chunks of files for us: asked for before all else, in this order."""
     declined: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
     """What we did not want to carry: id -> hint by the node keys that offered it."""
     freed: bool = False
