@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from meshchat.core import link as wire_link
 from meshchat.core.contacts import People
-from meshchat.core.crypto import H
+from meshchat.core.crypto import KEY_BYTES, H
 from meshchat.core.custody import hours
 from meshchat.core.events import (
     CloseLink,
@@ -93,7 +93,6 @@ class Neighbours:
         outcome: Callable[["Peer", Outcome, Now], None],
         now: Now,
         has_room: Callable[[int, bool], bool],
-        secret: bytes,
         log: FrameLog | None = None,
     ) -> None:
         self._log = log
@@ -109,7 +108,9 @@ class Neighbours:
         # A crowd of links must not make each event dearer: only these have anything to do.
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
-        self._transfers = Transfers(Relay(secret), has_room, partials=set(store.partials()))
+        self._transfers = Transfers(
+            Relay(entropy.bytes(KEY_BYTES)), has_room, partials=set(store.partials())
+        )
         self._renewed_h = -1
         self.renew(now)
         self._handshakes: dict[bytes, deque[float]] = {}
@@ -265,6 +266,7 @@ class Neighbours:
             return
         if now.mono - self._key_made > NODE_KEY_LIFE_S:
             self._key, self._key_made = new_node_key(self._entropy), now.mono
+            self._transfers.relay.renew(self._entropy.bytes(KEY_BYTES))
         link = Link(up, self._key, self._psk, self._entropy, now, self._log)
         self._peers[up.link] = self._touched[up.link] = Peer(link, self._key.public)
 

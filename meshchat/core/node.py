@@ -136,7 +136,6 @@ class Node:
             self._on_outcome,
             now,
             self._custody.has_room,
-            self._origin_key,
             log,
         )
         self._sought: dict[bytes, None] | None = None

@@ -24,10 +24,16 @@ class Relay:
     """What one node has seen of how well mail spreads around it, and what it carries."""
 
     def __init__(self, secret: bytes) -> None:
-        """``secret``: 32 bytes only we know, so that nobody can make files we never carry."""
-        self._secret = secret
+        self.renew(secret)
         self._novelty = NOVELTY_ALL
         self._met: dict[bytes, float] = {}
+
+    def renew(self, secret: bytes) -> None:
+        """Choose anew what to carry, with each node key: the choice would else be a name.
+
+        ``secret``: 32 bytes only we know, so that nobody can make files we never carry.
+        """
+        self._secret = secret
         self._places: dict[int, float] = {}
 
     @property

@@ -335,7 +335,7 @@ class Sync:
             elif (
                 eid not in self._asked
                 and eid not in self._judging
-                and transfers.full.get(eid, 0.0) <= now.mono
+                and (eid in transfers.sought or transfers.full.get(eid, 0.0) <= now.mono)
             ):
                 sought = eid in transfers.sought
                 if sought or transfers.relay.carries(hint):
@@ -369,7 +369,7 @@ class Sync:
                 raise WireError("want_unoffered")
             hint = self._ours.get(eid)
             if hint is None:
-                hint = self._told_before(eid)
+                hint = self._told_before(eid, first)
             if hint is None or eid in self._passed:
                 self._refused.append((eid, Refusal.UNWANTED))
                 continue
@@ -385,15 +385,18 @@ class Sync:
                 self._new += 1
             self._serving.add(eid, hint, first)
 
-    def _told_before(self, eid: bytes) -> int | None:
+    def _told_before(self, eid: bytes, first: bool) -> int | None:
         """The hint of what they declined, perhaps on an earlier link, and seek now: once a link.
+
+        None if it is not here any more.
 
         Raises:
             WireError: They cannot know of it.
         """
-        if not (self._swept or self._compare.names_all or self._has(eid)):
+        if not (first or self._swept or self._compare.names_all or self._has(eid)):
             raise WireError("want_unoffered")
-        if eid in self._again:
+        known = self._compare.names_all or self._has(eid)
+        if not known or eid in self._again:
             return None
         self._again.add(eid)
         return self._transfers.shelf.hint_of(eid)
@@ -467,6 +470,7 @@ class Sync:
             elif eid in self._asked:  # what we asked for is gone
                 resumed = self._asked[eid].resumed
                 self._drop_request(eid)
+                self._transfers.declined.get(eid, {}).pop(self._link.remote_key, None)
                 self._transfers.freed = True
                 self._progress = now.mono
                 if resumed and reason == Refusal.MALFORMED:
@@ -493,8 +497,16 @@ class Sync:
 
     # --- moving on -----------------------------------------------------------------------------
 
+    def _look_back(self) -> None:
+        """A fresh meeting is over: how much was new?"""
+        if self._union:
+            self._transfers.relay.met(self._new, self._union)
+            self._union = 0
+
     def pump(self, now: Now) -> None:
         """Queue on the link whatever may go now. Call after every event that concerns it."""
+        if now.mono >= self._fresh_until:
+            self._look_back()
         if self._stored or self._refused or self._uncredited:
             self._answer()
         if self._to_offer:
@@ -696,8 +708,7 @@ class Sync:
             self._store.save_partial(Partial(eid, incoming.size, incoming.data))
         if cut:
             self._transfers.partials = set(self._store.partials())
-        if self._union:
-            self._transfers.relay.met(self._new, self._union)
+        self._look_back()
         self._transfers.freed |= bool(self._asked)
         self._asked.clear()
         self._wants.clear()

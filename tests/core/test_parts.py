@@ -4,13 +4,14 @@ from collections import Counter
 
 import pytest
 from filetool import chunks, content, friends_and_carrier, give, now_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mallory import Mallory, have, junk
 from test_node import send
 from world import Host, World
 
 from meshchat.core import link as wire_link
+from meshchat.core.chats import contact_chat
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import (
     CLASS_SIZES,
@@ -21,7 +22,7 @@ from meshchat.core.envelope import (
     part_of,
     seal,
 )
-from meshchat.core.events import AddContact
+from meshchat.core.events import AddContact, Wake
 from meshchat.core.limits import BULK_OPEN_MAX, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX, Limits
 from meshchat.core.model import Fate, Partial, State, class_of, hint_of
 from meshchat.core.relay import FRESH_S, MET_MAX, NOVELTY_ALL, SHARE_MIN, UNION_MIN, Relay
@@ -211,7 +212,9 @@ def fall(relay: Relay, meetings: int = 500) -> Relay:
 def test_share_follows_novelty() -> None:
     """It falls where all is known, never below the least, and rises again where mail is new."""
     relay = Relay(KEY)
-    assert relay.share == 1.0
+    for _ in range(50):
+        relay.met(0, UNION_MIN - 1)
+    assert relay.share == 1.0, "a few envelopes say nothing"
     shares = []
     for _ in range(60):
         relay.met(0, 1_000)
@@ -378,6 +381,24 @@ def test_declined_then_sought(world: World, three: tuple[Host, Host, Host], late
 
 
 @pytest.mark.usefixtures("carries_nothing")
+def test_declined_here_and_sought_because_of_another(
+    world: World, three: tuple[Host, Host, Host]
+) -> None:
+    """The link that offered it is asked in the step in which the other brought the manifest."""
+    a, b, _ = three
+    message = give(a, b, content(2 * CHUNK_BYTES))
+    pieces = envelopes(a, *chunks(a, message))
+    (manifest,) = envelopes(a, now_of(a, message).eid)
+    one, other = Mallory(world, "One"), Mallory(world, "Other")
+    one.dial(b, supervised=True)
+    other.dial(b, supervised=True)
+    one.give(*pieces)
+    assert not one.asked()
+    other.give(manifest)
+    assert one.asked_first() == {envelope_id(each) for each in pieces}
+
+
+@pytest.mark.usefixtures("carries_nothing")
 def test_sought_on_a_link_that_comes_after_the_manifest(
     world: World, three: tuple[Host, Host, Host]
 ) -> None:
@@ -476,7 +497,7 @@ def test_what_was_declined_is_remembered_within_bounds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither ids without end nor keys without end fill our memory."""
-    monkeypatch.setattr("meshchat.core.sync.DECLINED_REMEMBERED_MAX", 64)
+    monkeypatch.setattr("meshchat.core.transfers.DECLINED_REMEMBERED_MAX", 64)
     assert DECLINED_REMEMBERED_MAX > 64
     a = world.host("Aida", Limits(handshakes_per_window=1_000))
     declined = a.node._neighbours._transfers.declined
@@ -528,8 +549,84 @@ def test_what_waits_and_turns_out_to_be_sought_is_asked_for_at_once(
     other.dial(b, supervised=True)
     one.give(*pieces)
     assert not one.asked(), "no room"
+    peer = next(p for p in b.node._neighbours._peers.values() if p.link.origin == b"One")
+    assert peer.sync is not None and not peer.sync.seek([eid(1)])
+    assert peer.sync.seek([envelope_id(pieces[0])]), "this link has something to do now"
     other.give(manifest)
     assert set(one.asked()) == {envelope_id(each) for each in pieces}
+    assert b.store.file(message.id) is not None
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_sought_of_a_carrier_that_has_it_no_more(
+    world: World, three: tuple[Host, Host, Host], monkeypatch: pytest.MonkeyPatch, new_key: bool
+) -> None:
+    """Declined, and gone there when it is sought: the link goes on, and says so."""
+    a, b, c = three
+    message = give(a, b, content(2 * CHUNK_BYTES))
+    ids = chunks(a, message)
+    (manifest,) = envelopes(a, now_of(a, message).eid)
+    world.meet(a, c)
+    with c.store.transaction():
+        c.node._custody.drop(envelope_id(manifest), Fate.EVICTED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Relay, "carries", lambda _, one: class_of(one) < 2)
+        world.meet(c, b)
+        world.settle()
+    assert set(ids) <= set(b.node._neighbours._transfers.declined)
+    with c.store.transaction():
+        for one in ids:
+            c.node._custody.drop(one, Fate.EVICTED)
+    c.handle(Wake())
+    giver = Mallory(world)
+    giver.dial(b)
+    giver.give(manifest)
+    world.run(1)
+    giver.hang_up()
+    if new_key:
+        b.node._neighbours.renew_key()
+    world.link(b, c)
+    world.run(3)
+    assert len(b.links) == len(c.links) == 1
+    text = send(a, b, "still fine")
+    giver.dial(c)
+    giver.give(*envelopes(a, now_of(a, text).eid))
+    world.run(1)
+    assert "still fine" in b.texts(contact_chat(a.node.fp))
+
+
+def test_a_plain_want_of_what_was_never_offered_ends_the_link(world: World) -> None:
+    """Only what may have been declined once can be asked for unoffered, and is refused then."""
+    a = world.host("Aida")
+    mallory = Mallory(world)
+    mallory.dial(a)
+    mallory.say((wire_link.WANT, eid(1) + b"\0\x80"))
+    assert refusals(mallory) == [(eid(1), Refusal.UNWANTED)] and len(a.links) == 1
+    mallory.say((wire_link.WANT, eid(1) + bytes(2)))
+    assert counters(a)["want_unoffered"] == 1 and not a.links
+
+
+def test_what_found_no_room_and_is_sought_is_asked_for_again(
+    world: World,
+) -> None:
+    """Refused as full before its manifest came: no ten minutes of silence about what is ours."""
+    a, b = world.host("Aida"), world.host("Bolat", Limits(store_bytes=8 * 32_768))
+    a.do(_add(b))
+    b.do(_add(a))
+    message = give(a, b, content(2 * CHUNK_BYTES))
+    pieces = envelopes(a, *chunks(a, message))
+    (manifest,) = envelopes(a, now_of(a, message).eid)
+    mallory = Mallory(world)
+    mallory.dial(b)
+    mallory.give(*pieces)
+    world.run(1)
+    assert {reason for _, reason in refusals(mallory)} == {Refusal.FULL}
+    mallory.give(manifest)
+    world.run(1)
+    mallory.hang_up()
+    mallory.dial(b)
+    mallory.give(*pieces)
+    world.run(1)
     assert b.store.file(message.id) is not None
 
 
@@ -588,6 +685,7 @@ class Queue:
 
 @settings(max_examples=300, deadline=None)
 @given(_moves)
+@example([("small", 99), ("first", 99), ("small", 99), ("serve", 0), ("proof", 1), ("serve", 0)])
 def test_serving_is_fair(moves: list[tuple[str, int]]) -> None:
     """Proofs first, small mail and wanted bulk by turns of bytes, other bulk when nothing waits."""
     queue = Queue()
@@ -652,7 +750,7 @@ def test_order_of_the_shelf() -> None:
     for row in reversed(rows):
         backwards.add(*row)
     bulk = [row for row in backwards.missing(b"x") if row[1] != PROOF_HINT and class_of(row[1]) > 1]
-    assert [int.from_bytes(each, "big") for each, _ in bulk] == [5, 2, 3, 6, 1, 4]
+    assert [int.from_bytes(each, "big") for each, _ in bulk] == [5, 2, 6, 3, 4, 1]
     assert BULK_RANK == 3
 
 

@@ -136,7 +136,7 @@ def _come_and_go(moves: list[tuple[str, object]]) -> None:
             assert ranks == sorted(ranks)
             for sure in (given_live, live - given):
                 bulk = [n for n in numbers if n in sure and rank_of(hint(n)) >= BULK_RANK]
-                assert bulk == sorted(bulk, key=lambda n: (rank_of(hint(n)), hint(n), n))
+                assert bulk == sorted(bulk, key=lambda n: (rank_of(hint(n)), hint(n)))
             order = [
                 (rank_of(hint(n)), n in given_live)
                 for n in numbers
