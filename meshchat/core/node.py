@@ -62,6 +62,7 @@ from meshchat.core.model import (
     Message,
     NodeStatus,
     Now,
+    Outline,
     Proof,
     Room,
     State,
@@ -303,31 +304,34 @@ class Node:
         self._plan_release(receipt.proof, now)
         self._neighbours.confirm(receipt.author, receipt.proof)
 
-    def _drop_proven(self, done: bytes, now: Now) -> None:
-        """Every copy: an attacker may have put a ``done`` it saw into envelopes of its own."""
-        eid = self._store.holder_of(done)
-        while eid and self._custody.drop(eid, Fate.PROVEN):
-            eid = self._store.holder_of(done)
-            if eid:
-                self._chats.delivered(eid, now)
+    def _drop_proven(self, done: bytes, now: Now, told: Outline | None = None) -> None:
+        """Every copy: an attacker may have put a ``done`` it saw into envelopes of its own.
+
+        ``told`` is the first of them, if it was looked up and its message told already.
+        """
+        copy = told or self._store.holder_of(done)
+        while copy and copy.held and self._custody.drop(copy.eid, Fate.PROVEN):
+            copy = self._store.holder_of(done)
+            if copy and not (told and copy.eid == told.eid):
+                self._chats.delivered(copy.eid, now)
 
     def _token(self, peer: Peer, token: Token, now: Now) -> None:
         done = done_of(token.token)
-        eid = self._store.holder_of(done) or b""
-        ours = bool(eid) and self._chats.delivered(eid, now)
+        proven = self._store.holder_of(done)
+        ours = proven is not None and self._chats.delivered(proven.eid, now)
         wait = 0.0
         if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
             wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
         kept = self._custody.prove(
-            token.token, token.exp_h, now, now.wall + wait, self._origin(peer)
+            token.token, proven, token.exp_h, now, now.wall + wait, self._origin(peer)
         )
         if kept is None:
             return
-        self._drop_proven(done, now)
+        self._drop_proven(done, now, proven)
         if wait:
-            self._plan_release(kept[0], now)
+            self._plan_release(kept, now)
         else:
-            self._neighbours.offer(kept[0].done, PROOF_HINT)
+            self._neighbours.offer(kept.done, PROOF_HINT)
 
     def _plan_release(self, proof: Proof, now: Now) -> None:
         self._unreleased[proof.done] = None

@@ -15,10 +15,12 @@ from meshchat.core.model import (
     ChatSummary,
     Contact,
     Fate,
+    Gone,
     Held,
     Kind,
     Message,
     OpenFile,
+    Outline,
     Partial,
     Prekey,
     Proof,
@@ -199,8 +201,8 @@ class Store(Protocol):
         """None: never seen."""
         ...
 
-    def holder_of(self, done: bytes) -> bytes | None:
-        """Id of the envelope ever seen (held or not) whose ``done`` is this."""
+    def holder_of(self, done: bytes) -> Outline | None:
+        """The envelope ever seen (held or not) whose ``done`` is this."""
         ...
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
@@ -214,8 +216,8 @@ class Store(Protocol):
 
     def count_untried(self) -> int: ...
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> None:
-        """Record the check's outcome."""
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
+        """Record the check's outcome; returns how many of these are held."""
         ...
 
     def retry_all(self) -> None:
@@ -227,8 +229,8 @@ class Store(Protocol):
         those that had to make room (EVICTED, REFUSED), so that they are asked for again."""
         ...
 
-    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
-        """Destroy the data, keep the id."""
+    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> list[Gone]:
+        """Destroy the data, keep the id; returns those that were held."""
         ...
 
     def usage(self) -> list[Usage]:
