@@ -323,10 +323,20 @@ class SqlStore(CustodyTables):
 
     def file(self, mid: bytes) -> bytes | None:
         row = self._db.row("SELECT data FROM files WHERE mid = ?", mid)
-        return row[0] if row else None
+        if row:
+            data: bytes = row[0]
+            return data
+        if self._db.row("SELECT 1 FROM open_files WHERE mid = ?", mid):
+            return None
+        return b"".join(self.pieces(mid)) or None
 
     def drop_file(self, mid: bytes) -> None:
         self._db.write("DELETE FROM files WHERE mid = ?", mid)
+        self._db.write(
+            """DELETE FROM pieces WHERE mid = ?
+            AND NOT EXISTS (SELECT 1 FROM open_files o WHERE o.mid = pieces.mid)""",
+            mid,
+        )
 
     def save_open_file(self, file: OpenFile) -> None:
         known = file.manifest
@@ -358,6 +368,9 @@ class SqlStore(CustodyTables):
     def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
         row = (mid, index, data)
         self._db.write("INSERT OR REPLACE INTO pieces (mid, place, data) VALUES (?, ?, ?)", *row)
+
+    def close_file(self, mid: bytes) -> None:
+        self._db.write("DELETE FROM open_files WHERE mid = ?", mid)
 
     def pieces(self, mid: bytes) -> list[bytes]:
         rows = self._db.rows("SELECT data FROM pieces WHERE mid = ? ORDER BY place", mid)

@@ -142,14 +142,19 @@ class Custody:
         Raises:
             UsageError: Our own waiting mail fills its share of the store.
         """
-        held = self.held(data, parse_header(data), eid, b"", Kind.OWN)
         if bounded:
             self.check_own(len(data))
-        over = self._used() + len(data) - self._limits.store_bytes
-        self._evict(None, ALL_CLASSES, over, None, now)
-        self._take(held)
+        return self.add_all_own([(data, eid)], now)[0]
+
+    def add_all_own(self, made: Sequence[tuple[bytes, bytes]], now: Now) -> list[Held]:
+        """Take several, each with its id; the caller asked whether there is room."""
+        taken = [self.held(data, parse_header(data), eid, b"", Kind.OWN) for data, eid in made]
+        for held in taken:
+            over = self._used() + len(held.data) - self._limits.store_bytes
+            self._evict(None, ALL_CLASSES, over, None, now)
+            self._take(held)
         self.flush(now)
-        return held
+        return taken
 
     def flush(self, now: Now) -> None:
         """Write what was admitted in this step."""

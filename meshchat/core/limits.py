@@ -28,9 +28,7 @@ CREDIT_BYTES = 33_280  # PART bytes in flight at first: two frames, a quarter se
 CREDIT_MIN_BYTES = 16_640  # one frame: chat waits for no more on the slowest link
 CREDIT_MAX_BYTES = 1_048_576  # on a link that answers quickly; a receiver takes no more
 CREDIT_SLACK_S = 0.03  # the window grows while bytes wait no longer than this on the way
-CREDIT_FREE_S = (
-    0.1  # nor while all of it is processed in this: chat does not feel it, a commit does
-)
+CREDIT_FREE_S = 0.1  # nor while all is processed within this: longer than a commit takes
 BULK_OPEN_MAX = 8  # envelopes of files asked of one neighbour at once: better ones may come
 DECLINED_REMEMBERED_MAX = 16_384  # ids of files we did not carry, should they be for us
 BUFFERED_MAX_BYTES = 2_097_152  # unfinished envelopes one neighbour may make us hold

@@ -156,7 +156,9 @@ class Store(Protocol):
         """Keep the file that belongs to a message; replaces."""
         ...
 
-    def file(self, mid: bytes) -> bytes | None: ...
+    def file(self, mid: bytes) -> bytes | None:
+        """What was saved, or the pieces of a file that is whole; None of one that is open."""
+        ...
 
     def drop_file(self, mid: bytes) -> None: ...
 
@@ -174,6 +176,10 @@ class Store(Protocol):
 
     def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
         """Keep one piece of an open file; replaces."""
+        ...
+
+    def close_file(self, mid: bytes) -> None:
+        """An open file is whole: it is open no more, and its pieces are the file."""
         ...
 
     def pieces(self, mid: bytes) -> list[bytes]:

@@ -1,6 +1,6 @@
 """Making envelopes of ours: keys, counters, and when each of them ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from meshchat.core.contacts import People
 from meshchat.core.custody import HOUR_S, Custody, hours
@@ -54,6 +54,12 @@ class Sealer:
         eid = envelope_id(data)
         self.sealed.append(self._custody.add_own(data, eid, now, bounded=bounded))
         return eid
+
+    def keep_all(self, datas: Sequence[bytes], now: Now) -> list[bytes]:
+        """The same for many at once, for all of which there is room."""
+        made = [(data, envelope_id(data)) for data in datas]
+        self.sealed += self._custody.add_all_own(made, now)
+        return [eid for _, eid in made]
 
     # --- when it ends -------------------------------------------------------------------------
 
