@@ -51,6 +51,8 @@ from meshchat.core.limits import (
     TRY_AT_ONCE_MAX,
     TRY_GAP_S,
     TRY_PER_WAKE_MAX,
+    TRY_QUIET_GAP_S,
+    TRY_QUIET_S,
     Limits,
 )
 from meshchat.core.link import FrameLog
@@ -144,6 +146,7 @@ class Node:
         self._fresh: list[Held] = []
         self._unheld: list[Held] = []  # found no room, and still to be tried
         self._try_at: float | None = now.mono if self._custody.untried else None
+        self._arrived_at = float("-inf")
         self._house_at = now.mono
         self._release_at: float | None = None
         # ``done`` of receipts of ours, until they may show, and when each of them may.
@@ -253,6 +256,7 @@ class Node:
 
     def _judge(self, now: Now) -> None:
         """Take or refuse what arrived in this step."""
+        self._arrived_at = now.mono
         while self._arrivals:
             batch, self._arrivals = self._arrivals[:JUDGE_MAX], self._arrivals[JUDGE_MAX:]
             # Refusing what only the recipient can refuse yet would tell who that is.
@@ -375,7 +379,9 @@ class Node:
         if self._try_at is not None and now.mono >= self._try_at:
             for held in self._store.untried(TRY_PER_WAKE_MAX):
                 self._open(held, now)
-            self._try_at = now.mono + TRY_GAP_S if self._custody.untried else None
+            quiet = now.mono - self._arrived_at > TRY_QUIET_S
+            gap = TRY_QUIET_GAP_S if quiet else TRY_GAP_S
+            self._try_at = now.mono + gap if self._custody.untried else None
         if now.mono >= self._house_at:
             self._house(now)
 
