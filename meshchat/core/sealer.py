@@ -42,6 +42,7 @@ class Sealer:
         self._entropy = entropy
         self._people = people
         self._custody = custody
+        self._counted: int | None = None
         self.sealed: list[Held] = []
         """Envelopes of ours made in this step, for the node to offer."""
 
@@ -138,6 +139,8 @@ class Sealer:
         )
 
     def _counter(self) -> int:
-        value = int.from_bytes(self._store.get("counter") or b"", "little") + 1
-        self._store.put("counter", value.to_bytes(8, "little"))
-        return value
+        if self._counted is None:
+            self._counted = int.from_bytes(self._store.get("counter") or b"", "little")
+        self._counted += 1  # also where a refused command undoes the next line: it only rises
+        self._store.put("counter", self._counted.to_bytes(8, "little"))
+        return self._counted
