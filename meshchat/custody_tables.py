@@ -15,8 +15,10 @@ from meshchat.core.model import (
     BULK_CLASS,
     HINT_CLASS_SHIFT,
     Fate,
+    Gone,
     Held,
     Kind,
+    Outline,
     Partial,
     Proof,
     Usage,
@@ -30,8 +32,8 @@ PARTIALS_MAX_COUNT = 64  # cut transfers kept, at most 2 MiB
 # CROSS JOIN, here and below: SQLite then keeps the order of tables and uses their indexes.
 _JOINED = "envelopes e CROSS JOIN lots l ON l.no = e.lot CROSS JOIN bodies b ON b.id = e.id"
 _HELD = "SELECT e.eid, l.size_class, e.exp_h, e.done, b.data, l.origin, l.kind, e.stamp FROM"
-_CUSTODY = f"""SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin
-    FROM {_JOINED}"""
+_CUSTODY = f"""SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin,
+    EXISTS (SELECT 1 FROM untried u WHERE u.id = e.id) FROM {_JOINED}"""
 
 
 class CustodyTables:
@@ -76,7 +78,8 @@ class CustodyTables:
             "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, one in numbered]
         )
         untried = [(no,) for no, one in numbered if one.kind is Kind.CARRIED]
-        self._db.write_many("INSERT INTO untried VALUES (?)", untried)
+        if untried:
+            self._db.write_many("INSERT INTO untried VALUES (?)", untried)
         counts, sizes = Counter[int](), Counter[int]()
         for _, one in numbered:
             lot = lots[one.size_class, one.origin, one.kind]
@@ -117,12 +120,14 @@ class CustodyTables:
         row = self._db.row("SELECT fate FROM envelopes WHERE eid = ?", eid)
         return Fate(row[0]) if row else None
 
-    def holder_of(self, done: bytes) -> bytes | None:
+    def holder_of(self, done: bytes) -> Outline | None:
         """A copied ``done`` gives several: then one that is held, else the oldest."""
         row = self._db.row(
-            "SELECT eid FROM envelopes WHERE done = ? ORDER BY lot IS NULL, id LIMIT 1", done
+            """SELECT eid, exp_h, lot IS NOT NULL FROM envelopes WHERE done = ?
+            ORDER BY lot IS NULL, id LIMIT 1""",
+            done,
         )
-        return row[0] if row else None
+        return Outline(row[0], row[1], bool(row[2])) if row else None
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         small = self._db.rows(
@@ -149,17 +154,21 @@ class CustodyTables:
         count: int = self._db.value("SELECT count(*) FROM untried")
         return count
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> None:
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
+        held = 0
         for eid in eids:
             row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
             if row is None:
                 continue
-            no, _, old, lot, size, size_class, origin = row
-            self._db.write("DELETE FROM untried WHERE id = ?", no)
+            held += 1
+            no, _, old, lot, size, size_class, origin, untried = row
+            if untried:
+                self._db.write("DELETE FROM untried WHERE id = ?", no)
             if old != kind:
                 new = self._lot(size_class, origin, kind)
                 self._db.write("UPDATE envelopes SET lot = ? WHERE id = ?", new, no)
                 self._count(Counter({lot: -1, new: 1}), Counter({lot: -size, new: size}))
+        return held
 
     def retry_all(self) -> None:
         self._db.write(
@@ -180,23 +189,38 @@ class CustodyTables:
                 *(eid, Fate.EVICTED, Fate.REFUSED),
             )
 
-    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
+    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> list[Gone]:
         """Of ids that are not held any more only the fate is changed."""
-        wanted = list(eids)
-        rows = [self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid) for eid in dict.fromkeys(wanted)]
-        self._destroy([row for row in rows if row is not None])
-        self._db.write_many(
-            "UPDATE envelopes SET fate = ? WHERE eid = ?", ((fate, eid) for eid in wanted)
-        )
+        held: list[Row] = []
+        others: list[Row] = []
+        for eid in dict.fromkeys(eids):
+            row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
+            if row is None:
+                others.append((fate, eid))
+            else:
+                held.append(row)
+        self._destroy(held, fate)
+        if others:
+            self._db.write_many("UPDATE envelopes SET fate = ? WHERE eid = ?", others)
+        return [
+            Gone(eid, size_class, origin, Kind(kind), size, bool(untried))
+            for _, eid, kind, _, size, size_class, origin, untried in held
+        ]
 
-    def _destroy(self, rows: list[Row]) -> None:
-        """Delete the data of these rows of ``_CUSTODY``; the caller sets their fate."""
-        numbers = [(row[0],) for row in rows]
-        self._db.write_many("DELETE FROM bodies WHERE id = ?", numbers)
-        self._db.write_many("DELETE FROM untried WHERE id = ?", numbers)
-        self._db.write_many("UPDATE envelopes SET lot = NULL WHERE id = ?", numbers)
+    def _destroy(self, rows: list[Row], fate: Fate) -> None:
+        """Delete the data of these rows of ``_CUSTODY``."""
+        if not rows:
+            return
+        self._db.write_many("DELETE FROM bodies WHERE id = ?", [(row[0],) for row in rows])
+        untried = [(row[0],) for row in rows if row[7]]
+        if untried:
+            self._db.write_many("DELETE FROM untried WHERE id = ?", untried)
+        self._db.write_many(
+            "UPDATE envelopes SET lot = NULL, fate = ? WHERE id = ?",
+            [(fate, row[0]) for row in rows],
+        )
         counts, sizes = Counter[int](), Counter[int]()
-        for _, _, _, lot, size, _, _ in rows:
+        for _, _, _, lot, size, _, _, _ in rows:
             counts[lot] -= 1
             sizes[lot] -= size
         self._count(counts, sizes)
@@ -238,10 +262,7 @@ class CustodyTables:
 
     def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
         rows = sorted(self._db.rows(f"{_CUSTODY} WHERE e.exp_h <= ?", now_h))
-        self._destroy(rows)
-        self._db.write_many(
-            "UPDATE envelopes SET fate = ? WHERE id = ?", ((Fate.EXPIRED, row[0]) for row in rows)
-        )
+        self._destroy(rows, Fate.EXPIRED)
         self._db.write("DELETE FROM envelopes WHERE lot IS NULL AND exp_h <= ?", now_h - 1)
         self._db.write("DELETE FROM proofs WHERE exp_h <= ?", now_h - 1)
         self._db.write("DELETE FROM lots WHERE count = 0")

@@ -11,8 +11,10 @@ Choices that are not obvious:
 * A ``lot`` is the held envelopes of one class, origin and kind, with its totals:
   usage needs no counting, a rollback needs no care, and the order of eviction is
   an index that offers are read from as well. ``envelopes.lot`` is NULL when the data is gone.
-* ``pieces`` are what was taken out of the chunks of a file until it is whole: the chunks
-  themselves leave with their proofs, long before the last one came.
+* ``pieces`` are what was taken out of the chunks of a file: the chunks themselves leave with
+  their proofs, long before the last one came. When the file is whole its pieces stay and its row
+  in ``open_files`` goes: copying it would write every byte twice more, once to destroy the pieces.
+  ``files`` has those we send, and those that came before this was so.
 * ``messages_by_chat`` holds all that the layout of a history and an unread count need.
 """
 

@@ -39,10 +39,6 @@ _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_
     m.received_at, m.state, m.carriers, m.delivered_at, m.expires_at, m.reason, m.eid, m.number,
     m.about, m.seq, m.life_s"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
-# The same where RETURNING gives them, which knows no other table.
-_CHANGED = _COLUMNS.replace("c.chat", "(SELECT c.chat FROM chats c WHERE c.no = m.chat)").replace(
-    "m.", "messages."
-)
 
 
 class SqlStore(CustodyTables):
@@ -223,16 +219,23 @@ class SqlStore(CustodyTables):
         eid: bytes | None = None,
     ) -> Message:
         """Raises StoreError ``unknown_message`` if there is none."""
-        changed = self._db.write(
-            f"""UPDATE messages SET state = coalesce(?, state),
-                carriers = coalesce(?, carriers), delivered_at = coalesce(?, delivered_at),
-                expires_at = coalesce(?, expires_at), reason = coalesce(?, reason),
-                eid = coalesce(?, eid) WHERE id = ? RETURNING {_CHANGED}""",
-            *(state, carriers, delivered_at, expires_at, reason, eid, mid),
-        )
-        if not changed:
+        given = {
+            "state": state,
+            "carriers": carriers,
+            "delivered_at": delivered_at,
+            "expires_at": expires_at,
+            "reason": reason,
+            "eid": eid,
+        }
+        # Only what changes: each column named here has the indexes it is in written anew.
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes:
+            columns = ", ".join(f"{name} = ?" for name in changes)
+            self._db.write(f"UPDATE messages SET {columns} WHERE id = ?", *changes.values(), mid)
+        message = self.message(mid)
+        if message is None:
             raise StoreError("unknown_message")
-        return _message(changed[0])
+        return message
 
     def pending(self) -> list[Message]:
         where = "WHERE m.outgoing AND m.state IN ('queued', 'carried') ORDER BY m.seq"
@@ -323,10 +326,20 @@ class SqlStore(CustodyTables):
 
     def file(self, mid: bytes) -> bytes | None:
         row = self._db.row("SELECT data FROM files WHERE mid = ?", mid)
-        return row[0] if row else None
+        if row:
+            data: bytes = row[0]
+            return data
+        if self._db.row("SELECT 1 FROM open_files WHERE mid = ?", mid):
+            return None
+        return b"".join(self.pieces(mid)) or None
 
     def drop_file(self, mid: bytes) -> None:
         self._db.write("DELETE FROM files WHERE mid = ?", mid)
+        self._db.write(
+            """DELETE FROM pieces WHERE mid = ?
+            AND NOT EXISTS (SELECT 1 FROM open_files o WHERE o.mid = pieces.mid)""",
+            mid,
+        )
 
     def save_open_file(self, file: OpenFile) -> None:
         known = file.manifest
@@ -358,6 +371,9 @@ class SqlStore(CustodyTables):
     def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
         row = (mid, index, data)
         self._db.write("INSERT OR REPLACE INTO pieces (mid, place, data) VALUES (?, ?, ?)", *row)
+
+    def close_file(self, mid: bytes) -> None:
+        self._db.write("DELETE FROM open_files WHERE mid = ?", mid)
 
     def pieces(self, mid: bytes) -> list[bytes]:
         rows = self._db.rows("SELECT data FROM pieces WHERE mid = ? ORDER BY place", mid)

@@ -21,6 +21,7 @@ from meshchat.core.model import (
     Held,
     Kind,
     Now,
+    Outline,
     Proof,
     class_of,
 )
@@ -148,14 +149,19 @@ class Custody:
         Raises:
             UsageError: Our own waiting mail fills its share of the store.
         """
-        held = self.held(data, parse_header(data), eid, b"", Kind.OWN)
         if bounded:
             self.check_own(len(data))
-        over = self._used() + len(data) - self._limits.store_bytes
-        self._evict(None, ALL_CLASSES, over, None, now)
-        self._take(held)
+        return self.add_all_own([(data, eid)], now)[0]
+
+    def add_all_own(self, made: Sequence[tuple[bytes, bytes]], now: Now) -> list[Held]:
+        """Take several, each with its id; the caller asked whether there is room."""
+        taken = [self.held(data, parse_header(data), eid, b"", Kind.OWN) for data, eid in made]
+        for held in taken:
+            over = self._used() + len(held.data) - self._limits.store_bytes
+            self._evict(None, ALL_CLASSES, over, None, now)
+            self._take(held)
         self.flush(now)
-        return held
+        return taken
 
     def flush(self, now: Now) -> None:
         """Write what was admitted in this step."""
@@ -194,9 +200,8 @@ class Custody:
 
     def tried(self, held: Held, kind: Kind) -> None:
         """Record that an envelope was checked, and what it turned out to be."""
-        if self._store.fate(held.eid) is not Fate.HELD:
+        if not self._store.tried([held.eid], kind):
             return  # it had to make room before its turn came
-        self._store.tried([held.eid], kind)
         self._untried = max(0, self._untried - 1)
         if kind is not held.kind:
             self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
@@ -217,18 +222,16 @@ class Custody:
 
     # --- dropping -----------------------------------------------------------------------------
 
-    def drop(self, eid: bytes, fate: Fate) -> Held | None:
-        """Destroy a copy; None if we did not hold it."""
-        held = self._store.envelope(eid)
-        if held is None:
-            return None
-        self._store.drop_envelopes([eid], fate)
-        self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
-        self._untried = self._store.count_untried()
-        self._worst = None
-        self.dropped += 1
-        self.gone.append(eid)
-        return held
+    def drop(self, eid: bytes, fate: Fate) -> bool:
+        """Destroy a copy; False if we did not hold it."""
+        for gone in self._store.drop_envelopes([eid], fate):
+            self._totals.add(gone.size_class, gone.origin, gone.kind, -1, -gone.size_bytes)
+            self._untried -= gone.untried
+            self._worst = None
+            self.dropped += 1
+            self.gone.append(eid)
+            return True
+        return False
 
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
         """Destroy what has expired; returns it."""
@@ -238,37 +241,44 @@ class Custody:
             self.dropped += len(gone)
         return gone
 
+    def holder_of(self, token: bytes) -> Outline | None:
+        """What this token proves, as far as we know it."""
+        return self._store.holder_of(done_of(token))
+
     # --- proofs -------------------------------------------------------------------------------
 
     def prove(
-        self, token: bytes, exp_h: int, now: Now, release_at: float, origin: bytes = b""
-    ) -> tuple[Proof, bytes] | None:
-        """Keep a delivery token. Returns it with the id of the envelope it proves (or empty).
+        self,
+        token: bytes,
+        proven: Outline | None,
+        exp_h: int,
+        now: Now,
+        release_at: float,
+        origin: bytes = b"",
+    ) -> Proof | None:
+        """Keep a delivery token that proves this envelope, or none that we know.
 
         None if it is known, expired, or one unmatched token too many, of all or of this
         neighbour. The copy is not dropped here: its holder decides when.
         """
-        done = done_of(token)
-        eid = self._store.holder_of(done) or b""
         now_h = hours(now.wall)
         if not now_h < exp_h <= now_h + EXPIRY_AHEAD_MAX_H:
             return None
-        held = self._store.envelope(eid) if eid else None
-        if held is not None:
-            exp_h = held.exp_h  # whatever a relay says, the token lives as long as its envelope
-        elif not eid:
+        if proven is None:
             share = self._limits.proofs_max * self._limits.origin_share
             if (
                 self._unmatched[origin] >= share
                 or self._store.count_proofs() >= self._limits.proofs_max
             ):
                 return None
-        proof = Proof(done, token, exp_h, release_at)
+        elif proven.held:
+            exp_h = proven.exp_h  # whatever a relay says, the token lives as long as its envelope
+        proof = Proof(done_of(token), token, exp_h, release_at)
         if not self._store.add_proof(proof):
             return None
-        if not eid:
+        if proven is None:
             self._unmatched[origin] += 1
-        return proof, eid
+        return proof
 
     def has_room(self, hint: int, trusted: bool) -> bool:
         """Whether bulk that a neighbour offers would be kept, so that no air is spent on it."""

@@ -165,7 +165,7 @@ class Files:
         self._custody.check_own(self._room(data))
         latest = hours(now.wall) + DM_LIFE_MAX_H
         known = file.manifest
-        chunks: list[bytes] = []
+        chunks: list[bytes] = []  # envelopes
         pieces = cut(data)
         part = part_of(len(pieces), int.from_bytes(self._entropy.bytes(2), "little"))
         for index, piece in enumerate(pieces):
@@ -173,8 +173,9 @@ class Files:
             if not message.life_s:  # each its own, or the hour would tie them together
                 end_h = max(exp_h, min(latest, exp_h + self._sealer.spread_h(FILE_SPREAD_H)))
             inner = chunk(known.file_id, index, piece)
-            chunks.append(self._sealer.keep(self._seal_chunk(known.key, inner, end_h, part), now))
-        file = self._save(replace(file, manifest=replace(known, chunks=tuple(chunks))))
+            chunks.append(self._seal_chunk(known.key, inner, end_h, part))
+        ids = self._sealer.keep_all(chunks, now)
+        file = self._save(replace(file, manifest=replace(known, chunks=tuple(ids))))
         self._know_chunks(file)
         return file.manifest
 
@@ -352,7 +353,6 @@ class Files:
             self._counters["file_hash"] += 1
             self._finish(file, DAMAGED)
             return []
-        self._store.save_file(file.mid, data)
         self._store.add_step(file.mid, Step(now.wall, "complete"))
         message = self._finish(file, "")
         self._tell(FileComplete(message, len(data)))
@@ -361,7 +361,10 @@ class Files:
     def _finish(self, file: OpenFile, reason: str) -> Message:
         """Nothing more is collected for this one; another may have its turn."""
         del self._open[file.mid]
-        self._store.drop_open_file(file.mid)
+        if reason:
+            self._store.drop_open_file(file.mid)
+        else:  # whole: what was collected is the file
+            self._store.close_file(file.mid)
         message = self._store.change_message(file.mid, reason=reason)
         self._tell(MessageChanged(message))
         self.refresh()

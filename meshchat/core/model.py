@@ -244,6 +244,26 @@ class Held(NamedTuple):
         return hint_of(self.size_class, self.data)
 
 
+class Outline(NamedTuple):
+    """What is known of an envelope without reading it."""
+
+    eid: bytes
+    exp_h: int
+    held: bool
+    """False: only the id is left."""
+
+
+class Gone(NamedTuple):
+    """What was destroyed."""
+
+    eid: bytes
+    size_class: int
+    origin: bytes
+    kind: Kind
+    size_bytes: int
+    untried: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """A released delivery token."""

@@ -52,6 +52,8 @@ from meshchat.core.limits import (
     TRY_AT_ONCE_MAX,
     TRY_GAP_S,
     TRY_PER_WAKE_MAX,
+    TRY_QUIET_GAP_S,
+    TRY_QUIET_S,
     Limits,
 )
 from meshchat.core.link import FrameLog
@@ -63,6 +65,7 @@ from meshchat.core.model import (
     Message,
     NodeStatus,
     Now,
+    Outline,
     Proof,
     Room,
     State,
@@ -143,6 +146,7 @@ class Node:
         self._fresh: list[Held] = []
         self._unheld: list[Held] = []  # found no room, and still to be tried
         self._try_at: float | None = now.mono if self._custody.untried else None
+        self._arrived_at = float("-inf")
         self._house_at = now.mono
         self._release_at: float | None = None
         # ``done`` of receipts of ours, until they may show, and when each of them may.
@@ -255,6 +259,7 @@ class Node:
 
     def _judge(self, now: Now) -> None:
         """Take or refuse what arrived in this step."""
+        self._arrived_at = now.mono
         while self._arrivals:
             batch, self._arrivals = self._arrivals[:JUDGE_MAX], self._arrivals[JUDGE_MAX:]
             # Refusing what only the recipient can refuse yet would tell who that is.
@@ -306,31 +311,34 @@ class Node:
         self._plan_release(receipt.proof, now)
         self._neighbours.confirm(receipt.author, receipt.proof)
 
-    def _drop_proven(self, done: bytes, now: Now) -> None:
-        """Every copy: an attacker may have put a ``done`` it saw into envelopes of its own."""
-        eid = self._store.holder_of(done)
-        while eid and self._custody.drop(eid, Fate.PROVEN):
-            eid = self._store.holder_of(done)
-            if eid:
-                self._chats.delivered(eid, now)
+    def _drop_proven(self, done: bytes, now: Now, told: Outline | None = None) -> None:
+        """Every copy: an attacker may have put a ``done`` it saw into envelopes of its own.
+
+        ``told`` is the first of them, if it was looked up and its message told already.
+        """
+        copy = told or self._store.holder_of(done)
+        while copy and copy.held and self._custody.drop(copy.eid, Fate.PROVEN):
+            copy = self._store.holder_of(done)
+            if copy and not (told and copy.eid == told.eid):
+                self._chats.delivered(copy.eid, now)
 
     def _token(self, peer: Peer, token: Token, now: Now) -> None:
         done = done_of(token.token)
-        eid = self._store.holder_of(done) or b""
-        ours = bool(eid) and self._chats.delivered(eid, now)
+        proven = self._store.holder_of(done)
+        ours = proven is not None and self._chats.delivered(proven.eid, now)
         wait = 0.0
         if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
             wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
         kept = self._custody.prove(
-            token.token, token.exp_h, now, now.wall + wait, self._origin(peer)
+            token.token, proven, token.exp_h, now, now.wall + wait, self._origin(peer)
         )
         if kept is None:
             return
-        self._drop_proven(done, now)
+        self._drop_proven(done, now, proven)
         if wait:
-            self._plan_release(kept[0], now)
+            self._plan_release(kept, now)
         else:
-            self._neighbours.offer(kept[0].done, PROOF_HINT)
+            self._neighbours.offer(kept.done, PROOF_HINT)
 
     def _plan_release(self, proof: Proof, now: Now) -> None:
         self._unreleased[proof.done] = None
@@ -374,7 +382,9 @@ class Node:
         if self._try_at is not None and now.mono >= self._try_at:
             for held in self._store.untried(TRY_PER_WAKE_MAX):
                 self._open(held, now)
-            self._try_at = now.mono + TRY_GAP_S if self._custody.untried else None
+            quiet = now.mono - self._arrived_at > TRY_QUIET_S
+            gap = TRY_QUIET_GAP_S if quiet else TRY_GAP_S
+            self._try_at = now.mono + gap if self._custody.untried else None
         if now.mono >= self._house_at:
             self._house(now)
 

@@ -15,10 +15,12 @@ from meshchat.core.model import (
     ChatSummary,
     Contact,
     Fate,
+    Gone,
     Held,
     Kind,
     Message,
     OpenFile,
+    Outline,
     Partial,
     Prekey,
     Proof,
@@ -154,7 +156,9 @@ class Store(Protocol):
         """Keep the file that belongs to a message; replaces."""
         ...
 
-    def file(self, mid: bytes) -> bytes | None: ...
+    def file(self, mid: bytes) -> bytes | None:
+        """What was saved, or the pieces of a file that is whole; None of one that is open."""
+        ...
 
     def drop_file(self, mid: bytes) -> None: ...
 
@@ -172,6 +176,10 @@ class Store(Protocol):
 
     def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
         """Keep one piece of an open file; replaces."""
+        ...
+
+    def close_file(self, mid: bytes) -> None:
+        """An open file is whole: it is open no more, and its pieces are the file."""
         ...
 
     def pieces(self, mid: bytes) -> list[bytes]:
@@ -199,8 +207,8 @@ class Store(Protocol):
         """None: never seen."""
         ...
 
-    def holder_of(self, done: bytes) -> bytes | None:
-        """Id of the envelope ever seen (held or not) whose ``done`` is this."""
+    def holder_of(self, done: bytes) -> Outline | None:
+        """The envelope ever seen (held or not) whose ``done`` is this."""
         ...
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
@@ -214,8 +222,8 @@ class Store(Protocol):
 
     def count_untried(self) -> int: ...
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> None:
-        """Record the check's outcome."""
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
+        """Record the check's outcome; returns how many of these are held."""
         ...
 
     def retry_all(self) -> None:
@@ -227,8 +235,8 @@ class Store(Protocol):
         those that had to make room (EVICTED, REFUSED), so that they are asked for again."""
         ...
 
-    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
-        """Destroy the data, keep the id."""
+    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> list[Gone]:
+        """Destroy the data, keep the id; returns those that were held."""
         ...
 
     def usage(self) -> list[Usage]:

@@ -33,8 +33,9 @@ class Receipts:
         """
         if not token or not self._enabled or not self._people.is_friend(author):
             return []
-        kept = self._custody.prove(token, exp_h, now, now.wall + self._delay_s())
-        return [Receipt(kept[0], author)] if kept else []
+        proven = self._custody.holder_of(token)
+        kept = self._custody.prove(token, proven, exp_h, now, now.wall + self._delay_s())
+        return [Receipt(kept, author)] if kept else []
 
     def _delay_s(self) -> float:
         low, high = RECEIPT_DELAY_S

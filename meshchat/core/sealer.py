@@ -1,6 +1,6 @@
 """Making envelopes of ours: keys, counters, and when each of them ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from meshchat.core.contacts import People
 from meshchat.core.custody import HOUR_S, Custody, hours
@@ -42,6 +42,7 @@ class Sealer:
         self._entropy = entropy
         self._people = people
         self._custody = custody
+        self._counted: int | None = None
         self.sealed: list[Held] = []
         """Envelopes of ours made in this step, for the node to offer."""
 
@@ -54,6 +55,12 @@ class Sealer:
         eid = envelope_id(data)
         self.sealed.append(self._custody.add_own(data, eid, now, bounded=bounded))
         return eid
+
+    def keep_all(self, datas: Sequence[bytes], now: Now) -> list[bytes]:
+        """The same for many at once, for all of which there is room."""
+        made = [(data, envelope_id(data)) for data in datas]
+        self.sealed += self._custody.add_all_own(made, now)
+        return [eid for _, eid in made]
 
     # --- when it ends -------------------------------------------------------------------------
 
@@ -132,6 +139,8 @@ class Sealer:
         )
 
     def _counter(self) -> int:
-        value = int.from_bytes(self._store.get("counter") or b"", "little") + 1
-        self._store.put("counter", value.to_bytes(8, "little"))
-        return value
+        if self._counted is None:
+            self._counted = int.from_bytes(self._store.get("counter") or b"", "little")
+        self._counted += 1  # also where a refused command undoes the next line: it only rises
+        self._store.put("counter", self._counted.to_bytes(8, "little"))
+        return self._counted

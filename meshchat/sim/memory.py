@@ -329,10 +329,15 @@ class MemoryStore(MemoryCustody):
         self._put(self._files, mid, data)
 
     def file(self, mid: bytes) -> bytes | None:
-        return self._files.get(mid)
+        data = self._files.get(mid)
+        if data is None and mid not in self._open_files:
+            data = b"".join(self.pieces(mid)) or None
+        return data
 
     def drop_file(self, mid: bytes) -> None:
         self._drop(self._files, mid)
+        if mid not in self._open_files:
+            self._drop(self._pieces, mid)
 
     def save_open_file(self, file: OpenFile) -> None:
         name = file.manifest.name
@@ -356,6 +361,9 @@ class MemoryStore(MemoryCustody):
             pieces = {}
             self._put(self._pieces, mid, pieces)
         self._put(pieces, index, data)
+
+    def close_file(self, mid: bytes) -> None:
+        self._drop(self._open_files, mid)
 
     def pieces(self, mid: bytes) -> list[bytes]:
         pieces = self._pieces.get(mid, {})

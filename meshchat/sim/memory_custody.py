@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from meshchat import custody_tables
-from meshchat.core.model import Fate, Held, Kind, Usage
+from meshchat.core.model import Fate, Gone, Held, Kind, Outline, Usage
 from meshchat.sim.memory_proofs import (
     FATES,
     HELD,
@@ -244,7 +244,7 @@ class MemoryCustody(MemoryProofs):
         no = self._find(eid)
         return FATES[self._state[no]] if no else None
 
-    def holder_of(self, done: bytes) -> bytes | None:
+    def holder_of(self, done: bytes) -> Outline | None:
         """A copied ``done`` gives several: then one that is held, else the oldest."""
         state = self._state
         found = [no for no in self._pool.by_done.get(done, ()) if no < len(state) and state[no]]
@@ -252,7 +252,8 @@ class MemoryCustody(MemoryProofs):
             return None
         arrival = self._arrival
         best = min(found, key=lambda no: (state[no] != HELD, arrival[no]))
-        return self._name(best).eid
+        name = self._name(best)
+        return Outline(name.eid, name.exp_h, state[best] == HELD)
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         pair_of = self._pool.pairs.__getitem__
@@ -284,11 +285,13 @@ class MemoryCustody(MemoryProofs):
     def count_untried(self) -> int:
         return len(self._untried)
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> None:
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
+        held = 0
         for eid in eids:
             no = self._find_held(eid)
             if not no:
                 continue
+            held += 1
             log = self._changes()
             if no in self._untried:
                 del self._untried[no]
@@ -299,6 +302,7 @@ class MemoryCustody(MemoryProofs):
             if old.key[2] is not kind:
                 self._move(no, self._lot_for((*old.key[:2], kind)))
                 log.append((self._move, no, old))
+        return held
 
     def _untry(self, no: int) -> None:
         self._untried[no] = None
@@ -353,29 +357,34 @@ class MemoryCustody(MemoryProofs):
 
     # --- dropping ---
 
-    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> None:
+    def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> list[Gone]:
         """Of ids that are not held any more only the fate is changed."""
         log, code = self._changes(), 1 + fate
+        gone: list[Gone] = []
         for eid in eids:
             no = self._find(eid)
             if not no:
                 continue
             old = self._state[no]
             if old == HELD:
-                self._destroy(no, code)
+                gone.append(self._destroy(no, code))
             elif old != code:
                 log.append((self._state.__setitem__, no, old))
                 self._state[no] = code
+        return gone
 
-    def _destroy(self, no: int, code: int) -> None:
+    def _destroy(self, no: int, code: int) -> Gone:
         name = self._name(no)
         body = name.body
         assert body is not None, "held here"
         waited = no in self._untried
         if waited:
             del self._untried[no]
-        self._changes().append((self._revive, name, body, self._lot_of(no), waited))
+        lot = self._lot_of(no)
+        self._changes().append((self._revive, name, body, lot, waited))
+        gone = Gone(name.eid, *lot.key, len(body.data), waited)
         self._let_go(name, body, code)
+        return gone
 
     def _revive(self, name: Name, body: Body, lot: _Lot, waited: bool) -> None:
         self._hold(name, body, lot)

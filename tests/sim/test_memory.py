@@ -155,6 +155,7 @@ TALK = (
     op("drop_file", MIDS),
     op("save_open_file", OPEN_FILES),
     op("drop_open_file", MIDS),
+    op("close_file", MIDS),
     op("save_piece", MIDS, SMALL, IDS),
 )
 OPS = st.one_of(*(st.lists(st.one_of(*some), min_size=2, max_size=9) for some in (CUSTODY, TALK)))

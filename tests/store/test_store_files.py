@@ -78,6 +78,26 @@ def test_pieces_in_order(store: AnyStore) -> None:
     assert store.pieces(MID) == [] and store.pieces(OTHER) == [b"other"]
 
 
+def test_a_whole_file_is_its_pieces(store: AnyStore) -> None:
+    """While it is open there is no file; closed it is what was collected, until it is dropped."""
+    with store.transaction():
+        store.save_open_file(FILE)
+        for index, data in ((1, b"second"), (0, b"first ")):
+            store.save_piece(MID, index, data)
+        store.drop_file(MID)
+    assert store.file(MID) is None and len(store.pieces(MID)) == 2
+    with store.transaction():
+        store.close_file(MID)
+        store.close_file(b"unknown!")
+        with pytest.raises(ZeroDivisionError), store.savepoint():
+            store.drop_file(MID)
+            raise ZeroDivisionError
+    assert store.open_files() == [] and store.file(MID) == b"first second"
+    with store.transaction():
+        store.drop_file(MID)
+    assert store.file(MID) is None and store.pieces(MID) == []
+
+
 def test_a_failed_part_leaves_no_file(store: AnyStore) -> None:
     """What a refused command wrote of a file is gone."""
     with store.transaction():
