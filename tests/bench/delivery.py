@@ -18,13 +18,14 @@ Traces are found in ``../shared/traces``, or where ``MESHCHAT_TRACES`` says.
 import argparse
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import delivery_hostile, delivery_unseen
+from tests.bench import delivery_hostile
 from tests.bench.delivery_rules import FLOODING, RULES, VALUES, title
 from tests.bench.delivery_runs import TRACES, Kept, Results, Run, one
+from tests.bench.delivery_unseen import UNSEEN, folder_of
 from tests.bench.table import Figure, show
 
 SHARED = ("hosp10", "museum09", "hs13", "conf17", "crowd500")
@@ -214,18 +215,23 @@ def main(arguments: list[str]) -> int:
     conditions = [asked.condition] if asked.condition else ["T", "M"]
     if asked.hostile:
         return bool(show(delivery_hostile.figures(asked.traces[0] if asked.traces else "hosp10")))
+    traces = asked.traces or (UNSEEN if asked.unseen else SHARED)
     if asked.unseen:
-        compared: Callable[[Run], list[Figure]] = lambda run: compare(  # noqa: E731
-            run, asked.seeds, results, bars=False
-        )
-        return bool(show(delivery_unseen.figures(asked.traces, conditions, compared)))
-    traces = asked.traces or SHARED
+        compared = [
+            (what, value, "")
+            for trace in traces
+            for condition in conditions
+            for what, value, _ in compare(
+                Run(trace, condition, folder=folder_of(trace)), asked.seeds, results, bars=False
+            )
+        ]
+        return bool(show(compared))
     if not asked.ablate:
         return bool(show(figures(traces, conditions, asked.seeds, results, asked.hours)))
     names = [*RULES, *(VALUES if asked.values else ())]
     for trace in traces:
         for condition in conditions:
-            run = Run(trace, condition, hours=asked.hours)
+            run = Run(trace, condition, hours=asked.hours, folder=folder_of(trace))
             said = f", first {asked.hours:g} h" if asked.hours else ""
             rows = ablate(run, asked.seeds, names, results)
             print(f"\n{trace} {condition}{said}\n")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from meshchat.core.sealed import CHUNK_BYTES
 from meshchat.sim import oracle, runs
 from meshchat.sim.ways import Contact, Wanted
 from meshchat.sim.world import World
@@ -44,12 +45,18 @@ def do(run: Run) -> Kept:
     """Run it here. Rules stay switched off in this process."""
     delivery_rules.switch_off(run.rules)
     shares: list[float] = []
+    by_size: dict[str, list[int]] = {}
     drive = runs.drive
 
     def watched(world: World, horizon: float, look: runs.Look | None) -> bool:
         done = drive(world, horizon, look)
         for person in world.people:
             shares.append(person.node._neighbours._transfers.relay.share)
+        measure = world.measure
+        for wish, at in zip(measure.wishes, measure.delivered_at, strict=True):
+            counts = by_size.setdefault(size_of(wish.size), [0, 0])
+            counts[0] += at is not None
+            counts[1] += 1
         return done
 
     runs.drive = watched
@@ -67,7 +74,13 @@ def do(run: Run) -> Kept:
             seed=run.seed,
             fast=True,
         )
-    return kept(document) | {"share": sum(shares) / len(shares)}
+    return kept(document) | {"share": sum(shares) / len(shares), "by_size": by_size}
+
+
+def size_of(size: int) -> str:
+    """In how many chunks a file of this size travels, roughly."""
+    chunks = -(-size // CHUNK_BYTES)
+    return str(chunks) if chunks < 3 else "3-4" if chunks < 5 else "5-8" if chunks < 9 else "9-16"
 
 
 def _cut(run: Run, whole: Path, into: Path) -> Path:

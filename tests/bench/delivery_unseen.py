@@ -9,7 +9,7 @@ import gzip
 import math
 import random
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +18,6 @@ from meshchat.sim.chance import Chance
 from meshchat.sim.meetings import encounters
 from meshchat.sim.paths import Paths
 from meshchat.sim.ways import Change, Contact
-from tests.bench.delivery_runs import Run
-from tests.bench.table import Figure
 
 MESSAGES = 400
 HOUR_S = 3_600.0
@@ -134,15 +132,11 @@ def make(name: str, into: Path) -> str:
     )
 
 
-def figures(
-    names: Sequence[str], conditions: Sequence[str], compare: Callable[[Run], list[Figure]]
-) -> list[Figure]:
-    """All of ``compare`` for each trace that is made here."""
-    found: list[Figure] = []
+def folder_of(name: str) -> str:
+    """Where a trace of this name is, made anew if it is one of ours; empty: with the shared."""
+    if name not in UNSEEN:
+        return ""
     folder = Path(tempfile.gettempdir()) / f"meshchat-unseen-{SEED}"
     folder.mkdir(exist_ok=True)
-    for name in names or UNSEEN:
-        print(make(name, folder), flush=True)
-        for condition in conditions:
-            found += compare(Run(name, condition, folder=str(folder)))
-    return found
+    print(make(name, folder), flush=True)
+    return str(folder)
