@@ -832,7 +832,7 @@ def test_bulk_never_pushes_out_its_equals(arrivals: list[tuple[int, int]]) -> No
     for n, (bits, life) in enumerate(arrivals):
         data = junk(n, world, 3, part=part(bits, n), life_h=life)
         header = parse_header(data)
-        room = custody.has_room(hint_of(3, data))
+        room = custody.has_room(hint_of(3, data), False)
         with host.store.transaction():
             verdict = custody.admit(
                 data, header, envelope_id(data), b"origin%02d" % n, False, world.now
