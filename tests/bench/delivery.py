@@ -215,7 +215,7 @@ def main(arguments: list[str]) -> int:
     conditions = [asked.condition] if asked.condition else ["T", "M"]
     if asked.hostile:
         return bool(show(delivery_hostile.figures(asked.traces[0] if asked.traces else "hosp10")))
-    traces = asked.traces or (UNSEEN if asked.unseen else SHARED)
+    traces: Sequence[str] = asked.traces or tuple(UNSEEN if asked.unseen else SHARED)
     if asked.unseen:
         compared = [
             (what, value, "")
