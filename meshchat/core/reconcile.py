@@ -159,8 +159,7 @@ class Reconcile:
             return self._end()
         if not self._common or common != self._common:
             raise WireError("agreed_unasked")
-        ours = set(self._decoder.ours)
-        return self._agree(ours)
+        return self._agree(self._decoder.ours)
 
     # --- telling ----------------------------------------------------------------------------
 
@@ -185,14 +184,15 @@ class Reconcile:
             self._link.send(records.AGREED, b"")
             return self._end()
         self._link.send(records.AGREED, common)
-        return self._agree(set(read))
+        return self._agree(read)
 
     # --- the end ----------------------------------------------------------------------------
 
-    def _agree(self, ours: set[bytes]) -> list[bytes]:
+    def _agree(self, ours: list[bytes]) -> list[bytes]:
         assert self._view is not None
-        both = [eid for eid in self._view.ids() if eid not in ours]
-        self.missing = list(ours)
+        alone = set(ours)
+        both = [eid for eid in self._view.ids() if eid not in alone]
+        self.missing = ours
         self._end()
         return both
 

@@ -8,7 +8,7 @@ a while was new to one of them. Nobody's claims, no identities, no places. docs/
 """
 
 from meshchat.core.crypto import H
-from meshchat.core.model import BULK_CLASS, TAG_BITS, class_of
+from meshchat.core.model import BULK_CLASS, HINT_CLASS_SHIFT, TAG_BITS, class_of
 
 NOVELTY_ALL = 0.15  # of the mail of a fresh meeting is new: every carrier is needed
 SHARE_MIN = 0.125  # of files we carry at least; liars who seem to know all cannot press below
@@ -18,6 +18,7 @@ UNION_MIN = 16  # envelopes; fewer say nothing
 MET_MAX = 1_024  # neighbours whose last meeting we remember
 
 _TAG_MASK = (1 << TAG_BITS) - 1
+_PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 
 
 class Relay:
@@ -61,8 +62,8 @@ class Relay:
 
     def carries(self, hint: int) -> bool:
         """Whether we carry this for strangers; the same answer for all of a file."""
-        if class_of(hint) < BULK_CLASS:
-            return True
+        if class_of(hint) < BULK_CLASS or not hint & _PART_MASK:
+            return True  # small mail, and long texts: they are part of nothing
         share = self.share
         if share >= 1.0:
             return True

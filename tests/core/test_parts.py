@@ -846,3 +846,10 @@ def test_bulk_never_pushes_out_its_equals(arrivals: list[tuple[int, int]]) -> No
         if not isinstance(verdict, Refusal):
             held[envelope_id(data)] = bits
         assert len(held) <= 8
+
+
+def test_long_texts_are_carried_by_all() -> None:
+    """They are part of nothing, so they have no tag: a share would drop all of them at once."""
+    relay = fall(Relay(KEY))
+    assert relay.share == SHARE_MIN
+    assert relay.carries(2 << 14) and relay.carries(3 << 14)
