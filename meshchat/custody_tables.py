@@ -154,21 +154,21 @@ class CustodyTables:
         count: int = self._db.value("SELECT count(*) FROM untried")
         return count
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
-        held = 0
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> list[bool]:
+        waited: list[bool] = []
         for eid in eids:
             row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
             if row is None:
                 continue
-            held += 1
             no, _, old, lot, size, size_class, origin, untried = row
+            waited.append(bool(untried))
             if untried:
                 self._db.write("DELETE FROM untried WHERE id = ?", no)
             if old != kind:
                 new = self._lot(size_class, origin, kind)
                 self._db.write("UPDATE envelopes SET lot = ? WHERE id = ?", new, no)
                 self._count(Counter({lot: -1, new: 1}), Counter({lot: -size, new: size}))
-        return held
+        return waited
 
     def retry_all(self) -> None:
         self._db.write(

@@ -200,13 +200,18 @@ class Custody:
 
     def tried(self, held: Held, kind: Kind) -> None:
         """Record that an envelope was checked, and what it turned out to be."""
-        if not self._store.tried([held.eid], kind):
+        waited = self._store.tried([held.eid], kind)
+        if not waited:
             return  # it had to make room before its turn came
-        self._untried = max(0, self._untried - 1)
+        self._untried -= sum(waited)
         if kind is not held.kind:
             self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
             self._totals.add(held.size_class, held.origin, kind, 1, len(held.data))
             self._worst = None
+
+    def recount_untried(self) -> None:
+        """Take their number from the store: a count that is off would leave mail unread."""
+        self._untried = self._store.count_untried()
 
     def retry_all(self) -> None:
         """A new key is known: what we carry may be for us after all."""

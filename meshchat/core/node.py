@@ -382,6 +382,7 @@ class Node:
         if self._try_at is not None and now.mono >= self._try_at:
             for held in self._store.untried(TRY_PER_WAKE_MAX):
                 self._open(held, now)
+            self._custody.recount_untried()
             quiet = now.mono - self._arrived_at > TRY_QUIET_S
             gap = TRY_QUIET_GAP_S if quiet else TRY_GAP_S
             self._try_at = now.mono + gap if self._custody.untried else None

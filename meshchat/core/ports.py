@@ -222,8 +222,8 @@ class Store(Protocol):
 
     def count_untried(self) -> int: ...
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
-        """Record the check's outcome; returns how many of these are held."""
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> list[bool]:
+        """Record the check's outcome; for each of these that is held, whether it had waited."""
         ...
 
     def retry_all(self) -> None:

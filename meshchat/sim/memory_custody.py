@@ -285,15 +285,15 @@ class MemoryCustody(MemoryProofs):
     def count_untried(self) -> int:
         return len(self._untried)
 
-    def tried(self, eids: Iterable[bytes], kind: Kind) -> int:
-        held = 0
+    def tried(self, eids: Iterable[bytes], kind: Kind) -> list[bool]:
+        waited: list[bool] = []
         for eid in eids:
             no = self._find_held(eid)
             if not no:
                 continue
-            held += 1
             log = self._changes()
-            if no in self._untried:
+            waited.append(no in self._untried)
+            if waited[-1]:
                 del self._untried[no]
                 log.append((self._untry, no))
                 if not self._untried:
@@ -302,7 +302,7 @@ class MemoryCustody(MemoryProofs):
             if old.key[2] is not kind:
                 self._move(no, self._lot_for((*old.key[:2], kind)))
                 log.append((self._move, no, old))
-        return held
+        return waited
 
     def _untry(self, no: int) -> None:
         self._untried[no] = None

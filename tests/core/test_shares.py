@@ -66,3 +66,26 @@ def test_what_contacts_bring_pushes_out_strangers_mail() -> None:
         friends = [bring(custody, n, b"friend01", 2, True) for n in range(1_000, 1_020)]
         assert all(friends)
         assert all(store.fate(eid) is Fate.HELD for eid in friends if eid)
+
+
+def test_an_envelope_tried_twice_counts_once() -> None:
+    """What waits to be opened is what the store says: else mail would stay unread."""
+    store = SqlStore.memory()
+    with store.transaction():
+        custody = Custody(store, Limits(store_bytes=STORE_BYTES))
+        held = []
+        for number in range(3):
+            data = envelope(number, 5)
+            verdict = custody.admit(
+                data, parse_header(data), envelope_id(data), b"origin%02d" % number, False, NOW
+            )
+            assert isinstance(verdict, Held)
+            held.append(verdict)
+        custody.flush(NOW)
+        assert custody.untried == store.count_untried() == 3
+        for _ in range(2):
+            custody.tried(held[0], held[0].kind)
+            assert custody.untried == store.count_untried() == 2
+        custody.drop(held[0].eid, Fate.EVICTED)
+        custody.drop(held[1].eid, Fate.EVICTED)
+        assert custody.untried == store.count_untried() == 1
