@@ -2,8 +2,8 @@
 
 Owns what this neighbour was offered, what we asked it for, and how many bytes may be in
 flight. Knows nothing of people or of what an envelope means: it hands whole objects up as
-outcomes and is told the verdict. A better reconciliation replaces ``open`` and the HAVE/NEXT
-exchange; callers see only ``open``, ``offer``, ``record``, ``settle``, ``pump`` and ``close``.
+outcomes and is told the verdict. Long lists for somebody new go through ``reconcile`` first; what
+all links of a node share, and the orders of asking and serving, are in ``transfers``.
 """
 
 from collections import deque
