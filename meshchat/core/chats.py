@@ -555,8 +555,7 @@ class Chats:
             self._store.add_step(stored.id, Step(now.wall, "received", how))
             if chat[:1] == b"r" and stored.seq % TRIM_EVERY == 0:
                 self.keeping.gone(chat, self._store.trim(chat, ROOM_KEPT_MAX))
-            self._tell(MessageAdded(stored))
-            self.content.arrived(stored, now)
+            self._tell(MessageAdded(self.content.arrived(stored, now)))
 
     # --- what becomes of ours -----------------------------------------------------------------
 

@@ -110,4 +110,6 @@ def is_emoji(text: str) -> bool:
 
 def _is_sign(part: str) -> bool:
     bare = _SKIN_TONES.sub("", part.replace("\ufe0f", ""), 1)
-    return len(bare) == 1 and (unicodedata.category(bare) == "So" or bare in _SIGNS)
+    if len(bare) != 1 or _FLAG.fullmatch(2 * bare):  # half a flag
+        return False
+    return unicodedata.category(bare) == "So" or bare in _SIGNS
