@@ -95,7 +95,7 @@ def mentions(text: str, name: str) -> bool:
     folded, whole = fold(text), fold(" ".join(name.split()))
     return any(
         re.search(rf"(?<!\w)@{re.escape(wanted)}(?!\w)", folded)
-        for wanted in {whole, whole.split(" ", 1)[0]}
+        for wanted in (whole, whole.split(" ", 1)[0])
     )
 
 
