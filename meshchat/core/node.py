@@ -438,6 +438,8 @@ class Node:
 
     def _do_add(self, command: AddContact, now: Now) -> Contact:
         contact = self._people.add(command, now)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         if command.replaces:
             self._chats.key_replaced(command.replaces, now)
         self._contacts_changed(now, contact.fp)
@@ -458,6 +460,8 @@ class Node:
     def _do_accept(self, command: Accept, now: Now) -> Contact:
         contact = self._people.accept(command.fp, command.petname)
         self._contacts_changed(now, contact.fp)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         return contact
 
     def _do_block(self, command: Block, now: Now) -> Contact:
