@@ -228,7 +228,8 @@ class Chats:
         else:
             room = self._rooms[message.chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
-        eid = self._sealer.keep(data, now)
+        reader = message.chat[1:] if message.chat[:1] == b"c" else b""
+        eid = self._sealer.keep(data, now, reader)
         self._under_way.add(eid)
         return eid
 
@@ -246,6 +247,10 @@ class Chats:
         self._sealer.keep(data, now, bounded=False)
         self._store.put("announced", int(now.wall).to_bytes(8, "little"))
 
+    def cover(self, now: Now) -> None:
+        """Make an envelope for nobody."""
+        self._sealer.keep(self._sealer.cover(now), now)
+
     def announce_due(self, now: Now) -> bool:
         last = int.from_bytes(self._store.get("announced") or b"", "little")
         return not last <= now.wall < last + ANNOUNCE_EVERY_S
@@ -261,7 +266,7 @@ class Chats:
         body = Body(BodyType.PROFILE, number, int(now.wall), "", name, reset=reset)
         exp_h = self._sealer.dm_end_h(fp, None, now)
         if exp_h is not None:
-            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, bounded=False)
+            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, fp, bounded=False)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
