@@ -375,9 +375,8 @@ class Content:
     def _edit(self, message: Message, act: Act) -> Message | None:
         if message.retracted:
             return None
-        versions, first = self._store.versions(message.id), int(message.sent_at)
-        if not versions:
-            original = Version(first, b"", message.text, message.received_at)
+        if not self._store.versions(message.id):
+            original = Version(0, b"", message.text, message.received_at)
             self._store.add_version(message.id, original, VERSIONS_MAX)
         version = Version(act.sent, act.number, Clean(act.text), act.at)
         if not self._store.add_version(message.id, version, VERSIONS_MAX):

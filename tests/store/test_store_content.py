@@ -211,11 +211,11 @@ def test_chat_options(store: AnyStore) -> None:
     assert store.kept_chats() == [(ROOM, 3)]
 
 
-def test_a_store_of_version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_version_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before there were receipts is not told later."""
     path, everything = tmp_path / "s", schema.MIGRATIONS
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", everything[:2])
+        patch.setattr(schema, "MIGRATIONS", everything[:3])
         patch.setattr(SqlStore, "_index_all", lambda _: None)
         old = SqlStore.open(path, KEY)
         with old.transaction():
