@@ -31,7 +31,6 @@ class InnerKind(IntEnum):
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
-    COVER = 7
 
 
 def kind_of(inner: bytes) -> InnerKind:
