@@ -332,13 +332,11 @@ class Sync:
                 answer |= 1 << place
                 if eid in self._ours:
                     held.append(eid)
-            elif (
-                eid not in self._asked
-                and eid not in self._judging
-                and (eid in transfers.sought or transfers.full.get(eid, 0.0) <= now.mono)
-            ):
+            elif eid not in self._asked and eid not in self._judging:
                 sought = eid in transfers.sought
-                if sought or transfers.relay.carries(hint):
+                if not sought and transfers.full.get(eid, 0.0) > now.mono:
+                    transfers.decline(eid, hint, self._link.remote_key)  # and no word: not yet
+                elif sought or transfers.relay.carries(hint):
                     self._wants.add(eid, hint, sought or eid in transfers.partials)
                 else:
                     self._decline(eid, hint)

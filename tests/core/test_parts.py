@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from filetool import chunks, content, friends_and_carrier, give, now_of
+from filetool import chunks, content, friends_and_carrier, give, now_of, whole
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mallory import Mallory, have, junk
@@ -26,7 +26,6 @@ from meshchat.core.events import AddContact, Wake
 from meshchat.core.limits import BULK_OPEN_MAX, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX, Limits
 from meshchat.core.model import Fate, Partial, State, class_of, hint_of
 from meshchat.core.relay import FRESH_S, MET_MAX, NOVELTY_ALL, SHARE_MIN, UNION_MIN, Relay
-from meshchat.core.sealed import CHUNK_BYTES
 from meshchat.core.shelf import BULK_RANK, Shelf
 from meshchat.core.sync import Serving
 from meshchat.core.wire import (
@@ -193,10 +192,10 @@ def test_a_lie_about_a_part_is_not_passed_on(world: World) -> None:
 def test_chunks_of_a_file_say_the_same(world: World, three: tuple[Host, Host, Host]) -> None:
     """Three chunks: four pieces and one tag on the two large ones, nothing on the small one."""
     a, b, _ = three
-    message = give(a, b, content(2 * CHUNK_BYTES + 9))
+    message = give(a, b, content(whole(2) + 9))
     parts = [parse_header(data).part for data in envelopes(a, *chunks(a, message))]
     assert parts[0] == parts[1] and parts[0] >> 11 == 2 and parts[2] == 0
-    again = give(a, b, content(2 * CHUNK_BYTES + 9), name="same.pdf")
+    again = give(a, b, content(whole(2) + 9), name="same.pdf")
     assert parse_header(envelopes(a, chunks(a, again)[0])[0]).part != parts[0]
 
 
@@ -359,7 +358,7 @@ def test_liars_who_know_all_do_not_silence_a_node(world: World) -> None:
 def test_declined_then_sought(world: World, three: tuple[Host, Host, Host], later: bool) -> None:
     """Not carried for strangers; asked for at once when a manifest names it, also another day."""
     a, b, _ = three
-    data = content(3 * CHUNK_BYTES)
+    data = content(whole(3))
     message = give(a, b, data)
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
@@ -386,7 +385,7 @@ def test_declined_here_and_sought_because_of_another(
 ) -> None:
     """The link that offered it is asked in the step in which the other brought the manifest."""
     a, b, _ = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     one, other = Mallory(world, "One"), Mallory(world, "Other")
@@ -404,7 +403,7 @@ def test_sought_on_a_link_that_comes_after_the_manifest(
 ) -> None:
     """Declined of one, then named by another's manifest: asked for when the first is met again."""
     a, b, _ = three
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(2))
     message = give(a, b, data)
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
@@ -454,7 +453,7 @@ def test_declined_is_not_offered_again_and_is_still_served(world: World, later: 
 def test_declined_is_not_carried(world: World, three: tuple[Host, Host, Host]) -> None:
     """The author is told nothing better than what is: no carrier took the file."""
     a, b, c = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     text = send(a, b, "small")
     world.meet(a, c, 70)
     assert a.state(message) == State.QUEUED and a.state(text) == State.CARRIED
@@ -517,7 +516,7 @@ def test_small_mail_is_asked_for_beside_what_is_sought(
 ) -> None:
     """Many chunks are sought and few may be open: what is small behind them waits for none."""
     a, b, _ = three
-    message = give(a, b, content(20 * CHUNK_BYTES))
+    message = give(a, b, content(whole(20)))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     mallory = Mallory(world)
     mallory.dial(b)
@@ -541,7 +540,7 @@ def test_what_waits_and_turns_out_to_be_sought_is_asked_for_at_once(
     b = full_of(world, 0)
     a.do(_add(b))
     b.do(_add(a))
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     one, other = Mallory(world, "One"), Mallory(world, "Other")
@@ -563,7 +562,7 @@ def test_sought_of_a_carrier_that_has_it_no_more(
 ) -> None:
     """Declined, and gone there when it is sought: the link goes on, and says so."""
     a, b, c = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     ids = chunks(a, message)
     (manifest,) = envelopes(a, now_of(a, message).eid)
     world.meet(a, c)
@@ -613,7 +612,7 @@ def test_what_found_no_room_and_is_sought_is_asked_for_again(
     a, b = world.host("Aida"), world.host("Bolat", Limits(store_bytes=8 * 32_768))
     a.do(_add(b))
     b.do(_add(a))
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     mallory = Mallory(world)

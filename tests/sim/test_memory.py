@@ -107,10 +107,9 @@ MESSAGES = st.builds(
 MANIFESTS = st.builds(
     Manifest,
     st.just(b"k" * 32),
-    st.just(b"f" * 16),
     SMALL,
-    st.just(b"h" * 32),
     WORDS,
+    st.just(b"h" * 32),
     st.lists(IDS, max_size=2).map(tuple),
 )
 OPEN_FILES = st.builds(OpenFile, MIDS, FPS, st.booleans(), MANIFESTS, SMALL)
