@@ -93,9 +93,13 @@ def ask_when_full() -> None:
     _set(custody.Custody, "has_room", lambda self, hint: True)
 
 
+def _first_come(stamp: int, part: int, trusted: bool) -> int:
+    return trusted << custody.TRUSTED_SHIFT | stamp << custody.PIECES_SHIFT
+
+
 def first_come() -> None:
     """A full store keeps what it has; smaller files push nothing out."""
-    _set(custody, "worth_of", lambda stamp, part: stamp << custody.PIECES_SHIFT)
+    _set(custody, "worth_of", _first_come)
 
 
 def start_again() -> None:
@@ -146,8 +150,9 @@ RULES: dict[str, tuple[str, Callable[[], None]]] = {
 """Every rule that ships: what it is called, and what switches it off."""
 
 VALUES: dict[str, Callable[[], None]] = {
-    "BULK_OPEN_MAX 8 -> 2": _number(sync, "BULK_OPEN_MAX", 2),
-    "BULK_OPEN_MAX 8 -> 64": _number(sync, "BULK_OPEN_MAX", 64),
+    "BULK_OPEN_MAX 2 -> 1": _number(sync, "BULK_OPEN_MAX", 1),
+    "BULK_OPEN_MAX 2 -> 8": _number(sync, "BULK_OPEN_MAX", 8),
+    "SHARE_FIRST 0.5 -> 1": _number(relay, "SHARE_FIRST", 1.0),
     "HOLD_S 60 -> 5": _number(sync, "HOLD_S", 5.0),
     "HOLD_S 60 -> 600": _number(sync, "HOLD_S", 600.0),
     "FULL_WAIT_S 600 -> 0": _number(sync, "FULL_WAIT_S", 0.0),

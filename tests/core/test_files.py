@@ -153,6 +153,7 @@ def test_delivered_means_all_of_it(world: World, three: tuple[Host, Host, Host])
     assert a.state(message) == State.DELIVERED
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_carried_when_every_part_is(world: World, three: tuple[Host, Host, Host]) -> None:
     """Two neighbours with a part each: carried only when nothing is left with us alone."""
     a, b, c = three
@@ -278,6 +279,7 @@ def test_chunks_that_had_to_make_room_are_asked_for_again(
     assert b.store.file(message.id) == data
 
 
+@pytest.mark.usefixtures("carries_all")
 @pytest.mark.parametrize("who", [0, 1, 2])
 def test_crash_at_every_step(who: int) -> None:
     """kill -9 of one of the three after each number of events: it arrives once, and states hold."""
