@@ -30,9 +30,17 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.model import Fate, Partial, State, class_of, hint_of
-from meshchat.core.relay import FRESH_S, MET_MAX, NOVELTY_ALL, SHARE_FIRST, SHARE_MIN, UNION_MIN, Relay
+from meshchat.core.relay import (
+    FRESH_S,
+    MET_MAX,
+    NOVELTY_ALL,
+    SHARE_FIRST,
+    SHARE_MIN,
+    UNION_MIN,
+    Relay,
+)
 from meshchat.core.shelf import BULK_RANK, Shelf
-from meshchat.core.sync import Serving
+from meshchat.core.transfers import Serving
 from meshchat.core.wire import (
     PROOF_HINT,
     Refusal,
@@ -489,8 +497,8 @@ def test_declined_of_what_we_forgot_ends_no_link(world: World) -> None:
     peer = next(p for p in a.node._neighbours._peers.values() if p.link.origin == b"Mallory")
     assert peer.sync is not None
     a.node._neighbours.withdraw([one])
-    peer.sync._sweep()
-    assert one not in peer.sync._ours
+    peer.sync._offering._sweep()
+    assert one not in peer.sync._offering._ours
     mallory.say((wire_link.REFUSED, write_refusals([(one, Refusal.DECLINED)])))
     assert len(mallory.links) == 1
 

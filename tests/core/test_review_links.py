@@ -413,7 +413,7 @@ def test_what_a_slow_neighbour_was_not_told_is_bounded(world: World) -> None:
     a = world.host("Aida", limits)
     slow, flood = Mallory(world, "Slow"), Mallory(world, "Flood")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meshchat.core.sync.SPARE_IDS", 64)
+        patch.setattr("meshchat.core.offering.SPARE_IDS", 64)
         slow.dial(a)
         flood.dial(a)
         for n in range(0, 900, 10):
@@ -421,9 +421,10 @@ def test_what_a_slow_neighbour_was_not_told_is_bounded(world: World) -> None:
     peer = next(p for p in a.node._neighbours._peers.values() if p.link.origin == b"Slow")
     assert peer.sync is not None
     assert a.node.status(world.now).counters["envelopes_stored"] > 800
-    assert len(peer.sync._ours) < 300 and len(peer.sync._to_offer) < 300
+    offering = peer.sync._offering
+    assert len(offering._ours) < 300 and len(offering._to_offer) < 300
     told = slow.bodies(wire_link.HAVE)[0][:16]
-    assert a.store.fate(told) is Fate.EVICTED and told not in peer.sync._ours
+    assert a.store.fate(told) is Fate.EVICTED and told not in offering._ours
     slow.say((wire_link.WANT, told + bytes(2)))
     assert slow.bodies(wire_link.REFUSED) == [told + b"\x04"]
     assert len(slow.links) == 1
