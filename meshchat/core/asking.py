@@ -22,7 +22,6 @@ from meshchat.core.limits import (
     NEXT_AFTER_HAVES,
     NEXT_AFTER_S,
     PARTIALS_PER_LINK_MAX,
-    SOUGHT_OPEN_MAX,
     STALL_S,
     WANTS_MAX,
     WANTS_OPEN_MAX,
@@ -336,24 +335,22 @@ class Asking:
         busy = self._transfers.from_link
         chosen: list[bytes] = []
         hints: list[int] = []
-        bulk = len(self._bulk)
+        bulk = BULK_OPEN_MAX - len(self._bulk)
         self._held_until = NEVER
         for eid, hint in self._wants:
             asked = busy.get(eid)
             if asked is None or now.mono - asked[1] > HOLD_S:
                 if rank_of(hint) >= BULK_RANK:
+                    waits = bulk <= 0  # what comes may change what is best next
                     shared = self._transfers
-                    sought = eid in shared.sought
-                    # What comes may change what is best next.
-                    waits = bulk >= (SOUGHT_OPEN_MAX if sought else BULK_OPEN_MAX)
-                    if not (waits or sought or shared.has_room(hint, self._trusted)):
+                    if not (waits or eid in shared.sought or shared.has_room(hint, self._trusted)):
                         self._held_until = min(self._held_until, now.mono + HOLD_S)
                         waits = True
                     if waits and self._wants.is_sought(eid):
                         continue  # small mail stands behind it, and waits for no file
                     if waits:
                         break  # what follows is of larger files still
-                    bulk += 1
+                    bulk -= 1
                 chosen.append(eid)
                 hints.append(hint)
                 if len(chosen) == room:

@@ -29,10 +29,7 @@ CREDIT_MIN_BYTES = 16_640  # one frame: chat waits for no more on the slowest li
 CREDIT_MAX_BYTES = 1_048_576  # on a link that answers quickly; a receiver takes no more
 CREDIT_SLACK_S = 0.03  # the window grows while bytes wait no longer than this on the way
 CREDIT_FREE_S = 0.1  # nor while all is processed within this: longer than a commit takes
-BULK_OPEN_MAX = 2  # envelopes of files asked of one neighbour at once: better ones may come
-SOUGHT_OPEN_MAX = (
-    8  # with chunks of files for us, than which none is better: a fast link stays full
-)
+BULK_OPEN_MAX = 8  # envelopes of files asked of one neighbour at once: better ones may come
 DECLINED_KEYS_MAX = 8  # neighbours remembered for each of them, the last that offered it
 DECLINED_REMEMBERED_MAX = 16_384  # ids of files we did not carry, should they be for us
 BUFFERED_MAX_BYTES = 2_097_152  # unfinished envelopes one neighbour may make us hold

@@ -13,9 +13,7 @@ from meshchat.core.shelf import Shelf
 from meshchat.core.wire import PROOF_HINT
 
 NOVELTY_ALL = 0.15  # of the mail of a fresh meeting is new: every carrier is needed
-SHARE_FIRST = (
-    0.5  # of files, before meetings tell: a tenth fewer transmissions, no fewer deliveries
-)
+SHARE_FIRST = 0.5  # of files, before meetings tell: an eighth less air, see the decision
 SHARE_MIN = 0.125  # of files we carry at least; liars who seem to know all cannot press below
 SMOOTHING = 1 / 16  # of one meeting on the average: half a day of a busy person
 FRESH_LOOK_S = 20.0  # of a fresh meeting: what is written later is new to everybody

@@ -150,8 +150,8 @@ RULES: dict[str, tuple[str, Callable[[], None]]] = {
 """Every rule that ships: what it is called, and what switches it off."""
 
 VALUES: dict[str, Callable[[], None]] = {
-    "BULK_OPEN_MAX 2 -> 1": _number(asking, "BULK_OPEN_MAX", 1),
-    "BULK_OPEN_MAX 2 -> 8": _number(asking, "BULK_OPEN_MAX", 8),
+    "BULK_OPEN_MAX 8 -> 2": _number(asking, "BULK_OPEN_MAX", 2),
+    "BULK_OPEN_MAX 8 -> 64": _number(asking, "BULK_OPEN_MAX", 64),
     "SHARE_FIRST 0.5 -> 1": _number(relay, "SHARE_FIRST", 1.0),
     "HOLD_S 60 -> 5": _number(asking, "HOLD_S", 5.0),
     "HOLD_S 60 -> 600": _number(asking, "HOLD_S", 600.0),

@@ -23,12 +23,7 @@ from meshchat.core.envelope import (
     seal,
 )
 from meshchat.core.events import AddContact, Wake
-from meshchat.core.limits import (
-    DECLINED_KEYS_MAX,
-    DECLINED_REMEMBERED_MAX,
-    SOUGHT_OPEN_MAX,
-    Limits,
-)
+from meshchat.core.limits import BULK_OPEN_MAX, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX, Limits
 from meshchat.core.model import Fate, Partial, State, class_of, hint_of
 from meshchat.core.relay import (
     FRESH_S,
@@ -549,7 +544,7 @@ def test_small_mail_is_asked_for_beside_what_is_sought(
     mallory.say((wire_link.HAVE, write_offers(offers)))
     asked = set(mallory.asked())
     assert {envelope_id(data) for data in small} <= asked
-    assert len(asked) == len(small) + SOUGHT_OPEN_MAX
+    assert len(asked) == len(small) + BULK_OPEN_MAX
 
 
 @pytest.mark.usefixtures("carries_all")
