@@ -5,13 +5,23 @@ The only part that knows what an envelope of ours contains. Stage 1 of the seali
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
+from meshchat.core.body import (
+    NUMBER_BYTES,
+    TEXT_MAX_BYTES,
+    Body,
+    BodyType,
+    decode_body,
+    encode_body,
+    message_id,
+)
 from meshchat.core.contacts import People
 from meshchat.core.crypto import sign_public
 from meshchat.core.custody import HOUR_S, Custody, hours
-from meshchat.core.envelope import Opened, open_sealed
+from meshchat.core.envelope import Opened
 from meshchat.core.events import (
     MessageAdded,
     MessageChanged,
@@ -20,6 +30,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
+from meshchat.core.inbox import Inbox, Letter, News, Opener
 from meshchat.core.limits import (
     ANNOUNCE_EVERY_S,
     ANNOUNCE_LIFE_H,
@@ -44,20 +55,12 @@ from meshchat.core.model import (
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt, Receipts
 from meshchat.core.sealed import (
-    NUMBER_BYTES,
-    TEXT_MAX_BYTES,
-    Body,
-    BodyType,
     announce,
-    decode_body,
-    encode_body,
-    message_id,
-    open_announce,
-    open_first_dm,
     open_room_post,
     read_card,
 )
-from meshchat.core.sealer import DAY_S, Sealer, end_of
+from meshchat.core.sealer import Sealer, end_of
+from meshchat.core.sessions import Sessions
 from meshchat.errors import QuotaError, UsageError
 from meshchat.text import Clean
 
@@ -101,14 +104,17 @@ class Chats:
         self._custody = custody
         self._tell = tell
         self._rooms = {room.rid: room for room in store.rooms()}
-        self._secrets: list[bytes] = []
-        self._owners: list[bytes] = []  # fingerprint or room id behind each secret
-        self._secrets_day = -1
-        self._receipts = Receipts(entropy, people, custody, receipts)
-        self._sealer = Sealer(store, entropy, people, custody)
+        self._receipts = Receipts(store, entropy, people, custody, receipts)
+        self._sessions = Sessions(store, entropy, people)
+        self._sealer = Sealer(store, entropy, people, custody, self._sessions)
         self._files = Files(
             store, entropy, people, custody, self._sealer, self._receipts, tell, counters
         )
+        self._inbox = Inbox(store, people, custody, self._sessions)
+        self._inbox.add_secrets(self._room_secrets)
+        self._inbox.on(BodyType.TEXT, self._text, strangers=True)
+        self._inbox.on(BodyType.FILE, self._file, strangers=True)
+        self._inbox.on(BodyType.INTRODUCTION, self._introduction)
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
@@ -218,11 +224,12 @@ class Chats:
             if self._files.is_ours(message.id):
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
-            data = self._sealer.dm(fp, body, exp_h)
+            data = self._sealer.dm(fp, body, exp_h, now)
         else:
             room = self._rooms[message.chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
-        eid = self._sealer.keep(data, now)
+        reader = message.chat[1:] if message.chat[:1] == b"c" else b""
+        eid = self._sealer.keep(data, now, reader)
         self._under_way.add(eid)
         return eid
 
@@ -240,6 +247,10 @@ class Chats:
         self._sealer.keep(data, now, bounded=False)
         self._store.put("announced", int(now.wall).to_bytes(8, "little"))
 
+    def cover(self, now: Now) -> None:
+        """Make an envelope for nobody."""
+        self._sealer.keep(self._sealer.cover(now), now)
+
     def announce_due(self, now: Now) -> bool:
         last = int.from_bytes(self._store.get("announced") or b"", "little")
         return not last <= now.wall < last + ANNOUNCE_EVERY_S
@@ -247,12 +258,15 @@ class Chats:
     def share_card(self, now: Now, contacts: Iterable[Contact]) -> None:
         """Send our newest card by a silent DM: these cannot read our announces without it."""
         for contact in contacts:
-            number = self._entropy.bytes(NUMBER_BYTES)
-            body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
-            exp_h = self._sealer.dm_end_h(contact.fp, None, now)
-            if exp_h is not None:
-                data = self._sealer.dm(contact.fp, body, exp_h)
-                self._sealer.keep(data, now, bounded=False)
+            self._tell_quietly(contact.fp, now)
+
+    def _tell_quietly(self, fp: bytes, now: Now, reset: bytes = b"") -> None:
+        """A message without text: our card, and a session we cannot read if there is one."""
+        number, name = self._entropy.bytes(NUMBER_BYTES), self._people.name
+        body = Body(BodyType.PROFILE, number, int(now.wall), "", name, reset=reset)
+        exp_h = self._sealer.dm_end_h(fp, None, now)
+        if exp_h is not None:
+            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, fp, bounded=False)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
@@ -303,7 +317,7 @@ class Chats:
         if room is None:
             raise UsageError("unknown_room", "You are not in this room.")
         self._store.drop_room(rid)
-        self._secrets_day = -1
+        self._inbox.refresh()
         self._tell(RoomChanged(room, joined=False))
         return room
 
@@ -311,21 +325,14 @@ class Chats:
 
     def keys_changed(self) -> None:
         """A contact, card or room is new: what we carry may open now."""
-        self._secrets_day = -1
+        self._inbox.refresh()
         self._custody.retry_all()
         self._files.refresh()
 
-    def _load_secrets(self, day: int) -> None:
-        self._secrets.clear()
-        self._owners.clear()
-        for secret, fp in self._people.announce_secrets():
-            self._secrets.append(secret)
-            self._owners.append(fp)
+    def _room_secrets(self, day: int) -> Iterator[tuple[bytes, Opener]]:
         for room in self._rooms.values():
             for back in range(-1, ROOM_DAYS_BACK + 1):
-                self._secrets.append(room_secret(room.key, day - back))
-                self._owners.append(room.rid)
-        self._secrets_day = day
+                yield room_secret(room.key, day - back), partial(self._open_room, room)
 
     @property
     def sought(self) -> dict[bytes, None]:
@@ -348,97 +355,73 @@ class Chats:
                 # Not pinned: what it held is kept aside, and it leaves with its proof.
                 self._custody.tried(held, Kind.CARRIED)
                 return receipts
-        day = int(now.wall // DAY_S)
-        if day != self._secrets_day:
-            self._load_secrets(day)
-        opened = open_sealed(held.data, secrets=self._secrets, prekeys=self._people.prekeys)
-        if opened is None:
-            self._custody.tried(held, Kind.CARRIED)
-            return []
-        kind = Kind.CARRIED  # what anybody can send us is not pinned, nor is junk
         try:
-            if opened.prekey is not None:
-                author, receipts = self._open_dm(held, opened, now)
-                if self._people.is_friend(author):
-                    kind = Kind.MINE
-                return receipts
-            assert opened.via_secret is not None
-            owner = self._owners[opened.via_secret]
-            room = self._rooms.get(owner)
-            if room is None:
-                self._open_announce(owner, opened, now)
-            else:
-                self._open_room(room, held, opened, now)
-            if room is None or room.private:
-                kind = Kind.MINE
+            return self._inbox.open(held, now)
         finally:
-            self._custody.tried(held, kind)
-        return []
+            while self._inbox.news:
+                self._act(*self._inbox.news.pop(0), now)
 
-    def _open_announce(self, fp: bytes, opened: Opened, now: Now) -> None:
-        card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
-        body = decode_body(raw)
-        contact = self._people.get(fp)
-        if contact is not None:
-            self._learn(contact, card, body.name, now)
+    def _act(self, news: News, contact: Contact, sid: bytes, now: Now) -> None:
+        """On what an envelope told besides its text."""
+        if news is News.BROKEN:
+            if self._people.is_friend(contact.fp):
+                self._tell_quietly(contact.fp, now, sid)
+            return
+        if news is News.RESTORED:
+            self._unseal(contact.fp)
+        self.seal_waiting(now, contact.fp)
 
-    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> Contact:
-        """A friend's newer card: messages that waited for a key can go."""
-        before = contact.card
-        after = self._people.heard(contact, card, Clean.line(name), now)
-        if after.card != before:
-            self._secrets_day = -1
-            self.seal_waiting(now, contact.fp)
-        return after
+    def _unseal(self, fp: bytes) -> None:
+        """What is on its way to somebody cannot be read there: it has to be sealed again."""
+        for message in self._store.pending():
+            if message.chat == contact_chat(fp) and message.eid:
+                self._custody.drop(message.eid, Fate.EVICTED)
+                changed = self._store.change_message(
+                    message.id, eid=b"", state=State.QUEUED, carriers=0
+                )
+                self._tell(MessageChanged(changed))
 
-    def _open_dm(self, held: Held, opened: Opened, now: Now) -> tuple[bytes, list[Receipt]]:
-        """``(author, receipts to release)``."""
-        assert opened.prekey is not None
-        card, raw = open_first_dm(
-            opened.inner, self._people.identity, opened.prekey, opened.header.e
-        )
-        body = decode_body(raw)
-        known = self._people.get(card.fp)
-        if known is not None and known.blocked:
-            return card.fp, []
-        if body.type == BodyType.PROFILE:
-            if known is not None:
-                self._learn(known, card, body.name, now)
-            return card.fp, []
-        friend = self._people.is_friend(card.fp)
-        if body.type == BodyType.INTRODUCTION and not friend:
-            return card.fp, []  # neither strangers nor replaced keys bring us people
-        name = "" if body.type == BodyType.INTRODUCTION else body.name
-        if known is None:
-            contact = self._people.meet(card, Clean.line(name), now)
-        else:
-            contact = self._learn(known, card, name, now)
-        if body.type == BodyType.INTRODUCTION:
-            third = Card.decode(body.card)
-            if self._people.introduced(third, Clean.line(body.name), contact, now) is not None:
-                self.keys_changed()
-            text = Clean(f'[introduces "{Clean.line(body.name)}"]')
-        else:
-            text = file_text(body.file.name, body.file.size) if body.file else Clean(body.text)
-            sizes = self._store.message_sizes(contact_chat(card.fp)) if contact.request else ()
-            if len(sizes) >= REQUEST_MESSAGES_MAX:
-                raise QuotaError("request_messages")
-        token = opened.token if opened.wants_proof else b""
-        chat, mid = contact_chat(card.fp), message_id(card.fp, body.number)
-        if body.file is None:
-            self._store_incoming(chat, card.fp, NO_TEXT, text, body, held.exp_h, now)
-            return card.fp, self._receipts.give(card.fp, token, held.exp_h, now) if friend else []
-        self._files.check_room(mid, card.fp)
-        self._store_incoming(chat, card.fp, NO_TEXT, text, body, held.exp_h, now)
-        return card.fp, self._files.offered(mid, card.fp, body.file, token, held.exp_h, now)
+    def accepted(self, fp: bytes, now: Now) -> list[Receipt]:
+        """A stranger became a contact: the receipts for what made them a request."""
+        return self._receipts.settle(fp, now)
 
-    def _open_room(self, room: Room, held: Held, opened: Opened, now: Now) -> None:
+    def _introduction(self, letter: Letter, now: Now) -> list[Receipt]:
+        """A friend gives us a third person's card."""
+        third, name = Card.decode(letter.body.card), Clean.line(letter.body.name)
+        if self._people.introduced(third, name, letter.contact, now) is not None:
+            self.keys_changed()
+        return self._text(letter, now, Clean(f'[introduces "{name}"]'))
+
+    def _text(self, letter: Letter, now: Now, text: Clean | None = None) -> list[Receipt]:
+        author, body = letter.contact.fp, letter.body
+        self._check_request(letter.contact)
+        shown = Clean(body.text) if text is None else text
+        self._store_incoming(contact_chat(author), author, NO_TEXT, shown, body, letter.exp_h, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
+    def _file(self, letter: Letter, now: Now) -> list[Receipt]:
+        author, body = letter.contact.fp, letter.body
+        assert body.file is not None, "a file message has a manifest"
+        self._check_request(letter.contact)
+        mid, text = message_id(author, body.number), file_text(body.file.name, body.file.size)
+        self._files.check_room(mid, author)
+        self._store_incoming(contact_chat(author), author, NO_TEXT, text, body, letter.exp_h, now)
+        return self._files.offered(mid, author, body.file, letter.token, letter.exp_h, now)
+
+    def _check_request(self, contact: Contact) -> None:
+        """Raises ``QuotaError`` if a stranger has written enough."""
+        sizes = self._store.message_sizes(contact_chat(contact.fp)) if contact.request else ()
+        if len(sizes) >= REQUEST_MESSAGES_MAX:
+            raise QuotaError("request_messages")
+
+    def _open_room(self, room: Room, opened: Opened, held: Held, now: Now) -> Kind:
+        kind = Kind.MINE if room.private else Kind.CARRIED
         author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
         if body.type != BodyType.TEXT:
-            return
+            return kind
         if author == sign_public(self._sealer.author_seed(room.rid)):
-            return
+            return kind
         self._store_incoming(
             room_chat(room.rid),
             author,
@@ -448,6 +431,7 @@ class Chats:
             held.exp_h,
             now,
         )
+        return kind
 
     def _store_incoming(
         self,
@@ -546,6 +530,8 @@ class Chats:
             message = self._store.message_by_envelope(eid)
             if message is None or message.state not in (State.QUEUED, State.CARRIED):
                 continue
+            if message.chat[:1] == b"c":
+                self._sessions.doubt(message.chat[1:], message.received_at)
             if message.chat[:1] == b"r" and message.state is State.CARRIED:
                 changed = self._store.change_message(message.id, eid=b"", reason="ended")
             else:
@@ -557,6 +543,7 @@ class Chats:
 
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
+        self._sessions.house(now)
         self._files.give_up(now)
         for message in self._store.pending():
             if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
@@ -566,6 +553,7 @@ class Chats:
 
     def key_replaced(self, fp: bytes, now: Now) -> None:
         """What waits for a replaced key is not sent again, and not carried on by us."""
+        self._sessions.forget(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
                 if message.eid:

@@ -1,4 +1,4 @@
-"""What is inside an envelope: first direct messages, room posts, announces, chunks; their body.
+"""What is inside an envelope: first direct messages, room posts, announces, chunks.
 
 Layouts in docs/reference/wire.md, section 5. Every inner is bound to the one-use
 key ``e`` of its envelope. An opener raises ``ProtocolError`` and nothing else on
@@ -10,22 +10,18 @@ that recipient in anybody's name (key compromise impersonation).
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
 from meshchat.core.envelope import EID_BYTES
-from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, Card, Identity, utf8
+from meshchat.core.identity import Card, Identity
 from meshchat.core.limits import FILE_CHUNKS_MAX
-from meshchat.core.model import Manifest, Prekey
-from meshchat.core.ports import Entropy
-from meshchat.errors import AuthError, UsageError, WireError
+from meshchat.core.model import Prekey
+from meshchat.core.ratchet import HEADER_BYTES, SID_BYTES
+from meshchat.errors import AuthError, WireError
 
-TEXT_MAX_BYTES = 7_000  # with name, reply and first-message overhead it fits class 2
-NUMBER_BYTES = 8
-MESSAGE_ID_BYTES = 8
 CARDS_READ_MAX = 256  # kept as they were checked; every message of a conversation brings one
 
 
@@ -33,9 +29,11 @@ class InnerKind(IntEnum):
     """First byte of an inner."""
 
     FIRST_DM = 1
+    DM = 2
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
+    COVER = 7
 
 
 def kind_of(inner: bytes) -> InnerKind:
@@ -52,95 +50,78 @@ def read_card(data: bytes) -> Card:
     return Card.decode(data)
 
 
-# --- kind 1: first direct message (X3DH, first step of a Double Ratchet) ---------------------
+# --- kinds 1 and 2: direct messages ----------------------------------------------------------
 
-_FIRST = struct.Struct("<B197s32s8s32sHH")
-_DR_AT = 1 + CARD_BYTES + 32
-
-
-def first_dm(
-    identity: Identity,
-    own_card: Card,
-    recipient: Card,
-    e: bytes,
-    body: bytes,
-    entropy: Entropy,
-) -> bytes:
-    """Write ``body`` to the owner of a card. The envelope must be sealed to the card's prekey.
-
-    Draws 32 bytes for EK, then 32 for the ratchet key.
-
-    Raises:
-        UsageError: The card is our own.
-    """
-    if recipient.fp == identity.fp:
-        raise UsageError("own_card", "This is your own card: choose another person.")
-    spk = recipient.prekey
-    ek_secret, ek = crypto.x25519_keypair(entropy.bytes(32))
-    r_secret, r = crypto.x25519_keypair(entropy.bytes(32))
-    shared = (
-        crypto.dh(identity.dh_secret, spk)
-        + crypto.dh(ek_secret, recipient.dh_public)
-        + crypto.dh(ek_secret, spk)
-    )
-    fps = identity.fp + recipient.fp
-    root, sid = _agree(shared, fps, spk, ek)
-    head = _FIRST.pack(InnerKind.FIRST_DM, own_card.encode(), ek, sid, r, 0, 0)
-    key = _first_key(root, crypto.dh(r_secret, spk), e)
-    return head + crypto.aead_seal(key, body, fps + head[_DR_AT:] + e)
+_FIRST = struct.Struct("<B197s32s")
+_FIRST_MIN = _FIRST.size + HEADER_BYTES + crypto.TAG_BYTES
+DM_HEAD_BYTES = 1 + HEADER_BYTES + crypto.TAG_BYTES  # beside the body of a message
 
 
-def open_first_dm(inner: bytes, identity: Identity, prekey: Prekey, e: bytes) -> tuple[Card, bytes]:
-    """Read a first message.
+def first_dm(card: bytes, ek: bytes, message: bytes) -> bytes:
+    """A message that starts a session: our card, the public EK, and what the ratchet sealed."""
+    return _FIRST.pack(InnerKind.FIRST_DM, card, ek) + message
 
-    Args:
-        inner: As it came out of the envelope.
-        identity: Ours.
-        prekey: The one of ours the envelope was sealed to.
-        e: The envelope's.
 
-    Returns:
-        The sender's card, proven to be the sender's, and the body.
+def read_first_dm(inner: bytes) -> tuple[Card, bytes, bytes]:
+    """``(sender's card, EK, sealed message)``; nothing is proven yet but the card.
 
     Raises:
         WireError: It is no first message of this version.
-        AuthError: It is not from the owner of the card, not for us, or not of this envelope.
+        AuthError: The card is not valid.
     """
-    if len(inner) < _FIRST.size + crypto.TAG_BYTES:
+    if len(inner) < _FIRST_MIN:
         raise WireError("first_dm_length")
-    kind, card, ek, sid, r, pn, n = _FIRST.unpack_from(inner)
+    kind, card, ek = _FIRST.unpack_from(inner)
     if kind != InnerKind.FIRST_DM:
         raise WireError("inner_kind")
-    if pn or n:
-        raise WireError("first_dm_counter")
-    sender = read_card(card)
-    if sender.fp == identity.fp:
-        raise AuthError("own_card")
+    return read_card(card), ek, inner[_FIRST.size :]
+
+
+def next_dm(message: bytes) -> bytes:
+    """A message of a session that both sides have."""
+    return bytes([InnerKind.DM]) + message
+
+
+def read_next_dm(inner: bytes) -> bytes:
+    """What the ratchet sealed. Raises ``WireError`` if it is no such message."""
+    if len(inner) < DM_HEAD_BYTES:
+        raise WireError("dm_length")
+    if inner[0] != InnerKind.DM:
+        raise WireError("inner_kind")
+    return inner[1:]
+
+
+def agree_to_write(
+    identity: Identity, ek_secret: bytes, ek: bytes, reader: Card
+) -> tuple[bytes, bytes]:
+    """X3DH of the one who writes first, without one-time prekeys: ``(root, session id)``."""
     shared = (
-        crypto.dh(prekey.secret, sender.dh_public)
+        crypto.dh(identity.dh_secret, reader.prekey)
+        + crypto.dh(ek_secret, reader.dh_public)
+        + crypto.dh(ek_secret, reader.prekey)
+    )
+    return _agree(shared, identity.fp + reader.fp, reader.prekey, ek)
+
+
+def agree_to_read(
+    identity: Identity, prekey: Prekey, writer: Card, ek: bytes
+) -> tuple[bytes, bytes]:
+    """X3DH of the one who is written to; ``prekey`` is the one the envelope was sealed to.
+
+    Raises:
+        AuthError: A key is of low order.
+    """
+    shared = (
+        crypto.dh(prekey.secret, writer.dh_public)
         + crypto.dh(identity.dh_secret, ek)
         + crypto.dh(prekey.secret, ek)
     )
-    fps = sender.fp + identity.fp
-    root, expected_sid = _agree(shared, fps, prekey.public, ek)
-    if not crypto.equal(expected_sid, sid):
-        raise AuthError("session_id")
-    key = _first_key(root, crypto.dh(prekey.secret, r), e)
-    head, ct = inner[_DR_AT : _FIRST.size], inner[_FIRST.size :]
-    return sender, crypto.aead_open(key, ct, fps + head + e)
+    return _agree(shared, writer.fp + identity.fp, prekey.public, ek)
 
 
 def _agree(shared: bytes, fps: bytes, spk: bytes, ek: bytes) -> tuple[bytes, bytes]:
-    """``(root, sid)`` from the three DH results and everything both sides know."""
     k = H(b"mc1 x3dh", shared + fps + spk + ek, 64)
-    return k[:32], H(b"mc1 sid", k[32:], 8)
-
-
-def _first_key(root: bytes, shared: bytes, e: bytes) -> bytes:
-    """The key of the first message of the first chain; mixing ``e`` keeps it from repeating."""
-    chain = H(b"mc1 dr-root", shared, 64, root)[32:]
-    message_key = H(b"mc1 dr-chain", b"", 64, chain)[32:]
-    return H(b"mc1 mk", e, 32, message_key)
+    return k[:32], H(b"mc1 sid", k[32:], SID_BYTES)
 
 
 # --- kind 4: room post -----------------------------------------------------------------------
@@ -286,166 +267,3 @@ def _table_bytes(count: int) -> int:
 def file_hash(data: bytes) -> bytes:
     """32 bytes, of a whole file."""
     return H(b"mc1 file", data, FILE_HASH_BYTES)
-
-
-# --- body ------------------------------------------------------------------------------------
-
-_BODY = struct.Struct("<B8sIH")
-_TAG_NAME, _TAG_REPLY, _TAG_CARD = 1, 2, 3
-_MANIFEST = struct.Struct("<32sI16s")
-
-
-class BodyType(IntEnum):
-    """What a body says."""
-
-    TEXT = 1
-    INTRODUCTION = 2
-    PROFILE = 3
-    FILE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The innermost layer. ``text`` and ``name`` are a peer's raw words: ``Clean`` them to show."""
-
-    type: BodyType
-    number: bytes
-    """8 random bytes, chosen once per message."""
-    sent: int
-    """The author's clock, seconds since 1970."""
-    text: str = ""
-    name: str = ""
-    """The name the author claims, or empty."""
-    reply_to: bytes = b""
-    """Id of the message replied to (8 bytes), or empty."""
-    card: bytes = b""
-    """A card (197 bytes, not checked here), or empty."""
-    file: Manifest | None = None
-    """Of a file message, and only of one; it stands where others have text."""
-
-
-def message_id(author: bytes, number: bytes) -> bytes:
-    """8 bytes, the same on every device; ``author`` is a fingerprint or a room author key."""
-    return H(b"mc1 msg", author + number, MESSAGE_ID_BYTES)
-
-
-def encode_body(body: Body) -> bytes:
-    """Write a body.
-
-    Raises:
-        UsageError: The text is empty or too long, the name too long, or not text at all.
-    """
-    text, name = utf8(body.text), utf8(body.name)
-    if (body.type is BodyType.FILE) is (body.file is None):
-        raise ValueError("a file message has a manifest, no other has")
-    if body.type is BodyType.TEXT:
-        if not text:
-            raise UsageError("empty_text", "There is nothing to send: write something.")
-        if len(text) > TEXT_MAX_BYTES:
-            raise UsageError(
-                "too_long",
-                f"A message has at most {TEXT_MAX_BYTES} bytes, this one has {len(text)}: "
-                "send it in parts.",
-            )
-    elif text:
-        raise ValueError("only a text message has text")
-    if body.file is not None:
-        text = _encode_manifest(body.file)
-    if len(name) > NAME_MAX_BYTES:
-        raise UsageError("name_too_long", f"A name has at most {NAME_MAX_BYTES} bytes: shorten it.")
-    _check_sizes(body)
-    data = _BODY.pack(body.type, body.number, body.sent, len(text)) + text
-    for tag, value in ((_TAG_NAME, name), (_TAG_REPLY, body.reply_to), (_TAG_CARD, body.card)):
-        if value:
-            data += bytes([tag, len(value)]) + value
-    return data
-
-
-def decode_body(data: bytes) -> Body:
-    """Read a body; extensions with unknown tags are skipped.
-
-    Raises:
-        WireError: Anything but the exact form.
-    """
-    if len(data) < _BODY.size:
-        raise WireError("body_length")
-    kind, number, sent, text_bytes = _BODY.unpack_from(data)
-    end = _BODY.size + text_bytes
-    if end > len(data):
-        raise WireError("body_length")
-    try:
-        kind = BodyType(kind)
-    except ValueError:
-        raise WireError("body_type") from None
-    file: Manifest | None = None
-    if kind is BodyType.FILE:
-        file, text_at = _decode_manifest(data[_BODY.size : end]), end
-    elif not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
-        raise WireError("body_text")
-    else:
-        text_at = _BODY.size
-    extensions = _extensions(data, end)
-    name = extensions.get(_TAG_NAME)
-    if name is not None and not 1 <= len(name) <= NAME_MAX_BYTES:
-        raise WireError("body_name")
-    for tag, size in ((_TAG_REPLY, MESSAGE_ID_BYTES), (_TAG_CARD, CARD_BYTES)):
-        if tag in extensions and len(extensions[tag]) != size:
-            raise WireError("body_extension")
-    if kind is BodyType.INTRODUCTION and _TAG_CARD not in extensions:
-        raise WireError("body_no_card")
-    try:
-        text, claimed = data[text_at:end].decode(), (name or b"").decode()
-    except UnicodeDecodeError:
-        raise WireError("body_utf8") from None
-    reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file)
-
-
-def _encode_manifest(file: Manifest) -> bytes:
-    name = utf8(file.name)
-    data = _MANIFEST.pack(file.key, file.size, b"".join(file.chunks[:1])) + name
-    told = replace(file, hash=b"", chunks=file.chunks[:1])
-    try:
-        fits = bool(file.chunks) and _decode_manifest(data) == told
-    except WireError:
-        fits = False
-    if not fits:
-        raise ValueError("a field of the manifest has a wrong length")
-    return data
-
-
-def _decode_manifest(data: bytes) -> Manifest:
-    if len(data) < _MANIFEST.size:
-        raise WireError("body_file")
-    key, size, first = _MANIFEST.unpack_from(data)
-    name = data[_MANIFEST.size :]
-    if not (1 <= size <= FILE_MAX_BYTES and 1 <= len(name) <= FILE_NAME_MAX_BYTES):
-        raise WireError("body_file")
-    try:
-        return Manifest(key, size, name.decode(), chunks=(first,))
-    except UnicodeDecodeError:
-        raise WireError("body_utf8") from None
-
-
-def _extensions(data: bytes, at: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    last = 0
-    while at < len(data):
-        if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
-            raise WireError("body_extension")
-        tag, size = data[at], data[at + 1]
-        if tag <= last:
-            raise WireError("body_extension")
-        found[tag] = data[at + 2 : at + 2 + size]
-        last, at = tag, at + 2 + size
-    return found
-
-
-def _check_sizes(body: Body) -> None:
-    if (
-        len(body.number) != NUMBER_BYTES
-        or len(body.reply_to) not in (0, MESSAGE_ID_BYTES)
-        or len(body.card) not in (0, CARD_BYTES)
-        or (body.type is BodyType.INTRODUCTION and not body.card)
-    ):
-        raise ValueError("a field of the body has a wrong length")
