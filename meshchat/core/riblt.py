@@ -31,7 +31,7 @@ NAMES_BODY_MAX = 1_024  # short ids or marks of one record
 PEELS_SPARE = 16  # beyond two for each symbol; an honest stream needs one for each difference
 GUESSES_MAX = 64  # ways to read the marks of one answer
 FIRST_SYMBOLS = 16  # before anything is known: what ten differences need, and one small frame
-MORE_MIN_SYMBOLS = 6  # asked for at once, or this part of those received: a round trip each
+MORE_MIN_SYMBOLS = 5  # asked for at once, or this part of those received: a round trip each
 MORE_MIN_PART = 14
 
 _SYMBOL = struct.Struct("<QI")  # the lowest byte of the second is the count
