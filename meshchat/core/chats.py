@@ -228,8 +228,8 @@ class Chats:
         else:
             room = self._rooms[message.chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
-        reader = message.chat[1:] if message.chat[:1] == b"c" else b""
-        eid = self._sealer.keep(data, now, reader)
+        readers = [message.chat[1:]] if message.chat[:1] == b"c" else []
+        eid = self._sealer.keep(data, now, readers)
         self._under_way.add(eid)
         return eid
 
@@ -266,7 +266,7 @@ class Chats:
         body = Body(BodyType.PROFILE, number, int(now.wall), "", name, reset=reset)
         exp_h = self._sealer.dm_end_h(fp, None, now)
         if exp_h is not None:
-            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, fp, bounded=False)
+            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, [fp], bounded=False)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""

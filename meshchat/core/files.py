@@ -179,7 +179,7 @@ class Files:
         for index, piece in enumerate(others, 1):
             add(index, piece)
         add(0, with_table(known.hash, [envelope_id(each) for each in chunks], first))
-        ids = self._sealer.keep_all([chunks[-1], *chunks[:-1]], now, file.contact)
+        ids = self._sealer.keep_all([chunks[-1], *chunks[:-1]], now, [file.contact])
         file = self._save(replace(file, manifest=replace(known, chunks=tuple(ids))))
         self._know_chunks(file)
         return file.manifest

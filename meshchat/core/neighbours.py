@@ -6,7 +6,7 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -95,7 +95,7 @@ class Neighbours:
         now: Now,
         has_room: Callable[[int, bool], bool],
         log: FrameLog | None = None,
-        withheld: Mapping[bytes, tuple[int, bytes]] = MappingProxyType({}),
+        withheld: Mapping[bytes, tuple[int, Collection[bytes]]] = MappingProxyType({}),
     ) -> None:
         self._log = log
         self._withheld = withheld  # ours that only their reader may be offered yet
@@ -131,10 +131,10 @@ class Neighbours:
             if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
-    def offer_to(self, fp: bytes, eid: bytes, hint: int) -> None:
-        """The same, to nobody but a contact, if that is our neighbour."""
+    def offer_to(self, fps: Collection[bytes], eid: bytes, hint: int) -> None:
+        """The same, to nobody but these contacts, those of them that are our neighbours."""
         for peer in self._peers.values():
-            if fp and peer.contact == fp and peer.sync and peer.sync.offer(eid, hint):
+            if peer.contact in fps and peer.sync and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
     def offer_one(self, eid: bytes, hint: int) -> None:
@@ -446,8 +446,8 @@ class Neighbours:
         peer.contact = fp
         if peer.sync is not None:
             peer.sync.trust(now)
-            for eid, (hint, reader) in self._withheld.items():
-                if reader == fp:
+            for eid, (hint, readers) in self._withheld.items():
+                if fp in readers:
                     peer.sync.offer(eid, hint)
         self._tell(NeighbourUp(self._neighbour(peer)))
         self._people.heard(self._people.need(fp), None, NO_TEXT, now)

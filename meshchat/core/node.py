@@ -218,9 +218,9 @@ class Node:
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
-        for held, reader in self._chats.sealed:
-            if self._handover.hold(held, reader, now):
-                self._neighbours.offer_to(reader, held.eid, held.hint)
+        for held, readers in self._chats.sealed:
+            if self._handover.hold(held, readers, now):
+                self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
                 self._neighbours.offer(held.eid, held.hint)
         self._chats.sealed.clear()

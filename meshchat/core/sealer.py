@@ -63,24 +63,26 @@ class Sealer:
         self._people = people
         self._custody = custody
         self._counted: int | None = None
-        self.sealed: list[tuple[Held, bytes]] = []
-        """Envelopes of ours made in this step, for the node to offer, each with the fingerprint
-        of its reader, or empty if there are many."""
+        self.sealed: list[tuple[Held, Sequence[bytes]]] = []
+        """Envelopes of ours made in this step, for the node to offer, each with the fingerprints
+        of its readers, or none if it is for whoever is there."""
 
-    def keep(self, data: bytes, now: Now, reader: bytes = b"", *, bounded: bool = True) -> bytes:
+    def keep(
+        self, data: bytes, now: Now, readers: Sequence[bytes] = (), *, bounded: bool = True
+    ) -> bytes:
         """Take an envelope of ours into custody; returns its id.
 
         Raises:
             UsageError: ``outbox_full``.
         """
         eid = envelope_id(data)
-        self.sealed.append((self._custody.add_own(data, eid, now, bounded=bounded), reader))
+        self.sealed.append((self._custody.add_own(data, eid, now, bounded=bounded), readers))
         return eid
 
-    def keep_all(self, datas: Sequence[bytes], now: Now, reader: bytes) -> list[bytes]:
+    def keep_all(self, datas: Sequence[bytes], now: Now, readers: Sequence[bytes]) -> list[bytes]:
         """The same for many at once, for all of which there is room."""
         made = [(data, envelope_id(data)) for data in datas]
-        self.sealed += [(held, reader) for held in self._custody.add_all_own(made, now)]
+        self.sealed += [(held, readers) for held in self._custody.add_all_own(made, now)]
         return [eid for _, eid in made]
 
     # --- when it ends -------------------------------------------------------------------------
