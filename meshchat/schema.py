@@ -97,7 +97,7 @@ _VERSION_2 = (
     "CREATE TABLE files (no INTEGER PRIMARY KEY, mid BLOB NOT NULL UNIQUE, data BLOB NOT NULL)",
     """CREATE TABLE open_files (
         no INTEGER PRIMARY KEY AUTOINCREMENT, mid BLOB NOT NULL UNIQUE, contact BLOB NOT NULL,
-        outgoing INTEGER NOT NULL, key BLOB NOT NULL, file_id BLOB NOT NULL, size INTEGER NOT NULL,
+        outgoing INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL,
         hash BLOB NOT NULL, name TEXT NOT NULL, chunks BLOB NOT NULL, marks BLOB NOT NULL,
         token BLOB NOT NULL, exp_h INTEGER NOT NULL
     )""",

@@ -457,22 +457,22 @@ class SqlStore(ContentTables, CustodyTables):
     def save_open_file(self, file: OpenFile) -> None:
         known = file.manifest
         self._db.write(
-            """INSERT INTO open_files (mid, contact, outgoing, key, file_id, size, hash, name,
+            """INSERT INTO open_files (mid, contact, outgoing, key, size, hash, name,
                 chunks, marks, token, exp_h)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mid) DO UPDATE SET
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mid) DO UPDATE SET
                 contact = excluded.contact, outgoing = excluded.outgoing, key = excluded.key,
-                file_id = excluded.file_id, size = excluded.size, hash = excluded.hash,
+                size = excluded.size, hash = excluded.hash,
                 name = excluded.name, chunks = excluded.chunks, marks = excluded.marks,
                 token = excluded.token, exp_h = excluded.exp_h""",
             *(file.mid, file.contact, file.outgoing),
-            *(known.key, known.file_id, known.size, known.hash, known.name),
+            *(known.key, known.size, known.hash, known.name),
             *(b"".join(known.chunks), file.marks.to_bytes(_MARKS_BYTES, "little")),
             *(file.token, file.exp_h),
         )
 
     def open_files(self) -> list[OpenFile]:
         rows = self._db.rows(
-            """SELECT mid, contact, outgoing, key, file_id, size, hash, name, chunks, marks, token,
+            """SELECT mid, contact, outgoing, key, size, hash, name, chunks, marks, token,
                 exp_h FROM open_files ORDER BY no"""
         )
         return [_open_file(row) for row in rows]
@@ -494,13 +494,13 @@ class SqlStore(ContentTables, CustodyTables):
 
 
 def _open_file(row: Row) -> OpenFile:
-    mid, contact, outgoing, key, file_id, size, checksum, name, ids, marks, token, exp_h = row
+    mid, contact, outgoing, key, size, checksum, name, ids, marks, token, exp_h = row
     chunks = tuple(ids[at : at + _EID_BYTES] for at in range(0, len(ids), _EID_BYTES))
     return OpenFile(
         mid=mid,
         contact=contact,
         outgoing=bool(outgoing),
-        manifest=Manifest(key, file_id, size, checksum, Clean.line(name, len(name)), chunks),
+        manifest=Manifest(key, size, Clean.line(name, len(name)), checksum, chunks),
         marks=int.from_bytes(marks, "little"),
         token=token,
         exp_h=exp_h,

@@ -5,15 +5,14 @@ whatever bytes it is given.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from meshchat.core.crypto import H
-from meshchat.core.envelope import EID_BYTES
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, utf8
 from meshchat.core.model import Manifest
 from meshchat.core.ratchet import SID_BYTES
-from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
+from meshchat.core.sealed import FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
 from meshchat.core.words import EMOJI_MAX_BYTES
 from meshchat.errors import UsageError, WireError
 
@@ -34,7 +33,7 @@ _EXTENSION_SIZES = {
     _TAG_BOOT: _BOOT.size,
     _TAG_RESET: SID_BYTES,
 }
-_MANIFEST = struct.Struct("<32s16sI32s")
+_MANIFEST = struct.Struct("<32sI16s")
 
 
 class BodyType(IntEnum):
@@ -215,10 +214,10 @@ def _decode_timer(kind: BodyType, value: bytes | None) -> int | None:
 
 def _encode_manifest(file: Manifest) -> bytes:
     name = utf8(file.name)
-    data = _MANIFEST.pack(file.key, file.file_id, file.size, file.hash)
-    data += b"".join(file.chunks) + name
+    data = _MANIFEST.pack(file.key, file.size, b"".join(file.chunks[:1])) + name
+    told = replace(file, hash=b"", chunks=file.chunks[:1])
     try:
-        fits = _decode_manifest(data) == file
+        fits = bool(file.chunks) and _decode_manifest(data) == told
     except WireError:
         fits = False
     if not fits:
@@ -229,20 +228,14 @@ def _encode_manifest(file: Manifest) -> bytes:
 def _decode_manifest(data: bytes) -> Manifest:
     if len(data) < _MANIFEST.size:
         raise WireError("body_file")
-    key, file_id, size, checksum = _MANIFEST.unpack_from(data)
-    if not 1 <= size <= FILE_MAX_BYTES:
-        raise WireError("body_file")
-    count = -(-size // CHUNK_BYTES)
-    names_at = _MANIFEST.size + count * EID_BYTES
-    ids = range(_MANIFEST.size, names_at, EID_BYTES)
-    chunks = tuple(data[at : at + EID_BYTES] for at in ids)
-    if not 1 <= len(data) - names_at <= FILE_NAME_MAX_BYTES or len(set(chunks)) != count:
+    key, size, first = _MANIFEST.unpack_from(data)
+    name = data[_MANIFEST.size :]
+    if not (1 <= size <= FILE_MAX_BYTES and 1 <= len(name) <= FILE_NAME_MAX_BYTES):
         raise WireError("body_file")
     try:
-        name = data[names_at:].decode()
+        return Manifest(key, size, name.decode(), chunks=(first,))
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
-    return Manifest(key, file_id, size, checksum, name, chunks)
 
 
 def _extensions(data: bytes, at: int) -> dict[int, bytes]:

@@ -166,16 +166,15 @@ class Manifest:
 
     key: bytes
     """The shared secret its chunks are sealed to, 32 bytes."""
-    file_id: bytes
-    """16 bytes, repeated in each chunk."""
     size: int
     """Bytes of the whole file."""
-    hash: bytes
-    """32 bytes, of the whole file."""
     name: str
     """The author's words for it: to be shown, never a path."""
+    hash: bytes = b""
+    """32 bytes, of the whole file. Empty at a reader that lacks the first chunk, which has it."""
     chunks: tuple[bytes, ...] = ()
-    """Envelope ids in order of the file; empty while it waits to be sealed."""
+    """Envelope ids in order of the file. Empty while it waits to be sealed; at a reader that lacks
+    the first chunk the id of that one alone."""
 
 
 @dataclass(frozen=True, slots=True)
