@@ -16,10 +16,13 @@ from meshchat.core.model import (
     ChatSummary,
     Contact,
     Manifest,
+    Mark,
     Message,
     OpenFile,
     Prekey,
+    Revocation,
     Room,
+    RoomMark,
     State,
     Step,
     Trust,
@@ -133,7 +136,9 @@ class SqlStore(CustodyTables):
 
     def save_contact(self, contact: Contact) -> None:
         self._db.write(
-            "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            """INSERT OR REPLACE INTO contacts (fp, card, petname, claimed, trust, blocked, request,
+                introduced_by, added_at, heard_at, silent_days)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             contact.fp,
             contact.card,
             contact.petname,
@@ -144,7 +149,18 @@ class SqlStore(CustodyTables):
             contact.introduced_by,
             contact.added_at,
             contact.heard_at,
+            contact.silent_days,
         )
+
+    def revocations(self) -> list[Revocation]:
+        rows = self._db.rows("SELECT * FROM revocations ORDER BY fp")
+        return [
+            Revocation(fp, notice, bool(released), *times) for fp, notice, released, *times in rows
+        ]
+
+    def save_revocation(self, kept: Revocation) -> None:
+        row = (kept.fp, kept.notice, kept.released, kept.again_at, kept.until)
+        self._db.write("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?, ?, ?)", *row)
 
     def rooms(self) -> list[Room]:
         """In order of name."""
@@ -160,6 +176,20 @@ class SqlStore(CustodyTables):
 
     def drop_room(self, rid: bytes) -> None:
         self._db.write("DELETE FROM rooms WHERE rid = ?", rid)
+        self._db.write("DELETE FROM room_marks WHERE rid = ?", rid)
+
+    def room_marks(self) -> list[RoomMark]:
+        rows = self._db.rows(
+            "SELECT rid, target, mark, by_key, place FROM room_marks ORDER BY rid, target, by_key"
+        )
+        return [RoomMark(rid, target, Mark(mark), *rest) for rid, target, mark, *rest in rows]
+
+    def save_room_mark(self, mark: RoomMark) -> None:
+        row = (mark.rid, mark.target, mark.by, mark.mark, mark.order)
+        self._db.write("INSERT OR REPLACE INTO room_marks VALUES (?, ?, ?, ?, ?)", *row)
+
+    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
+        self._db.write("DELETE FROM room_marks WHERE rid = ? AND by_key = ?", rid, by)
 
     # --- conversations ---
 
@@ -413,7 +443,7 @@ def chat_list(
     for contact in contacts:
         if not contact.blocked:
             begun[b"c" + contact.fp] = contact.added_at
-            if contact.trust is Trust.CHANGED:
+            if contact.frozen:
                 frozen.add(b"c" + contact.fp)
     listed = [known.get(chat, ChatSummary(chat, None, 0, 0, Clean())) for chat in begun]
 
@@ -427,7 +457,8 @@ def chat_list(
 
 
 def _contact(row: Row) -> Contact:
-    fp, card, petname, claimed, trust, blocked, request, introduced_by, added_at, heard_at = row
+    fp, card, petname, claimed, trust, blocked, request, introduced_by, *rest = row
+    added_at, heard_at, silent_days = rest
     return Contact(
         fp=fp,
         card=card,
@@ -439,6 +470,7 @@ def _contact(row: Row) -> Contact:
         introduced_by=introduced_by,
         added_at=added_at,
         heard_at=heard_at,
+        silent_days=silent_days,
     )
 
 

@@ -31,6 +31,14 @@ class BodyType(IntEnum):
     INTRODUCTION = 2
     PROFILE = 3
     FILE = 4
+    REVOCATION = 16
+    HIDE = 17
+
+
+_RAW_SIZES = {  # bytes in the place of the text; what they mean is told by who acts on them
+    BodyType.REVOCATION: (101,),
+    BodyType.HIDE: (9, 33),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Body:
     """A card (197 bytes, not checked here), or empty."""
     file: Manifest | None = None
     """Of a file message, and only of one; it stands where others have text."""
+    raw: bytes = b""
+    """Of a REVOCATION or HIDE, and only of those; it stands where others have text."""
 
 
 def message_id(author: bytes, number: bytes) -> bytes:
@@ -78,6 +88,9 @@ def encode_body(body: Body) -> bytes:
             )
     elif text:
         raise ValueError("only a text message has text")
+    if len(body.raw) not in _RAW_SIZES.get(body.type, (0,)):
+        raise ValueError("raw bytes of a wrong length")
+    text += body.raw
     if body.file is not None:
         text = _encode_manifest(body.file)
     if len(name) > NAME_MAX_BYTES:
@@ -109,6 +122,10 @@ def decode_body(data: bytes) -> Body:
     file: Manifest | None = None
     if kind is BodyType.FILE:
         file, text_at = _decode_manifest(data[_BODY.size : end]), end
+    elif kind in _RAW_SIZES:
+        if text_bytes not in _RAW_SIZES[kind]:
+            raise WireError("body_raw")
+        text_at = end
     elif not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
         raise WireError("body_text")
     else:
@@ -127,7 +144,8 @@ def decode_body(data: bytes) -> Body:
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
     reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file)
+    raw = data[_BODY.size : end] if kind in _RAW_SIZES else b""
+    return Body(kind, number, sent, text, claimed, reply_to, card, file, raw)
 
 
 def _encode_manifest(file: Manifest) -> bytes:

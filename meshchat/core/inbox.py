@@ -14,9 +14,9 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.identity import Card
-from meshchat.core.model import Contact, Held, Kind, Now
+from meshchat.core.model import Contact, Held, Kind, Now, Trust
 from meshchat.core.receipts import Receipt
-from meshchat.core.sealed import open_announce, open_first_dm
+from meshchat.core.sealed import InnerKind, open_announce, open_first_dm
 from meshchat.core.sealer import DAY_S
 from meshchat.text import Clean
 
@@ -53,6 +53,8 @@ class Inbox:
         self._sources: list[Secrets] = [self._announce_secrets]
         self._readers: dict[BodyType, Reader] = {}
         self._from_strangers: set[BodyType] = set()
+        self.on_revocation: Callable[[bytes, bytes, Now], None] | None = None
+        """Hears ``(fingerprint, notice)`` of what is found under a contact's announce key."""
         self._secrets: list[bytes] = []
         self._openers: list[Opener] = []
         self._day = -1
@@ -108,6 +110,9 @@ class Inbox:
             yield secret, partial(self._open_announce, fp)
 
     def _open_announce(self, fp: bytes, opened: Opened, _held: Held, now: Now) -> Kind:
+        if self.on_revocation and opened.inner[:1] == bytes([InnerKind.REVOKE]):
+            self.on_revocation(fp, opened.inner[1:], now)
+            return Kind.MINE
         card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
         body = decode_body(raw)
         contact = self._people.get(fp)
@@ -136,7 +141,7 @@ class Inbox:
         )
         body = decode_body(raw)
         known = self._people.get(card.fp)
-        if known is not None and known.blocked:
+        if known is not None and (known.blocked or known.trust is Trust.REVOKED):
             return known, []
         if body.type is BodyType.PROFILE:
             if known is not None:

@@ -18,29 +18,36 @@ from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AnswerCheck,
     Block,
+    CancelCheck,
     Command,
     CustodyChanged,
     Done,
     Effect,
     Event,
+    GiveRevocation,
     Introduce,
     JoinRoom,
     LeaveRoom,
     LinkDown,
     LinkUp,
+    MarkInRoom,
     MarkRead,
     Notice,
     Received,
     Refused,
+    ReleaseRevocation,
     Rename,
     SaveDraft,
     Send,
     SendFile,
     SetName,
+    StartCheck,
     Tell,
     Verify,
     Wake,
+    WatchSilence,
 )
 from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
@@ -62,6 +69,7 @@ from meshchat.core.model import (
     Fate,
     Held,
     Kind,
+    Mark,
     Message,
     NodeStatus,
     Now,
@@ -127,6 +135,7 @@ class Node:
             self._tells.append,
             self._counters,
             receipts,
+            self._on_revoked,
         )
         self._neighbours = Neighbours(
             store,
@@ -188,7 +197,9 @@ class Node:
     def next_wakeup(self) -> float | None:
         """Monotonic time at which the driver must give ``Wake``."""
         due = self._house_at
-        for at in (self._try_at, self._release_at, self._neighbours.next_wakeup()):
+        links = self._neighbours
+        checks = links.checks.next_wakeup()
+        for at in (self._try_at, self._release_at, links.next_wakeup(), checks):
             if at is not None and at < due:
                 due = at
         return due
@@ -377,6 +388,7 @@ class Node:
 
     def _on_wake(self, _event: Wake, now: Now) -> None:
         self._neighbours.wake(now)
+        self._neighbours.checks.wake(now)
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
@@ -403,6 +415,8 @@ class Node:
         made = self._people.rotate(now)
         if made or self._chats.announce_due(now):
             self._quietly(lambda: self._chats.announce(now))
+        self._chats.revocations.again(now)
+        self._people.notice_silence(now)
         self._chats.give_up(now)
         self._chats.seal_waiting(now)
         self._release_due(now)
@@ -451,6 +465,46 @@ class Node:
 
     def _do_verify(self, command: Verify, _now: Now) -> Contact:
         return self._people.verify(command.fp, command.verified)
+
+    def _do_start_check(self, command: StartCheck, now: Now) -> Contact:
+        contact = self._people.writable(command.fp)
+        line = self._neighbours.line(command.fp)
+        if line is None:
+            raise UsageError(
+                "not_near",
+                f"{contact.petname} is not linked directly: meet on the same network, and see "
+                f"that both of you have added the other.",
+            )
+        self._neighbours.checks.start(line, now)
+        return contact
+
+    def _do_answer_check(self, command: AnswerCheck, now: Now) -> Contact:
+        self._neighbours.checks.answer(command.fp, command.same, now)
+        return self._people.verify(command.fp, command.same)
+
+    def _do_cancel_check(self, command: CancelCheck, _now: Now) -> None:
+        self._neighbours.checks.cancel(command.fp)
+
+    def _do_watch(self, command: WatchSilence, now: Now) -> Contact:
+        contact = self._people.watch(command.fp, command.days)
+        self._people.notice_silence(now)
+        return contact
+
+    def _do_give_revocation(self, command: GiveRevocation, now: Now) -> Message:
+        return self._chats.give_revocation(command.to, now)
+
+    def _do_release_revocation(self, command: ReleaseRevocation, now: Now) -> Contact | None:
+        return self._chats.revocations.release(command.of, now)
+
+    def _on_revoked(self, contact: Contact, now: Now) -> None:
+        """A contact was frozen for good: nothing goes to it any more, and our user hears of it."""
+        self._chats.key_replaced(contact.fp, now, "revoked")
+        self._chats.keys_changed()
+        self._neighbours.drop_contact(contact.fp, "revoked", now)
+        self._tells.append(Notice("revoked", contact.petname))
+
+    def _do_mark_in_room(self, command: MarkInRoom, now: Now) -> None:
+        self._chats.mark_in_room(command, now)
 
     def _do_rename(self, command: Rename, _now: Now) -> Contact:
         return self._people.rename(command.fp, command.petname)
@@ -517,6 +571,22 @@ class Node:
         """Twelve words that are the same on the contact's screen if nobody stands between."""
         return safety_words(self.fp, self._people.need(fp).fp)
 
+    def signs_shown(self, fp: bytes) -> tuple[int, ...]:
+        """The signs of a live check that wait for our user's answer, or none."""
+        return self._neighbours.checks.shown(fp)
+
+    def revocations_kept(self) -> list[bytes]:
+        """Fingerprints of those whose revocation we could release."""
+        return self._chats.revocations.kept()
+
+    def is_hidden(self, message: Message) -> bool:
+        """Whether a message of a room is not to be shown."""
+        return self._chats.moderation.is_hidden(message)
+
+    def room_mark(self, rid: bytes, target: bytes) -> Mark | None:
+        """What our user said of an author or a post of a room."""
+        return self._chats.moderation.of(rid, target)
+
     def seed_words(self) -> tuple[str, ...]:
         """The 24 words that restore this identity."""
         return seed_to_words(self._people.identity.seed)
@@ -556,4 +626,11 @@ class Node:
         MarkRead: _do_read,
         SaveDraft: _do_draft,
         SetName: _do_name,
+        StartCheck: _do_start_check,
+        AnswerCheck: _do_answer_check,
+        CancelCheck: _do_cancel_check,
+        WatchSilence: _do_watch,
+        GiveRevocation: _do_give_revocation,
+        ReleaseRevocation: _do_release_revocation,
+        MarkInRoom: _do_mark_in_room,
     }
