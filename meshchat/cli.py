@@ -311,7 +311,14 @@ def _wipe(args: argparse.Namespace) -> int:
             client.call("stop")
             for _ in client.events():
                 pass  # until it has ended
-    profile.wipe(wait_s=STOP_WAIT_S)
+    try:
+        profile.wipe(wait_s=STOP_WAIT_S)
+    except StoreError as error:
+        if error.reason != "in_use":
+            raise
+        raise StoreError(
+            "wipe_incomplete", f"The key is destroyed; the unreadable rest stays: {error}"
+        ) from None
     result: Json = {"home": str(profile.home), "wiped": True}
     return _print(args, result, ["The profile is destroyed."])
 

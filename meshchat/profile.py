@@ -517,6 +517,13 @@ class Profile:
 class _Discreet(logging.Formatter):
     """Exceptions by type and place only: their texts and locals may hold what people wrote."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        known, record.exc_text = record.exc_text, None  # another handler may have written it out
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = known
+
     def formatException(self, ei: ExcInfo) -> str:  # the name is logging's
         return where(ei[1]) if ei[1] is not None else ""
 
