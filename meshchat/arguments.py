@@ -230,7 +230,7 @@ def make_parser() -> argparse.ArgumentParser:
         "contact.silent",
         "tell when nothing was heard of them for so many days",
         named,
-        ("days", {"type": int, "metavar": "DAYS", "help": "0: do not tell"}),
+        ("days", {"type": int, "metavar": "N", "help": "0: do not tell"}),
     )
     verb(people, "contact.block", "hear nothing of them any more", named)
     verb(people, "contact.unblock", "undo block", named)

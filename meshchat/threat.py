@@ -99,7 +99,7 @@ SECTIONS = (
             "Give a revocation to a few friends while all is well: meshchat revocation give NAME. "
             "Each of them alone can then end your key, for good, also by mistake or in anger.",
             "It reaches your contacts like any mail: in minutes or days, and some of them never.",
-            "Let a friend's silence be told: meshchat contact silent NAME DAYS.",
+            "Let a friend's silence be told: meshchat contact silent NAME N.",
         ),
     ),
     Section(

@@ -221,7 +221,8 @@ def test_idle_the_program_forgets(profile: Profile, tmp_path: Path) -> None:
         "import dataclasses, sys, meshchat.cli as cli, meshchat.ui.app as app\n"
         "import meshchat.keyfile as k; k.MEMORY_FLOOR_KIB = 1024\n"
         "app.IDLE_LOOK_S = 0.2; options = cli._runtime_options\n"
-        "cli._runtime_options = lambda a, p: dataclasses.replace(options(a, p), idle_minutes=0.05)\n"
+        "change = dataclasses.replace\n"
+        "cli._runtime_options = lambda a, p: change(options(a, p), idle_minutes=0.05)\n"
         "sys.exit(cli.main())"
     )
     with profile.locked():
@@ -242,7 +243,7 @@ def test_idle_the_program_forgets(profile: Profile, tmp_path: Path) -> None:
         program.output = b""
         program.settle(b"Passphrase")
         assert program.alive(), program.last_words()
-        opened = [os.readlink(path) for path in Path(f"/proc/{program.pid}/fd").iterdir()]
+        opened = [str(path.readlink()) for path in Path(f"/proc/{program.pid}/fd").iterdir()]
         assert not any("store" in path for path in opened)
         assert not profile.store_path.with_name("store.db-wal").exists()
     finally:

@@ -230,15 +230,13 @@ async def test_the_lock_screen_keeps_them_apart(profile: Profile) -> None:
 
 def test_noise_is_of_any_plausible_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each doubling is as likely, so that no size says *this is the noise*."""
-    sizes = []
+    random, sizes = os.urandom, []
+    monkeypatch.setattr(twins, "NOISE_PAGES", (64, 4_096))
     for draw in (0, 2**63, 2**64 - 1):
-        random = os.urandom
-        monkeypatch.setattr(
-            os, "urandom", lambda n, d=draw: d.to_bytes(8, "little") if n == 8 else random(n)
-        )
-        monkeypatch.setattr(twins, "NOISE_PAGES", (64, 4_096))
-        twins.fill(tmp_path / "noise")
-        monkeypatch.undo()
+        drawn = draw.to_bytes(8, "little")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "urandom", lambda n, drawn=drawn: drawn if n == 8 else random(n))
+            twins.fill(tmp_path / "noise")
         sizes.append((tmp_path / "noise").stat().st_size)
     assert sizes[0] == 256 << 10 and sizes[1] == 2 << 20 and 15 << 20 < sizes[2] <= 16 << 20
 
