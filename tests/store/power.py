@@ -1,8 +1,8 @@
 """A disk whose power can be cut: every write is logged, and what was not synced survives by chance.
 
 ``Log`` is a VFS of apsw's sqlite3mc build, which writes the very format of SQLCipher 4. One run on
-it gives a list of writes and syncs; ``image`` makes of any place in that list what a disk could hold
-if the power went there. The shipped store, over the shipped SQLCipher, then opens that.
+it gives a list of writes and syncs; ``image`` makes of any place in that list what a disk could
+hold if the power went there. The shipped store, over the shipped SQLCipher, then opens that.
 """
 
 import itertools
