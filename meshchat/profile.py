@@ -80,6 +80,10 @@ class RuntimeOptions:
     """Let contacts learn that their messages reached us."""
     idle_minutes: int = 0
     """The screens close the store and forget its key after so long without a key; 0: never."""
+    handover: bool = True
+    """Offer our own mail to carriers only after a random while, as if it were somebody else's."""
+    cover: bool = False
+    """Make envelopes for nobody now and then."""
     store_megabytes: int = 256
     """Room for our own mail and what we carry for others."""
     log_level: str = "warning"
@@ -109,6 +113,7 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "mesh": {"passphrase": ("mesh_passphrase", str)},
     "receipts": {"send": ("receipts", bool)},
     "lock": {"idle_minutes": ("idle_minutes", int)},
+    "privacy": {"handover": ("handover", bool), "cover": ("cover", bool)},
     "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
 }

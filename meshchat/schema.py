@@ -103,6 +103,23 @@ _VERSION_2 = (
     )""",
 )
 
+_VERSION_3 = (
+    # Sessions of direct messages: docs/reference/wire.md, 5.1.
+    """CREATE TABLE sessions (
+        sid BLOB PRIMARY KEY, fp BLOB NOT NULL, ratchet BLOB NOT NULL, ek BLOB NOT NULL,
+        past BLOB NOT NULL, closed INTEGER NOT NULL, made_at REAL NOT NULL,
+        heard_at REAL NOT NULL, told_h INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX sessions_by_contact ON sessions (fp)",
+    """CREATE TABLE skipped (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, sid BLOB NOT NULL, key BLOB NOT NULL,
+        number INTEGER NOT NULL, message_key BLOB NOT NULL, delete_at REAL NOT NULL,
+        UNIQUE (sid, key, number)
+    )""",
+    "CREATE INDEX skipped_by_end ON skipped (delete_at)",
+    "ALTER TABLE contacts ADD COLUMN boot INTEGER NOT NULL DEFAULT 0",
+)
+
 _PEOPLE = (  # silence, revocations, moderation of rooms
     "ALTER TABLE contacts ADD COLUMN silent_days INTEGER NOT NULL DEFAULT 0",
     """CREATE TABLE revocations (
@@ -115,7 +132,7 @@ _PEOPLE = (  # silence, revocations, moderation of rooms
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _PEOPLE)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _PEOPLE)
 
 
 def migrate(db: Database) -> None:

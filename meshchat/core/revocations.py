@@ -121,7 +121,9 @@ class Revocations:
         """Nothing in it is bound to its envelope: the signature says all, whoever carries it."""
         exp_h = self._sealer.end_h(None, now)
         data = self._sealer.shared(secret, lambda _e: inner, inner, exp_h)
-        self._sealer.keep(data, now, bounded=False)
+        # Read by nobody in particular here, and offered as late as any mail of ours: who released
+        # it is not to be seen from whom it was first heard.
+        self._sealer.keep(data, now, [self._people.identity.fp], bounded=False)
 
     def _freeze(self, fp: bytes, now: Now) -> Contact:
         contact = self._people.need(fp)
