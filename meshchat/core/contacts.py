@@ -383,6 +383,8 @@ class People:
 
     def restored(self, contact: Contact, boot: int) -> Contact:
         """They came back from a backup; ``boot`` is greater than the one known."""
+        if self._store.message_sizes(b"c" + contact.fp):  # not of somebody who is new to us
+            self._tell(Notice("restored", contact.petname))
         return self._save(replace(contact, boot=boot))
 
     def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:

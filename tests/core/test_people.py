@@ -147,6 +147,7 @@ def test_restored_from_words(world: World) -> None:
     world.run(2)
     assert sorted(texts(again, a)) == ["good to hear", "sealed to keys of the lost device"]
     assert a.state(answer) == a.state(lost) == State.DELIVERED
+    assert notices(a).count(Notice("restored", "Bolat")) == 1
 
 
 def test_an_introduction_never_verifies(world: World) -> None:
