@@ -273,6 +273,20 @@ def test_a_live_check_between_two_terminals(
     refused(mesh("contact", "check", "Bob", "--same", "--home", alice), 2, "No signs are shown")
 
 
+def test_a_live_check_asks_on_a_terminal(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """*no* is loud and exit code 3; anything but yes and no cancels."""
+    _, b = friends
+    code, shown = at_terminal(["no"], "contact", "check", "Bob", "--home", alice)
+    signs = b.until("check")["signs"]
+    assert code == 3 and "DIFFERENT" in shown and all(sign["word"] in shown for sign in signs)
+    assert b.until("check_ended")["reason"] == "denied"
+    good("contact", "verify", "Alice", "--yes", "--home", bob)
+    assert at_terminal(["what?"], "contact", "check", "Alice", "--home", bob)[0] == 2
+    assert "[verified]" in good("contact", "list", "--home", bob)
+
+
 def test_a_revocation_between_two_nodes(
     alice: Path, bob: Path, friends: tuple[Running, Running]
 ) -> None:

@@ -125,7 +125,8 @@ def image(ops: list[Op], cut: int, chance: random.Random) -> dict[str, bytes]:
 class LoggedDatabase(Database):
     """The shipped ``Database``, its connection on a ``Log``."""
 
-    def __init__(self, log: Log, key: bytes, synchronous: str) -> None:
+    def __init__(self, log: Log, key: bytes, synchronous: str = "") -> None:
+        """``synchronous``: another than the shipped setting."""
         self._log = log
         self._db = apsw.Connection("store", vfs=f"multipleciphers-{log.vfs}")
         for cipher in ("cipher = 'sqlcipher'", "legacy = 4", f"key = \"x'{key.hex()}'\""):
@@ -133,7 +134,8 @@ class LoggedDatabase(Database):
         self._run("PRAGMA locking_mode = EXCLUSIVE")
         for setting in _SETTINGS:
             self._run(f"PRAGMA {setting}")
-        self._run(f"PRAGMA synchronous = {synchronous}")
+        if synchronous:
+            self._run(f"PRAGMA synchronous = {synchronous}")
 
     def _run(self, sql: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
