@@ -8,6 +8,7 @@ always carry the same times. What this cannot hide stands in the record.
 
 import contextlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from meshchat.store import SqlStore
 
 PAGE_BYTES = 4_096  # of the database: a file of another length is no store
 NOISE_PAGES = (64, 4_096)  # 256 KiB to 16 MiB, as stores have in their first weeks
+ROOM_PARTS = 8  # of what is free noise takes no more than one: a store needs room to work
 _CHUNK_BYTES = 1 << 20
 
 Pair = tuple[Path, Path]
@@ -25,16 +27,22 @@ def fill(path: Path) -> None:
     """Write noise of a random size that a store might have; replaces what was there.
 
     Raises:
-        OSError: The disk will not.
+        OSError: The disk will not; nothing is left then.
     """
     low, high = NOISE_PAGES
     doublings = (high // low).bit_length() - 1
     chance = int.from_bytes(os.urandom(8), "little") / 2**64
-    left = int(low * 2 ** (doublings * chance)) * PAGE_BYTES  # each size class as likely
+    pages = int(low * 2 ** (doublings * chance))  # each size class as likely
+    room = shutil.disk_usage(path.parent).free // PAGE_BYTES
+    left = min(pages, max(1, room // ROOM_PARTS)) * PAGE_BYTES
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        while left:
-            left -= file.write(os.urandom(min(left, _CHUNK_BYTES)))
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            while left:
+                left -= file.write(os.urandom(min(left, _CHUNK_BYTES)))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def level(pair: Pair) -> None:

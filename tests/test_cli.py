@@ -471,7 +471,8 @@ def test_a_full_disk_loses_nothing(made: Path, passfile: Path, tmp_path: Path) -
     disk.mkdir()
     run = f"{sys.executable} -m meshchat --home {disk}/h --passphrase-file {passfile}"
     script = f"""
-        mount -t tmpfs -o size=2m,mode=700 none {disk}; cp -r {made}/Alice {disk}/h
+        mount -t tmpfs -o size=2m,mode=700 none {disk}; mkdir -m 700 {disk}/h
+        cp {made}/Alice/key {made}/Alice/store.db {disk}/h
         set -e; {run} room join tea; {run} send '#tea' before; set +e
         cat /dev/zero > {disk}/filler 2>/dev/null
         {run} send '#tea' lost; echo code $?

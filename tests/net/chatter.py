@@ -1,8 +1,9 @@
 """A chatting process for ``test_kills``: the shipped runtime on a store file, over a Unix socket.
 
-``python chatter.py FOLDER`` reads ``start NAME`` and ``kill NAME`` lines and forks a process for
-each start, so that a life costs no imports. Each life appends to ``FOLDER/NAME.log`` what its user
-was told: ``sent ID`` once a message is accepted, ``got ID`` when one is shown, ``delivered ID``.
+``python -m tests.net.chatter FOLDER`` reads ``start NAME`` and ``kill NAME`` lines and forks a
+process for each start, so that a life costs no imports. Each life appends to ``FOLDER/NAME.log``
+what its user was told: ``sent ID`` once a message is accepted, ``got ID`` when one is shown,
+``delivered ID``.
 """
 
 import asyncio

@@ -30,7 +30,8 @@ class Pair:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.parent = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("chatter.py"), folder],
+            [sys.executable, "-m", "tests.net.chatter", folder],
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
