@@ -56,7 +56,8 @@ SYMBOLS = 27
 MARKS = 28
 AGREED = 29
 NEGENTROPY = 30
-CHECK = 128  # a node that does not know it ignores it, and the check ends by itself
+TYPING = 128  # a version that does not know it ignores it
+CHECK = 129  # a node that does not know it ignores it, and the check ends by itself
 
 CLOSE_DONE = 1
 CLOSE_DUPLICATE = 2
@@ -93,7 +94,7 @@ _RECORD = Struct("<BH")
 _HELLO = Struct("<BBH")
 _PING = Struct("<Q")
 _REKEY_RECORD = _RECORD.pack(REKEY, 0)
-_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), CHECK))  # for the caller
+_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), TYPING, CHECK))  # for the caller
 _IGNORED_FROM = 128  # types later versions may try without a flag day
 _ZEROS = bytes(FRAME_MAX_BYTES)
 
