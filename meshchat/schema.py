@@ -169,7 +169,19 @@ _VERSION_4 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_PEOPLE = (  # silence, revocations, moderation of rooms
+    "ALTER TABLE contacts ADD COLUMN silent_days INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE revocations (
+        fp BLOB PRIMARY KEY, notice BLOB NOT NULL, released INTEGER NOT NULL,
+        again_at REAL NOT NULL, until REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE room_marks (
+        rid BLOB NOT NULL, target BLOB NOT NULL, by_key BLOB NOT NULL, mark INTEGER NOT NULL,
+        place INTEGER NOT NULL, PRIMARY KEY (rid, target, by_key)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _PEOPLE)
 
 
 def migrate(db: Database) -> None:

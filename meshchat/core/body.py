@@ -53,7 +53,14 @@ class BodyType(IntEnum):
     """The messages ``read`` names were shown."""
     TIMER = 9
     """From now on messages disappear after ``timer_s``."""
+    REVOCATION = 16
+    HIDE = 17
 
+
+_RAW_SIZES = {  # bytes in the place of the text; what they mean is told by who acts on them
+    BodyType.REVOCATION: (101,),
+    BodyType.HIDE: (9, 33),
+}
 
 ACTS = frozenset((BodyType.REACTION, BodyType.EDIT, BodyType.RETRACT))
 """What is done to a message."""
@@ -91,6 +98,8 @@ class Body:
     """Of a read receipt, and only of one: ids of 8 bytes, where others have text."""
     timer_s: int | None = None
     """Seconds after which the message disappears, 0 (never) only in a timer; None: not said."""
+    raw: bytes = b""
+    """Of a REVOCATION or HIDE, and only of those; it stands where others have text."""
 
 
 def message_id(author: bytes, number: bytes) -> bytes:
@@ -118,6 +127,9 @@ def encode_body(body: Body) -> bytes:
             )
     elif len(text) > _TEXT_BYTES.get(body.type, (0, 0))[1]:
         raise ValueError("this type has no text, or not so much")
+    if len(body.raw) not in _RAW_SIZES.get(body.type, (0,)):
+        raise ValueError("raw bytes of a wrong length")
+    text += body.raw
     if body.file is not None:
         text = _encode_manifest(body.file)
     elif body.type is BodyType.READ:
@@ -165,6 +177,9 @@ def decode_body(data: bytes) -> Body:
         file = _decode_manifest(data[_BODY.size : end])
     elif kind is BodyType.READ:
         read = _decode_read(data[_BODY.size : end])
+    elif kind in _RAW_SIZES:
+        if text_bytes not in _RAW_SIZES[kind]:
+            raise WireError("body_raw")
     elif not least <= text_bytes <= most:
         raise WireError("body_text")
     else:
@@ -186,9 +201,12 @@ def decode_body(data: bytes) -> Body:
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
     reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
+    raw = data[_BODY.size : end] if kind in _RAW_SIZES else b""
     (boot,) = _BOOT.unpack(extensions.get(_TAG_BOOT, bytes(_BOOT.size)))
     reset = extensions.get(_TAG_RESET, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file, boot, reset, read, timer_s)
+    return Body(
+        kind, number, sent, text, claimed, reply_to, card, file, boot, reset, read, timer_s, raw
+    )
 
 
 def _decode_read(data: bytes) -> tuple[bytes, ...]:

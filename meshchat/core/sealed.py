@@ -33,6 +33,7 @@ class InnerKind(IntEnum):
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
+    REVOKE = 8
 
 
 def kind_of(inner: bytes) -> InnerKind:
