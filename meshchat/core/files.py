@@ -268,10 +268,10 @@ class Files:
     def offered(
         self, mid: bytes, author: bytes, manifest: Manifest, token: bytes, exp_h: int, now: Now
     ) -> list[Receipt]:
-        """A manifest was opened, and its message is in the store.
+        """A manifest was opened; its message is in the store, unless it was destroyed before.
 
         Args:
-            mid: The message.
+            mid: The message, if it was not destroyed here.
             author: Fingerprint.
             manifest: Of the file.
             token: Proves the manifest's envelope, or empty.
@@ -287,7 +287,8 @@ class Files:
         file = self._open.get(mid)
         if file is None:
             message = self._store.message(mid)
-            assert message is not None, "it was stored before this"
+            if message is None or message.retracted:
+                return []  # destroyed here, or by its author: nothing of it is wanted any more
             if not message.reason:  # whole already
                 return self._receipts.give(author, token, exp_h, now)
             if message.reason == DAMAGED:
