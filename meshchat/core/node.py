@@ -474,9 +474,9 @@ class Node:
                 return Done(command, self._commands[type(command)](self, command, now))
         except UsageError as error:
             del self._tells[told:]
-            if self._chats.sealed:  # the first half of a command whose second half was refused
-                self._chats.sealed.clear()
-                self._custody.undo()
+            # The first half of a command whose second half was refused.
+            self._chats.sealed.clear()
+            self._custody.undo()
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:
