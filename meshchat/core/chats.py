@@ -41,6 +41,7 @@ from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     REQUEST_MESSAGES_MAX,
     ROOM_KEPT_MAX,
+    SEAL_AGAIN_GAP_S,
     TRIM_EVERY,
 )
 from meshchat.core.model import (
@@ -170,6 +171,7 @@ class Chats:
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
+        self._seal_again_at: dict[bytes, float] = {}  # contact -> monotonic time
         self.sealed = self._sealer.sealed
         """Envelopes of ours made in this step, for the node to offer."""
 
@@ -223,14 +225,15 @@ class Chats:
         if room is None:
             raise UsageError("unknown_room", "You are not in this room.")
         author = sign_public(self._sealer.author_seed(room.rid))
-        self.moderation.mark(command, author)
-        if command.publish:
+        self.moderation.check(command, author)
+        if command.publish:  # first, because it may find no room
             raw = write_hide(command.target, command.mark)
             number = self._entropy.bytes(NUMBER_BYTES)
             body = Body(BodyType.HIDE, number, int(now.wall), name=self._people.name, raw=raw)
             self._sealer.keep(
                 self._sealer.post(room, body, self._sealer.end_h(None, now), now), now
             )
+        self.moderation.mark(command, author)
 
     def set_timer(self, chat: ChatId, seconds: int, now: Now) -> ChatOptions:
         """Let new messages of both sides disappear; the other side is told by a message."""
@@ -504,16 +507,20 @@ class Chats:
 
     def _act(self, news: News, contact: Contact, sid: bytes, now: Now) -> None:
         """On what an envelope told besides its text."""
+        fp = contact.fp
         if news is News.BROKEN:
-            if self._people.is_friend(contact.fp):
-                self._tell_quietly(contact.fp, now, sid)
-            return
-        if news is News.RESTORED:
-            self._unseal(contact.fp)
-        self.seal_waiting(now, contact.fp)
+            self._tell_quietly(fp, now, sid)
+        soon = now.mono < self._seal_again_at.get(fp, now.mono)
+        if news is not News.CARD:  # if it was we who were put back, they cannot read ours either
+            self._unseal(fp)
+            if not soon:
+                self._seal_again_at[fp] = now.mono + SEAL_AGAIN_GAP_S
+        if not soon:  # else housekeeping does it
+            self.seal_waiting(now, fp)
 
     def _unseal(self, fp: bytes) -> None:
         """What is on its way to somebody cannot be read there: it has to be sealed again."""
+        self.content.unseal(contact_chat(fp))
         for message in self._store.pending():
             if message.chat == contact_chat(fp) and message.eid:
                 self._custody.drop(message.eid, Fate.EVICTED)
@@ -529,9 +536,11 @@ class Chats:
     def _introduction(self, letter: Letter, now: Now) -> list[Receipt]:
         """A friend gives us a third person's card."""
         third, name = Card.decode(letter.body.card), Clean.line(letter.body.name)
+        receipts: list[Receipt] = []
         if self._people.introduced(third, name, letter.contact, now) is not None:
             self.keys_changed()
-        return self._text(letter, now, Clean(f'[introduces "{name}"]'))
+            receipts = self.accepted(third.fp, now)  # they may have written as a stranger
+        return receipts + self._text(letter, now, Clean(f'[introduces "{name}"]'))
 
     def _revocation(self, letter: Letter, now: Now) -> list[Receipt]:
         """A friend asks us to keep their revocation."""
@@ -585,7 +594,8 @@ class Chats:
         author, seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
         if body.type is BodyType.HIDE:
-            self.moderation.heard(room.rid, author, body.raw, sent << 32 | seq)
+            order = (sent << 32 | seq) - (1 << 63)  # as large as a store takes: 8 bytes and a sign
+            self.moderation.heard(room.rid, author, body.raw, order)
         if self.moderation.is_blocked(room.rid, author):
             return kind
         if author == sign_public(self._sealer.author_seed(room.rid)):
@@ -736,9 +746,15 @@ class Chats:
                 self._fail(message, "expired", now)
 
     def key_replaced(self, fp: bytes, now: Now, reason: str = "key_changed") -> None:
-        """What waits for a frozen key is not sent again, and not carried on by us."""
+        """What waits for a frozen key is not sent again, and not carried on by us.
+
+        What it writes is still read, unless it was revoked.
+        """
         self.content.drop_chat(contact_chat(fp))
-        self._sessions.forget(fp)
+        if reason == "revoked":
+            self._sessions.forget(fp)
+        else:
+            self._sessions.close_all(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
                 if message.eid:

@@ -404,13 +404,16 @@ class People:
         brought = [other for other in self._contacts.values() if other.introduced_by == by.fp]
         if len(brought) >= INTRODUCED_MAX:
             raise QuotaError("introductions_full")
+        petname = self._free_name(claimed, card.fp)
+        contact = known or Contact(card.fp, card.encode(), petname)
         return self._save(
-            Contact(
-                fp=card.fp,
+            replace(
+                contact,
                 card=card.encode(),
-                petname=self._free_name(claimed, card.fp),
+                petname=petname,
                 claimed=claimed,
                 trust=Trust.INTRODUCED,
+                request=False,
                 introduced_by=by.fp,
                 added_at=now.wall,
             )

@@ -192,20 +192,21 @@ class Inbox:
             contact = self._restored(contact, body.boot)
         token = opened.token if opened.wants_proof else b""
         letter = Letter(contact, friend, body, token, held.exp_h)
+        if body.reset and body.reset != opening.session.sid:
+            self._reset(contact, body.reset)
         # What its reader has no room for now may be opened again later: its key has to stay.
         with self._store.savepoint():
-            self._sessions.keep(opening, now)
+            self._sessions.keep(opening, now, stranger=contact.request)
             if opening.card is not None and body.boot < contact.boot:
                 self._sessions.close(opening.session)  # written before they were restored
-            if body.reset:
-                self._reset(contact, body.reset)
             reader = self._readers.get(body.type)
             return contact, reader(letter, now) if reader else []
 
     def _broken(self, session: Session) -> None:
         """The two sides of a session have come apart: one of them was put back. Say so once."""
         contact = self._people.get(session.fp)
-        if contact is not None and not session.closed:
+        # Whom we do not deal with hears nothing; that they have to know stays to be said.
+        if contact is not None and not session.closed and self._people.is_friend(session.fp):
             self._sessions.close(session)
             self.news.append((News.BROKEN, contact, session.sid))
 
