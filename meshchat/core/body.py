@@ -16,6 +16,7 @@ from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES, FILE_NAME_MAX_BYTE
 from meshchat.errors import UsageError, WireError
 
 TEXT_MAX_BYTES = 7_000  # with name, reply and first-message overhead it fits class 2
+CONTROL_MAX_BYTES = 2_048  # a full group with the longest name has 1,662
 NUMBER_BYTES = 8
 MESSAGE_ID_BYTES = 8
 
@@ -31,6 +32,8 @@ class BodyType(IntEnum):
     INTRODUCTION = 2
     PROFILE = 3
     FILE = 4
+    GROUP = 10
+    """A control message of a group (``epochs``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Body:
     """A card (197 bytes, not checked here), or empty."""
     file: Manifest | None = None
     """Of a file message, and only of one; it stands where others have text."""
+    control: bytes = b""
+    """Of a control message of a group, and only of one; not checked here."""
 
 
 def message_id(author: bytes, number: bytes) -> bytes:
@@ -78,8 +83,12 @@ def encode_body(body: Body) -> bytes:
             )
     elif text:
         raise ValueError("only a text message has text")
+    if (body.type is BodyType.GROUP) is not bool(body.control):
+        raise ValueError("a control message has control bytes, no other has")
     if body.file is not None:
         text = _encode_manifest(body.file)
+    elif body.control:
+        text = body.control
     if len(name) > NAME_MAX_BYTES:
         raise UsageError("name_too_long", f"A name has at most {NAME_MAX_BYTES} bytes: shorten it.")
     _check_sizes(body)
@@ -107,8 +116,11 @@ def decode_body(data: bytes) -> Body:
     except ValueError:
         raise WireError("body_type") from None
     file: Manifest | None = None
+    control = b""
     if kind is BodyType.FILE:
         file, text_at = _decode_manifest(data[_BODY.size : end]), end
+    elif kind is BodyType.GROUP and 1 <= text_bytes <= CONTROL_MAX_BYTES:
+        control, text_at = data[_BODY.size : end], end
     elif not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
         raise WireError("body_text")
     else:
@@ -127,7 +139,7 @@ def decode_body(data: bytes) -> Body:
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
     reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file)
+    return Body(kind, number, sent, text, claimed, reply_to, card, file, control)
 
 
 def _encode_manifest(file: Manifest) -> bytes:
