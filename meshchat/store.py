@@ -15,7 +15,9 @@ from meshchat.core.model import (
     ChatId,
     ChatSummary,
     Contact,
+    Group,
     Manifest,
+    Membership,
     Message,
     OpenFile,
     Prekey,
@@ -27,6 +29,7 @@ from meshchat.core.model import (
 from meshchat.custody_tables import CustodyTables
 from meshchat.database import Database, Row
 from meshchat.errors import StoreError
+from meshchat.group_tables import GroupTables
 from meshchat.schema import migrate
 from meshchat.text import Clean
 
@@ -41,7 +44,7 @@ _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 
 
-class SqlStore(CustodyTables):
+class SqlStore(CustodyTables, GroupTables):
     """A ``Store`` over SQLCipher. One process, one thread."""
 
     def __init__(self, db: Database) -> None:
@@ -295,7 +298,7 @@ class SqlStore(CustodyTables):
                     ON m.seq = (SELECT max(n.seq) FROM messages n WHERE n.chat = c.no)"""
             )
         }
-        return chat_list(self.rooms(), self.contacts(), known)
+        return chat_list(self.rooms(), self.groups(), self.contacts(), known)
 
     def mark_read(self, chat: ChatId, seq: int) -> None:
         self._db.write(
@@ -405,10 +408,16 @@ def room_order(room: Room) -> tuple[str, float, bytes]:
 
 
 def chat_list(
-    rooms: Iterable[Room], contacts: Iterable[Contact], known: Mapping[ChatId, ChatSummary]
+    rooms: Iterable[Room],
+    groups: Iterable[Group],
+    contacts: Iterable[Contact],
+    known: Mapping[ChatId, ChatSummary],
 ) -> list[ChatSummary]:
-    """What ``Store.chats`` shows of all people, rooms and conversations."""
+    """What ``Store.chats`` shows of all people, rooms, groups and conversations."""
     begun = {b"r" + room.rid: room.joined_at for room in rooms}
+    for group in groups:
+        if group.membership is not Membership.LEFT:
+            begun[b"g" + group.gid] = group.joined_at
     frozen = set[ChatId]()
     for contact in contacts:
         if not contact.blocked:

@@ -29,6 +29,7 @@ from meshchat.core.events import (
     Tell,
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
+from meshchat.core.groups import NOT_MEMBER, Groups, Heard
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
 from meshchat.core.inbox import Inbox, Letter, Opener
 from meshchat.core.limits import (
@@ -113,6 +114,19 @@ class Chats:
         self._inbox.on(BodyType.TEXT, self._text, strangers=True)
         self._inbox.on(BodyType.FILE, self._file, strangers=True)
         self._inbox.on(BodyType.INTRODUCTION, self._introduction)
+        self.groups = Groups(
+            store,
+            entropy,
+            people,
+            custody,
+            self._sealer,
+            self._receipts,
+            tell,
+            counters,
+            self._inbox,
+            self._heard_in_group,
+            self._seal_anew,
+        )
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
@@ -140,7 +154,8 @@ class Chats:
         """Accept a file for a contact, like any message."""
         if chat[:1] != b"c":
             raise UsageError(
-                "no_files_in_rooms", "A file goes to one person: choose a contact, not a room."
+                "no_files_in_rooms",
+                "A file goes to one person: choose a contact, not a room or group.",
             )
         name = check_file(name, data)
         message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s)
@@ -163,8 +178,9 @@ class Chats:
     ) -> Message:
         author = self._author_for(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
+        signer = self.groups.own_key(chat[1:]) if chat[:1] == b"g" else author
         return Message(
-            id=message_id(author, number),
+            id=message_id(signer, number),
             chat=chat,
             author=author,
             author_name=NO_TEXT,
@@ -195,6 +211,9 @@ class Chats:
         if chat[:1] == b"c":
             self._people.writable(chat[1:])
             return self._people.identity.fp
+        if chat[:1] == b"g":
+            self.groups.need(chat[1:])
+            return self._people.identity.fp
         room = self._rooms.get(chat[1:])
         if room is None:
             raise UsageError("unknown_room", "You are not in this room: join it first.")
@@ -223,6 +242,13 @@ class Chats:
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
             data = self._sealer.dm(fp, body, exp_h)
+        elif message.chat[:1] == b"g":
+            lines = self.groups.seal(message.chat[1:], body, self._sealer.end_h(message, now))
+            if not lines:
+                return b""
+            data, *others = lines
+            for other in others:  # the same message, shown once; the state is that of the first
+                self._sealer.keep(other, now)
         else:
             room = self._rooms[message.chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
@@ -260,6 +286,7 @@ class Chats:
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
+        self.groups.seal_waiting(now, fp)
         for message in self._store.pending():
             if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
                 if not self._can_send(message.chat) or _is_over(message, now):
@@ -280,7 +307,21 @@ class Chats:
     def _can_send(self, chat: ChatId) -> bool:
         if chat[:1] == b"c":
             return self._people.is_friend(chat[1:])
+        if chat[:1] == b"g":
+            return self.groups.is_member(chat[1:])
         return chat[1:] in self._rooms
+
+    def _seal_anew(self, chat: ChatId, now: Now) -> None:
+        """The members of a group are others: what nobody has yet is sealed for them."""
+        for message in self._store.pending():
+            if message.chat != chat or message.reason == "ended":
+                continue
+            if not self._can_send(chat):
+                self._fail(message, NOT_MEMBER, now)
+            elif message.eid and message.state is State.QUEUED and not message.carriers:
+                self._custody.drop(message.eid, Fate.EVICTED)
+                self._store.change_message(message.id, eid=b"")
+        self.seal_waiting(now, chat[1:])
 
     # --- rooms --------------------------------------------------------------------------------
 
@@ -395,6 +436,20 @@ class Chats:
         )
         return kind
 
+    def _heard_in_group(self, heard: Heard, now: Now) -> None:
+        if heard.body.type is BodyType.TEXT:
+            self._store_incoming(
+                heard.chat,
+                heard.author,
+                heard.name,
+                Clean(heard.body.text),
+                heard.body,
+                heard.exp_h,
+                now,
+                mid=heard.id,
+                reason=heard.reason,
+            )
+
     def _store_incoming(
         self,
         chat: ChatId,
@@ -404,10 +459,13 @@ class Chats:
         body: Body,
         exp_h: int,
         now: Now,
+        *,
+        mid: bytes = b"",
+        reason: str = "",
     ) -> None:
         message = self._store.add_message(
             Message(
-                id=message_id(author, body.number),
+                id=mid or message_id(author, body.number),
                 chat=chat,
                 author=author,
                 author_name=author_name,
@@ -417,13 +475,13 @@ class Chats:
                 received_at=now.wall,
                 state=State.RECEIVED,
                 expires_at=float(exp_h * HOUR_S),
-                reason=OPEN if body.file else "",
+                reason=OPEN if body.file else reason,
             )
         )
         if message is not None:
-            how = "direct" if chat[:1] == b"c" else "room"
+            how = {b"c": "direct", b"r": "room", b"g": "group"}[chat[:1]]
             self._store.add_step(message.id, Step(now.wall, "received", how))
-            if chat[:1] == b"r" and message.seq % TRIM_EVERY == 0:
+            if chat[:1] != b"c" and message.seq % TRIM_EVERY == 0:
                 self._store.trim(chat, ROOM_KEPT_MAX)
             self._tell(MessageAdded(message))
 
@@ -469,6 +527,8 @@ class Chats:
         if self._files.is_chunk(eid):
             self._chunk_handed(eid, "", now)
             return True
+        if self.groups.delivered(eid):
+            return True
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
             return False
@@ -488,11 +548,13 @@ class Chats:
         A DM is queued again, to be sealed anew while it has life; a post that went out has had
         its time.
         """
+        eids = list(eids)
+        self.groups.ended(eids)
         for eid in eids:
             message = self._store.message_by_envelope(eid)
             if message is None or message.state not in (State.QUEUED, State.CARRIED):
                 continue
-            if message.chat[:1] == b"r" and message.state is State.CARRIED:
+            if message.chat[:1] != b"c" and message.state is State.CARRIED:
                 changed = self._store.change_message(message.id, eid=b"", reason="ended")
             else:
                 changed = self._store.change_message(
@@ -504,6 +566,7 @@ class Chats:
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
         self._files.give_up(now)
+        self.groups.house(now)
         for message in self._store.pending():
             if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
                 self._store.change_message(message.id, expires_at=end_of(message.life_s, now))

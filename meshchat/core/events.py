@@ -6,7 +6,7 @@ store transaction, commits, then carries out the effects in order.
 
 from dataclasses import dataclass, field
 
-from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
+from meshchat.core.model import ChatId, Contact, Group, Message, Neighbour, Room
 from meshchat.errors import UsageError
 
 # --- in: links -----------------------------------------------------------------------------
@@ -148,6 +148,64 @@ class LeaveRoom(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateGroup(Command):
+    """A private group of ourselves, its first admin, and contacts. Result: the ``Group``."""
+
+    name: str
+    members: tuple[bytes, ...] = ()
+    """Fingerprints of contacts, at most 31."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddMember(Command):
+    """Add a contact to a group we are an admin of. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember(Command):
+    """Remove a member from a group we are an admin of. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+    """Or its first 16 bytes: members need not be our contacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeAdmin(Command):
+    """Let a member add and remove others. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+    """Or its first 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenameGroup(Command):
+    """Result: the ``Group``."""
+
+    gid: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup(Command):
+    """Leave a group and destroy its keys here. Result: the ``Group``."""
+
+    gid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSeized(Command):
+    """A person's device is in the wrong hands: out of every group. Result: the ``Group`` list."""
+
+    fp: bytes
+    """Or its first 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class MarkRead(Command):
     chat: ChatId
     seq: int
@@ -238,6 +296,13 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """A group is new, or its members, its name or our membership changed."""
+
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
 class NeighbourUp:
     neighbour: Neighbour
 
@@ -271,6 +336,7 @@ Tell = (
     | FileComplete
     | ContactChanged
     | RoomChanged
+    | GroupChanged
     | NeighbourUp
     | NeighbourDown
     | CustodyChanged

@@ -129,11 +129,12 @@ class Lineage:
     # --- joining ------------------------------------------------------------------------------
 
     def _live(self) -> list[Epoch]:
-        return [
+        found = [
             head
             for head in self.heads
             if not any(self._covers(other, head) for other in self.heads if other is not head)
         ]
+        return found or self.heads[:1]
 
     def _covers(self, one: Epoch, other: Epoch) -> bool:
         """Whether joining the two says nothing that ``one`` does not say by itself."""

@@ -18,22 +18,29 @@ from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AddMember,
     Block,
     Command,
+    CreateGroup,
     CustodyChanged,
     Done,
     Effect,
     Event,
     Introduce,
     JoinRoom,
+    LeaveGroup,
     LeaveRoom,
     LinkDown,
     LinkUp,
+    MakeAdmin,
     MarkRead,
     Notice,
     Received,
     Refused,
+    RemoveMember,
     Rename,
+    RenameGroup,
+    ReportSeized,
     SaveDraft,
     Send,
     SendFile,
@@ -60,6 +67,8 @@ from meshchat.core.link import FrameLog
 from meshchat.core.model import (
     Contact,
     Fate,
+    Group,
+    GroupMember,
     Held,
     Kind,
     Message,
@@ -425,6 +434,7 @@ class Node:
                 return Done(command, self._commands[type(command)](self, command, now))
         except UsageError as error:
             del self._tells[told:]
+            self._chats.groups.load()
             if self._chats.sealed:  # the first half of a command whose second half was refused
                 self._chats.sealed.clear()
                 self._custody.undo()
@@ -483,6 +493,27 @@ class Node:
     def _do_leave(self, command: LeaveRoom, _now: Now) -> Room:
         return self._chats.leave(command.rid)
 
+    def _do_create_group(self, command: CreateGroup, now: Now) -> Group:
+        return self._chats.groups.create(command.name, command.members, now)
+
+    def _do_add_member(self, command: AddMember, now: Now) -> Group:
+        return self._chats.groups.add(command.gid, command.fp, now)
+
+    def _do_remove_member(self, command: RemoveMember, now: Now) -> Group:
+        return self._chats.groups.remove(command.gid, command.fp, now)
+
+    def _do_make_admin(self, command: MakeAdmin, now: Now) -> Group:
+        return self._chats.groups.make_admin(command.gid, command.fp, now)
+
+    def _do_rename_group(self, command: RenameGroup, now: Now) -> Group:
+        return self._chats.groups.rename(command.gid, command.name, now)
+
+    def _do_leave_group(self, command: LeaveGroup, now: Now) -> Group:
+        return self._chats.groups.leave(command.gid, now)
+
+    def _do_report_seized(self, command: ReportSeized, now: Now) -> list[Group]:
+        return self._chats.groups.report_seized(command.fp, now)
+
     def _do_read(self, command: MarkRead, _now: Now) -> None:
         self._store.mark_read(command.chat, command.seq)
 
@@ -516,6 +547,10 @@ class Node:
     def safety_words(self, fp: bytes) -> tuple[str, ...]:
         """Twelve words that are the same on the contact's screen if nobody stands between."""
         return safety_words(self.fp, self._people.need(fp).fp)
+
+    def members(self, gid: bytes) -> tuple[GroupMember, ...]:
+        """Who is in a group as far as we know, in order of joining; nobody if we are out of it."""
+        return self._chats.groups.roster(gid).members
 
     def seed_words(self) -> tuple[str, ...]:
         """The 24 words that restore this identity."""
@@ -553,6 +588,13 @@ class Node:
         Introduce: _do_introduce,
         JoinRoom: _do_join,
         LeaveRoom: _do_leave,
+        CreateGroup: _do_create_group,
+        AddMember: _do_add_member,
+        RemoveMember: _do_remove_member,
+        MakeAdmin: _do_make_admin,
+        RenameGroup: _do_rename_group,
+        LeaveGroup: _do_leave_group,
+        ReportSeized: _do_report_seized,
         MarkRead: _do_read,
         SaveDraft: _do_draft,
         SetName: _do_name,

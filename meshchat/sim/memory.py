@@ -21,7 +21,7 @@ from meshchat.core.model import (
     Step,
 )
 from meshchat.errors import StoreError
-from meshchat.sim.memory_custody import MemoryCustody
+from meshchat.sim.memory_groups import MemoryGroups
 from meshchat.sim.memory_proofs import by_number
 from meshchat.sim.pool import Pool
 from meshchat.store import chat_list, contact_order, room_order
@@ -48,7 +48,7 @@ class _Chat:
         return bisect_left(self.rows, (seq, -1, 0.0))
 
 
-class MemoryStore(MemoryCustody):
+class MemoryStore(MemoryGroups):
     """A ``Store`` that ends with the process. Stores of one world share a ``Pool``.
 
     Each call notes in the log of the transaction how it is undone; see ``Journal``.
@@ -299,7 +299,7 @@ class MemoryStore(MemoryCustody):
             )
             for name, chat in self._chats.items()
         }
-        return chat_list(self.rooms(), self.contacts(), known)
+        return chat_list(self.rooms(), self.groups(), self.contacts(), known)
 
     def mark_read(self, chat: ChatId, seq: int) -> None:
         log, found = self._changes(), self._chat(chat)
