@@ -29,7 +29,8 @@ from meshchat.core.events import (
     Tell,
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
-from meshchat.core.groups import NOT_MEMBER, Groups, Heard
+from meshchat.core.group_talk import NOT_MEMBER, Heard
+from meshchat.core.groups import Groups
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
 from meshchat.core.inbox import Inbox, Letter, Opener
 from meshchat.core.limits import (

@@ -5,16 +5,12 @@ follows from it. What the epochs together say is the business of ``lineage``.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple
 
-from meshchat.core.body import NUMBER_BYTES, Body, BodyType, decode_body, encode_body, message_id
+from meshchat.core.body import NUMBER_BYTES, Body, BodyType
 from meshchat.core.contacts import People, check_name
-from meshchat.core.crypto import sign_public
 from meshchat.core.custody import Custody
-from meshchat.core.envelope import Opened
 from meshchat.core.epochs import (
     GENERATION_MAX,
     GID_BYTES,
@@ -24,19 +20,17 @@ from meshchat.core.epochs import (
     Key,
     Keys,
     Leave,
-    Reached,
     Rekey,
     Seized,
     decode_control,
     derive,
     encode_control,
-    reach,
-    signing_seed,
-    step,
 )
-from meshchat.core.events import GroupChanged, Notice, Tell
+from meshchat.core.events import Notice, Tell
+from meshchat.core.group_book import Book
 from meshchat.core.group_mail import ControlMail
-from meshchat.core.inbox import Inbox, Letter, Opener
+from meshchat.core.group_talk import Heard, Talk, group_chat
+from meshchat.core.inbox import Inbox, Letter
 from meshchat.core.limits import (
     GROUP_EPOCHS_MAX,
     GROUP_GENERATIONS_AHEAD_MAX,
@@ -45,59 +39,24 @@ from meshchat.core.limits import (
     GROUP_MERGE_TURN_S,
     GROUP_REKEY_S,
     GROUP_REPORTS_MAX,
-    GROUP_SKIPPED_MAX,
     GROUP_TURN_S,
     GROUPS_MAX,
     GROUPS_PER_CONTACT_MAX,
 )
-from meshchat.core.lineage import Lineage, Roster
+from meshchat.core.lineage import Roster
 from meshchat.core.model import (
-    NO_TEXT,
     ChatId,
     Contact,
-    Epoch,
     Group,
     GroupMember,
-    Held,
-    Kind,
     Membership,
     Now,
 )
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt, Receipts
-from meshchat.core.sealed import (
-    check_group_message,
-    group_message,
-    open_group_message,
-    read_group_message,
-)
 from meshchat.core.sealer import Sealer
 from meshchat.errors import AuthError, ProtocolError, QuotaError, UsageError, WireError
 from meshchat.text import Clean
-
-WAITING_MAX = 64  # messages that come before what they need; as many as ``Store.seek`` takes
-NOT_MEMBER = "not_member"
-"""Reason of a message whose author was no member any more when it came."""
-
-
-class Heard(NamedTuple):
-    """A message to a group that opened, proven to be from a member."""
-
-    chat: ChatId
-    id: bytes
-    """Message id, 8 bytes."""
-    author: bytes
-    """Fingerprint; of somebody who is no contact its first 16 bytes."""
-    name: Clean
-    """What the author calls themselves, if they are no contact."""
-    body: Body
-    exp_h: int
-    reason: str
-    """``NOT_MEMBER``, or empty."""
-
-
-def group_chat(gid: bytes) -> ChatId:
-    return b"g" + gid
 
 
 class Groups:
@@ -127,69 +86,43 @@ class Groups:
         self._tell = tell
         self._counters = counters
         self._inbox = inbox
-        self._heard = heard
         self._changed = changed
-        self._me = people.identity.fp[:MEMBER_FP_BYTES]
         self._mail = ControlMail(store, entropy, people, sealer)
-        self.load()
+        self._book = Book(store, people, tell)
+        self._me = self._book.me
+        self._talk = Talk(
+            store, people, custody, sealer, counters, self._book, heard, self._mail.confirmed
+        )
         self._parted: dict[bytes, float] = {}  # group -> monotonic time its lines were seen
-        self._waiting: dict[bytes, tuple[bytes, int]] = {}  # envelope -> the chain it waits for
         self._reports: Counter[bytes] = Counter()
-        inbox.add_secrets(self._secrets)
+        inbox.add_secrets(self._talk.secrets)
         inbox.on(BodyType.GROUP, self._read)
 
     def load(self) -> None:
         """Take everything from the store, also after that went back to where a step began."""
         self._mail.load()
-        self._groups = {group.gid: group for group in self._store.groups()}
-        self._epochs = {epoch.eid: epoch for epoch in self._store.epochs()}
-        self._lines: dict[bytes, Lineage] = {}
+        self._book.load()
 
     # --- looking up ---------------------------------------------------------------------------
 
     def need(self, gid: bytes) -> Group:
-        """The group, if we are a member.
-
-        Raises:
-            UsageError: We are not.
-        """
-        group = self._groups.get(gid)
-        if group is None:
-            raise UsageError("unknown_group", "You are in no such group.")
-        if group.membership is Membership.LEFT:
-            raise UsageError("not_member", f"You left {group.name}: an admin can add you again.")
-        if group.membership is Membership.REMOVED:
-            raise UsageError(
-                "not_member", f"You were removed from {group.name}: you can only read it."
-            )
-        return group
+        """The group, if we are a member; else ``UsageError``."""
+        return self._book.need(gid)
 
     def is_member(self, gid: bytes) -> bool:
-        group = self._groups.get(gid)
-        return group is not None and group.membership is Membership.MEMBER
-
-    def roster(self, gid: bytes) -> Roster:
-        """Who is in a group as far as we know; nobody if we are out of it."""
-        return self._line(gid).roster
+        return self._book.is_member(gid)
 
     def own_key(self, gid: bytes) -> bytes:
         """The public key our messages to this group are signed with."""
-        return sign_public(self._seed(gid))
+        return self._book.own_key(gid)
 
-    def _seed(self, gid: bytes) -> bytes:
-        return signing_seed(self._people.identity.seed, gid)
+    def roster(self, gid: bytes) -> Roster:
+        """Who is in a group as far as we know; nobody if we are out of it."""
+        return self._book.roster(gid)
 
-    def _line(self, gid: bytes) -> Lineage:
-        line = self._lines.get(gid)
-        if line is None:
-            line = Lineage(epoch for epoch in self._epochs.values() if epoch.gid == gid)
-            self._lines[gid] = line
-        return line
-
-    def _contact(self, fp: bytes) -> Contact | None:
-        """The friend whose fingerprint begins so."""
-        contact = self._people.begins(fp)
-        return contact if contact and self._people.is_friend(contact.fp) else None
+    def seal(self, gid: bytes, body: Body, exp_h: int) -> list[bytes]:
+        """An envelope for each line of the group; none if there is nobody we may write to now."""
+        return [self._talk.seal(epoch, body, exp_h) for epoch in self._talk.sendable(gid)]
 
     def _as_admin(self, gid: bytes) -> Roster:
         group, roster = self.need(gid), self.roster(gid)
@@ -204,7 +137,7 @@ class Groups:
     def create(self, name: str, fps: Iterable[bytes], now: Now) -> Group:
         """A new group of ourselves and these contacts."""
         clean = check_name(name, "The name of a group")
-        if len(self._groups) >= GROUPS_MAX:
+        if len(self._book.groups) >= GROUPS_MAX:
             raise UsageError("too_many_groups", f"You are in {GROUPS_MAX} groups: leave one first.")
         chosen = list(dict.fromkeys(fps))
         for fp in chosen:
@@ -212,7 +145,7 @@ class Groups:
         gid = self._entropy.bytes(GID_BYTES)
         members = [GroupMember(self._me, self.own_key(gid), True)]
         members += [GroupMember(fp[:MEMBER_FP_BYTES], b"", False) for fp in chosen]
-        group = self._save_group(Group(gid, clean, joined_at=now.wall))
+        group = self._book.save_group(Group(gid, clean, joined_at=now.wall))
         self._rekey(gid, (), members, clean, now)
         return group
 
@@ -235,7 +168,7 @@ class Groups:
         if not roster.get(fp):
             raise UsageError("no_member", f"This person is not in {group.name}.")
         self._without(gid, fp, now)
-        contact = self._contact(fp)
+        contact = self._book.contact(fp)
         if tell and contact:
             self._mail.send(gid, contact.fp, Gone(gid), now)
         return group
@@ -259,7 +192,7 @@ class Groups:
         """Another name, for all members."""
         roster = self._as_admin(gid)
         self._follow(gid, roster.members, now, check_name(name, "The name of a group"))
-        return self._groups[gid]
+        return self._book.groups[gid]
 
     def leave(self, gid: bytes, now: Now) -> Group:
         """Destroy what we have of its keys, and ask the admins to go on without us."""
@@ -272,9 +205,9 @@ class Groups:
                 f"You are the only admin of {group.name}: make somebody else admin first.",
             )
         self._drop_epochs(gid)
-        for contact in filter(None, map(self._contact, admins)):
+        for contact in filter(None, map(self._book.contact, admins)):
             self._mail.send(gid, contact.fp, Leave(gid), now)
-        left = self._save_group(replace(group, membership=Membership.LEFT))
+        left = self._book.save_group(replace(group, membership=Membership.LEFT))
         self._changed(group_chat(gid), now)
         return left
 
@@ -286,7 +219,7 @@ class Groups:
         start = fp[:MEMBER_FP_BYTES]
         shared = [
             group
-            for group in list(self._groups.values())
+            for group in list(self._book.groups.values())
             if start != self._me and self.is_member(group.gid) and self.roster(group.gid).get(start)
         ]
         if not shared:
@@ -296,15 +229,12 @@ class Groups:
             if self._me in roster.admins:
                 self.remove(group.gid, start, now, tell=False)
                 continue
-            self._store.put(_shunned(group.gid), self._shunned(group.gid) + start)
-            for contact in filter(None, map(self._contact, roster.admins)):
+            self._talk.shun(group.gid, start)
+            for contact in filter(None, map(self._book.contact, roster.admins)):
                 if contact.fp[:MEMBER_FP_BYTES] != start:
                     self._mail.send(group.gid, contact.fp, Seized(group.gid, start), now)
             self._changed(group_chat(group.gid), now)
         return shared
-
-    def _shunned(self, gid: bytes) -> bytes:
-        return self._store.get(_shunned(gid)) or b""
 
     # --- making epochs ------------------------------------------------------------------------
 
@@ -312,7 +242,7 @@ class Groups:
         self, gid: bytes, members: Iterable[GroupMember], now: Now, name: Clean | None = None
     ) -> None:
         """The next epoch, with these members; it names the lines it joins."""
-        line = self._line(gid)
+        line = self._book.line(gid)
         chosen = line.live[:2]
         chosen += [head for head in line.heads if head not in chosen][: 2 - len(chosen)]
         parents = tuple(sorted(head.eid for head in chosen))
@@ -331,10 +261,10 @@ class Groups:
             raise UsageError(
                 "group_full", f"A group has at most {GROUP_MEMBERS_MAX} members, you among them."
             )
-        generation = 1 + max((self._epochs[each].generation for each in parents), default=-1)
+        generation = 1 + max((self._book.epochs[each].generation for each in parents), default=-1)
         if generation >= GENERATION_MAX:
             raise UsageError("group_worn", "This group can have no new keys: make a new one.")
-        to = [self._contact(member.fp) for member in listed]
+        to = [self._book.contact(member.fp) for member in listed]
         direct = sum(bool(contact) << place for place, contact in enumerate(to))
         root = self._entropy.bytes(32)
         rekey = Rekey(gid, parents, root, generation, listed, direct, name)
@@ -342,72 +272,28 @@ class Groups:
         for contact in filter(None, to):
             self._mail.send(gid, contact.fp, rekey, now)
 
-    def _begin(self, author: bytes, rekey: Rekey, now: Now) -> Epoch:
-        """Keep an epoch: everything that follows from its root, but not the root."""
-        gid = rekey.gid
-        keys = derive(gid, rekey.root, [member.fp for member in rekey.members])
-        known = self._known_keys(gid)
-        epoch = Epoch(
-            keys.eid,
-            gid,
-            rekey.parents,
-            rekey.generation,
-            author,
-            tuple(one._replace(key=known.get(one.fp, one.key)) for one in rekey.members),
-            Clean.line(rekey.name) or Clean("?"),
-            keys.head_key,
-            now.wall,
-        )
-        self._save(epoch)
-        for place, chain in enumerate(keys.chains):
-            self._store.save_chain(epoch.eid, place, 0, chain)
-        self._learn_keys(gid, {one.fp: one.key for one in rekey.members if one.key})
-        self._look(gid, now)
-        return epoch
-
-    def _save(self, epoch: Epoch) -> None:
-        self._epochs[epoch.eid] = epoch
-        self._lines.pop(epoch.gid, None)
-        self._store.save_epoch(epoch)
-
-    def _save_group(self, group: Group) -> Group:
-        self._groups[group.gid] = group
-        self._store.save_group(group)
-        self._tell(GroupChanged(group))
-        return group
+    def _begin(self, author: bytes, rekey: Rekey, now: Now) -> None:
+        self._book.begin(author, rekey, now.wall)
+        self._look(rekey.gid, now)
 
     def _look(self, gid: bytes, now: Now) -> None:
         """The epochs of a group are others now: what ends, what opens, what is sealed anew."""
-        line, group = self._line(gid), self._groups[gid]
-        for epoch in [epoch for epoch in self._epochs.values() if epoch.gid == gid]:
+        line, group = self._book.line(gid), self._book.groups[gid]
+        for epoch in self._book.epochs_of(gid):
             live = epoch in line.live
             if live is bool(epoch.ends_at) and epoch.head_key:
-                self._save(replace(epoch, ends_at=0.0 if live else now.wall + GROUP_KEYS_S))
-        self._trim(gid)
+                self._book.save(replace(epoch, ends_at=0.0 if live else now.wall + GROUP_KEYS_S))
+        self._book.trim(gid)
         if line.roster.name != group.name:
             group = replace(group, name=line.roster.name)
-        self._save_group(group)
+        self._book.save_group(group)
         self._inbox.refresh()
         self._custody.retry_all()
         self._changed(group_chat(gid), now)
 
-    def _trim(self, gid: bytes) -> None:
-        """Forget the oldest of what every line has in its past; where they parted stays."""
-        line = self._line(gid)
-        shared = frozenset.intersection(*(line.past(head.eid) for head in line.heads))
-        old = [self._epochs[eid] for eid in sorted(shared) if not self._epochs[eid].head_key]
-        old.sort(key=lambda epoch: epoch.generation)
-        count = sum(epoch.gid == gid for epoch in self._epochs.values())
-        for epoch in old[: max(0, count - GROUP_EPOCHS_MAX)]:
-            del self._epochs[epoch.eid]
-            self._store.drop_epoch(epoch.eid)
-            self._lines.pop(gid, None)
-
     def _drop_epochs(self, gid: bytes) -> None:
-        for epoch in [epoch for epoch in self._epochs.values() if epoch.gid == gid]:
-            del self._epochs[epoch.eid]
-            self._store.drop_epoch(epoch.eid)
-        self._lines.pop(gid, None)
+        for epoch in self._book.epochs_of(gid):
+            self._book.forget(epoch)
         self._inbox.refresh()
 
     # --- control messages ---------------------------------------------------------------------
@@ -439,7 +325,7 @@ class Groups:
         """
         gid, author = rekey.gid, fp[:MEMBER_FP_BYTES]
         keys = derive(gid, rekey.root, ())
-        if keys.eid in self._epochs:
+        if keys.eid in self._book.epochs:
             return True
         own = next((member for member in rekey.members if member.fp == self._me), None)
         if own is None:
@@ -448,7 +334,7 @@ class Groups:
             raise AuthError("group_key")
         if not any(member.fp == author and member.admin for member in rekey.members):
             raise AuthError("group_admin")
-        group = self._groups.get(gid)
+        group = self._book.groups.get(gid)
         if group is None or group.membership is not Membership.MEMBER:
             if group is not None and own.key:  # they do not know yet that we are out
                 if group.membership is Membership.LEFT:
@@ -462,12 +348,16 @@ class Groups:
 
     def _invited(self, fp: bytes, rekey: Rekey, now: Now) -> None:
         """A contact brings us into a group, for the first time or again."""
-        inside = [each for each in self._epochs.values() if each.author == fp[:MEMBER_FP_BYTES]]
-        if len(self._groups) >= GROUPS_MAX:
+        inside = [
+            each for each in self._book.epochs.values() if each.author == fp[:MEMBER_FP_BYTES]
+        ]
+        if len(self._book.groups) >= GROUPS_MAX:
             raise QuotaError("groups_full")
         if len({epoch.gid for epoch in inside}) >= GROUPS_PER_CONTACT_MAX:
             raise QuotaError("groups_full")
-        self._save_group(Group(rekey.gid, Clean.line(rekey.name) or Clean("?"), joined_at=now.wall))
+        self._book.save_group(
+            Group(rekey.gid, Clean.line(rekey.name) or Clean("?"), joined_at=now.wall)
+        )
 
     def _may(self, author: bytes, rekey: Rekey, keys: EpochKeys) -> bool:
         """Whether the author may make this epoch; False if that is not known yet.
@@ -475,16 +365,16 @@ class Groups:
         Raises:
             AuthError: They may not.
         """
-        line = self._line(rekey.gid)
-        before = [self._epochs[each] for each in rekey.parents if each in self._epochs]
+        line = self._book.line(rekey.gid)
+        before = [self._book.epochs[each] for each in rekey.parents if each in self._book.epochs]
         before = [epoch for epoch in before if epoch.gid == rekey.gid]
         newest = max((epoch.generation for epoch in line.heads), default=0)
         if not rekey.parents or rekey.generation > newest + GROUP_GENERATIONS_AHEAD_MAX:
             raise AuthError("group_parents")
-        for epoch in self._epochs.values():
+        for epoch in self._book.epochs.values():
             if keys.eid in epoch.parents and epoch.generation <= rekey.generation:
                 raise AuthError("group_parents")
-        if sum(each.gid == rekey.gid for each in self._epochs.values()) >= 4 * GROUP_EPOCHS_MAX:
+        if len(self._book.epochs_of(rekey.gid)) >= 4 * GROUP_EPOCHS_MAX:
             raise QuotaError("group_epochs")
         if len(before) < len(rekey.parents):
             return author in line.roster.admins
@@ -522,7 +412,7 @@ class Groups:
         to: list[Contact] = []
         direct = rekey.direct
         for place, member in enumerate(rekey.members):
-            contact = self._contact(member.fp)
+            contact = self._book.contact(member.fp)
             if contact and not direct >> place & 1 and contact.fp != fp:
                 to.append(contact)
                 direct |= 1 << place
@@ -536,36 +426,16 @@ class Groups:
         member = self.roster(gid).get(fp)
         if member is None or member.key:
             return
-        self._learn_keys(gid, {fp: key})
-        for epoch in self._sendable(gid):
+        if self._book.learn_keys(gid, {fp: key}):
+            self._custody.retry_all()
+        for epoch in self._talk.sendable(gid):
             places = [place for place, one in enumerate(epoch.members) if one.fp == fp]
             if places:
                 control = encode_control(Keys(((places[0], key),)))
                 number = self._entropy.bytes(NUMBER_BYTES)
                 body = Body(BodyType.GROUP, number, int(now.wall), control=control)
-                data = self._seal_on(epoch, body, self._sealer.end_h(None, now))
+                data = self._talk.seal(epoch, body, self._sealer.end_h(None, now))
                 self._sealer.keep(data, now, bounded=False)
-
-    def _known_keys(self, gid: bytes) -> dict[bytes, bytes]:
-        known = {self._me: self.own_key(gid)}
-        for epoch in self._epochs.values():
-            if epoch.gid == gid:
-                known.update((one.fp, one.key) for one in epoch.members if one.key)
-        return known
-
-    def _learn_keys(self, gid: bytes, found: dict[bytes, bytes]) -> None:
-        """Keys of members whose key was not known. One that is known never changes."""
-        learned = False
-        for epoch in [epoch for epoch in self._epochs.values() if epoch.gid == gid]:
-            members = tuple(
-                one if one.key else one._replace(key=found.get(one.fp, b""))
-                for one in epoch.members
-            )
-            if members != epoch.members:
-                self._save(replace(epoch, members=members))
-                learned = True
-        if learned:
-            self._custody.retry_all()
 
     def _leaves(self, gid: bytes, fp: bytes, now: Now) -> None:
         roster = self.roster(gid)
@@ -573,13 +443,15 @@ class Groups:
             self._without(gid, fp, now)
 
     def _removed(self, gid: bytes, fp: bytes, now: Now) -> None:
-        group = self._groups.get(gid)
+        group = self._book.groups.get(gid)
         if group is None or group.membership is not Membership.MEMBER:
             return
-        if fp not in self.roster(gid).admins:
+        # Two admins who remove each other are both out, so each of them has to be believed.
+        told = [epoch for epoch in self._book.epochs_of(gid) if epoch.head_key]
+        if not any(one.admin and one.fp == fp for epoch in told for one in epoch.members):
             raise AuthError("group_admin")
         self._drop_epochs(gid)
-        self._save_group(replace(group, membership=Membership.REMOVED))
+        self._book.save_group(replace(group, membership=Membership.REMOVED))
         self._changed(group_chat(gid), now)
 
     def _reported(self, gid: bytes, seized: bytes, by: Contact, now: Now) -> None:
@@ -595,128 +467,13 @@ class Groups:
         if not roster.get(reporter) or seized == self._me:
             raise AuthError("group_member")
         known = self._people.begins(seized)
-        who = f"{known.petname if known else seized.hex()[:8]} ({self._groups[gid].name})"
+        who = f"{known.petname if known else seized.hex()[:8]} ({self._book.groups[gid].name})"
         self._reports[reporter] += 1
         if member.admin or self._reports[reporter] > GROUP_REPORTS_MAX:
             self._tell(Notice("seizure_reported", f"{who}: {by.petname}"))
             return
         self.remove(gid, seized, now, tell=False)
         self._tell(Notice("seizure_removed", f"{who}: {by.petname}"))
-
-    # --- messages -----------------------------------------------------------------------------
-
-    def _sendable(self, gid: bytes) -> list[Epoch]:
-        shunned = self._shunned(gid)
-        out = [shunned[at : at + MEMBER_FP_BYTES] for at in range(0, len(shunned), MEMBER_FP_BYTES)]
-        return [
-            epoch
-            for epoch in self._line(gid).sendable()
-            if not any(member.fp in out for member in epoch.members)
-        ]
-
-    def seal(self, gid: bytes, body: Body, exp_h: int) -> list[bytes]:
-        """An envelope for each line of the group; none if there is nobody we may write to now."""
-        return [self._seal_on(epoch, body, exp_h) for epoch in self._sendable(gid)]
-
-    def _seal_on(self, epoch: Epoch, body: Body, exp_h: int) -> bytes:
-        by = next(place for place, one in enumerate(epoch.members) if one.fp == self._me)
-        found = self._store.chain(epoch.eid, by)
-        assert found is not None, "an epoch with a head key has its chains"
-        n, chain = found
-        chain, key = step(chain)
-        self._store.save_chain(epoch.eid, by, n + 1, chain)
-        seed, place, raw = self._seed(epoch.gid), epoch.gid + epoch.eid, encode_body(body)
-        return self._sealer.shared(
-            epoch.head_key,
-            lambda e: group_message(seed, place, by, n, key, e, raw),
-            raw,
-            exp_h,
-        )
-
-    def _secrets(self, _day: int) -> Iterator[tuple[bytes, Opener]]:
-        for epoch in self._epochs.values():
-            if epoch.head_key:
-                yield epoch.head_key, partial(self._open, epoch.eid)
-
-    def _open(self, eid: bytes, opened: Opened, held: Held, now: Now) -> Kind:
-        epoch = self._epochs.get(eid)
-        if epoch is None:  # destroyed in this very step
-            return Kind.CARRIED
-        post, e, place = read_group_message(opened.inner), opened.header.e, epoch.gid + eid
-        if post.by >= len(epoch.members):
-            raise AuthError("group_member")
-        author = epoch.members[post.by]
-        if author.fp == self._me:
-            return Kind.CARRIED  # our own, come back
-        if not author.key:
-            return Kind.CARRIED  # it is tried again when the key is known
-        check_group_message(post, author.key, place, e)
-        found = self._store.chain(eid, post.by)
-        assert found is not None, "an epoch with a head key has its chains"
-        key, reached = self._store.skipped(eid, post.by, post.n), None
-        if key is None:
-            try:
-                reached = reach(found[1], found[0], post.n)
-            except QuotaError:
-                self._wait(held.eid, eid, post.by)
-                return Kind.CARRIED
-            key = reached.key
-        raw = open_group_message(post, key, place, e)
-        self._used(epoch, post.by, post.n, reached, now)
-        contact = self._people.begins(author.fp)
-        if contact:
-            self._mail.confirmed(contact.fp, eid)
-        body = decode_body(raw)
-        if body.type is BodyType.GROUP:
-            self._keys_came(epoch, author, body.control)
-        elif not (contact and contact.blocked):
-            self._heard(
-                Heard(
-                    group_chat(epoch.gid),
-                    message_id(author.key, body.number),
-                    contact.fp if contact else author.fp,
-                    NO_TEXT if contact else Clean.line(body.name),
-                    body,
-                    held.exp_h,
-                    "" if self.roster(epoch.gid).get(author.fp) else NOT_MEMBER,
-                ),
-                now,
-            )
-        return Kind.MINE
-
-    def _used(self, epoch: Epoch, by: int, n: int, reached: Reached | None, now: Now) -> None:
-        """A message opened: its key goes, and what was passed over is kept for a while."""
-        eid = epoch.eid
-        if reached is None:
-            self._store.drop_skipped(eid, by, n)
-            return
-        self._store.save_chain(eid, by, n + 1, reached.chain)
-        if reached.skipped:
-            self._store.save_skipped(
-                epoch.gid, eid, by, reached.skipped, now.wall, GROUP_SKIPPED_MAX
-            )
-        waiting = [each for each, chain in self._waiting.items() if chain == (eid, by)]
-        for each in waiting:
-            del self._waiting[each]
-        if waiting:
-            self._custody.seek(waiting)
-
-    def _wait(self, envelope: bytes, eid: bytes, by: int) -> None:
-        """Too far ahead: to be tried again when more of this member has come."""
-        while len(self._waiting) >= WAITING_MAX:
-            del self._waiting[next(iter(self._waiting))]
-        self._waiting[envelope] = (eid, by)
-        self._counters["group_jump"] += 1
-
-    def _keys_came(self, epoch: Epoch, author: GroupMember, raw: bytes) -> None:
-        control = decode_control(raw)
-        if not isinstance(control, Keys):
-            raise WireError("group_control")
-        if not author.admin:
-            raise AuthError("group_admin")
-        if control.found[-1][0] >= len(epoch.members):
-            raise WireError("group_keys")
-        self._learn_keys(epoch.gid, {epoch.members[place].fp: key for place, key in control.found})
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -735,21 +492,21 @@ class Groups:
     def house(self, now: Now) -> None:
         """Now and then: keys whose time is over, rekeys that are due."""
         self._mail.give_up(now)
-        ended = [each for each in self._epochs.values() if each.ends_at and each.head_key]
+        ended = [each for each in self._book.epochs.values() if each.ends_at and each.head_key]
         for epoch in ended:
             if epoch.ends_at <= now.wall:
                 self._store.drop_chains(epoch.eid)
-                self._save(replace(epoch, head_key=b""))
+                self._book.save(replace(epoch, head_key=b""))
                 self._inbox.refresh()
         self._store.drop_skipped_before(now.wall - GROUP_KEYS_S)
-        for gid in [gid for gid in self._groups if self.is_member(gid)]:
+        for gid in [gid for gid in self._book.groups if self.is_member(gid)]:
             self._mend(gid, now)
             self._renew(gid, now)
 
     def _mend(self, gid: bytes, now: Now) -> None:
         """Join lines that parted: the first admin at once, the others if it does not."""
-        while len(self._line(gid).live) > 1:
-            line = self._line(gid)
+        while len(self._book.line(gid).live) > 1:
+            line = self._book.line(gid)
             since = self._parted.setdefault(gid, now.mono)
             admins = line.roster.admins
             if self._me not in admins or not line.joinable():
@@ -766,14 +523,10 @@ class Groups:
 
     def _renew(self, gid: bytes, now: Now) -> None:
         """New keys once a day if the group is used: the first admin, or the next in turn."""
-        line = self._line(gid)
+        line = self._book.line(gid)
         admins = line.roster.admins
         if len(line.live) != 1 or self._me not in admins or len(line.roster.members) < 2:
             return
         due = line.live[0].came_at + GROUP_REKEY_S + admins.index(self._me) * GROUP_TURN_S
         if now.wall >= due and self._store.used(line.live[0].eid):
             self._follow(gid, line.roster.members, now)
-
-
-def _shunned(gid: bytes) -> str:
-    return f"shunned:{gid.hex()}"
