@@ -155,7 +155,13 @@ def _add_groups(verb: Any, verbs: Any) -> None:
     verb(groups, "group.leave", "leave a group", in_group)
     verb(groups, "group.list", "groups you are in")
     verb(groups, "group.members", "who is in a group", in_group)
-    verb(groups, "group.seized", "a device is in the wrong hands: out of all groups", member)
+    verb(
+        groups,
+        "group.seized",
+        "a device is in the wrong hands: out of all groups",
+        member,
+        ("--undo", {"action": "store_true", "help": "it was a mistake: write to them again"}),
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -559,7 +559,7 @@ def _group_members(args: argparse.Namespace) -> int:
 
 
 def _group_seized(args: argparse.Namespace) -> int:
-    result = _ask(args, "group.seized", member=args.member)
+    result = _ask(args, "group.seized", member=args.member, seized=not args.undo)
     return _print(args, result, [plain.group_line(row) for row in plain.rows(result, "groups")])
 
 

@@ -203,6 +203,9 @@ class ReportSeized(Command):
 
     fp: bytes
     """Or its first 16 bytes."""
+    seized: bool = True
+    """False: it was a mistake, write what this member reads again. Whom an admin has removed
+    meanwhile an admin must add again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,8 +130,9 @@ class ControlMail:
         return [mail for mail in self._mail.values() if mail.incoming and mail.gid == gid]
 
     def unpark(self, mail: GroupMail) -> None:
-        """It was judged."""
-        self._drop([mail])
+        """It was judged, perhaps while another was."""
+        if mail.number in self._mail:
+            self._drop([mail])
 
 
 def epoch_of(control: bytes) -> bytes:

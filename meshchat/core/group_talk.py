@@ -77,15 +77,18 @@ class Talk:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def shun(self, gid: bytes, fp: bytes) -> None:
-        """Write nothing more that this member can read; only an admin can remove them."""
-        name = f"shunned:{gid.hex()}"
-        self._store.put(name, (self._store.get(name) or b"") + fp)
+    def shun(self, gid: bytes, fp: bytes, shunned: bool) -> None:
+        """Write nothing more that this member can read, or do so again."""
+        out = [one for one in self._shunned(gid) if one != fp]
+        self._store.put(f"shunned:{gid.hex()}", b"".join([*out, fp] if shunned else out))
+
+    def _shunned(self, gid: bytes) -> list[bytes]:
+        data = self._store.get(f"shunned:{gid.hex()}") or b""
+        return [data[at : at + MEMBER_FP_BYTES] for at in range(0, len(data), MEMBER_FP_BYTES)]
 
     def sendable(self, gid: bytes) -> list[Epoch]:
         """The epochs a message is sealed on now, one for each line of the group."""
-        shunned = self._store.get(f"shunned:{gid.hex()}") or b""
-        out = [shunned[at : at + MEMBER_FP_BYTES] for at in range(0, len(shunned), MEMBER_FP_BYTES)]
+        out = self._shunned(gid)
         return [
             epoch
             for epoch in self._book.line(gid).sendable()

@@ -211,10 +211,11 @@ class Groups:
         self._changed(group_chat(gid), now)
         return left
 
-    def report_seized(self, fp: bytes, now: Now) -> list[Group]:
+    def report_seized(self, fp: bytes, seized: bool, now: Now) -> list[Group]:
         """A person's device is in the wrong hands: out of all groups of ours, without telling it.
 
-        Where we are no admin, the admins are told, and we write nothing that this member reads.
+        Where we are no admin, the admins are told, and we write nothing that this member reads
+        until it is removed, or until ``seized`` is taken back.
         """
         start = fp[:MEMBER_FP_BYTES]
         shared = [
@@ -225,12 +226,12 @@ class Groups:
         if not shared:
             raise UsageError("no_shared_group", "This person is in none of your groups.")
         for group in shared:
-            roster = self.roster(group.gid)
-            if self._me in roster.admins:
+            admins = self.roster(group.gid).admins
+            if seized and self._me in admins:
                 self.remove(group.gid, start, now, tell=False)
                 continue
-            self._talk.shun(group.gid, start)
-            for contact in filter(None, map(self._book.contact, roster.admins)):
+            self._talk.shun(group.gid, start, seized)
+            for contact in filter(None, map(self._book.contact, admins if seized else ())):
                 if contact.fp[:MEMBER_FP_BYTES] != start:
                     self._mail.send(group.gid, contact.fp, Seized(group.gid, start), now)
             self._changed(group_chat(group.gid), now)
@@ -438,9 +439,10 @@ class Groups:
                 self._sealer.keep(data, now, bounded=False)
 
     def _leaves(self, gid: bytes, fp: bytes, now: Now) -> None:
-        roster = self.roster(gid)
-        if self._me in roster.admins and roster.get(fp) and fp != self._me:
-            self._without(gid, fp, now)
+        """A member asks to go: done by the next admin who may, perhaps we only learn that later."""
+        if self.roster(gid).get(fp) and fp != self._me:
+            self._store.put(_leaving(gid), (self._store.get(_leaving(gid)) or b"") + fp)
+            self._mend(gid, now)
 
     def _removed(self, gid: bytes, fp: bytes, now: Now) -> None:
         group = self._book.groups.get(gid)
@@ -520,6 +522,19 @@ class Groups:
                 return
             self._rekey(gid, pair, roster.members, roster.name, now)
         self._parted.pop(gid, None)
+        leaving = self._store.get(_leaving(gid)) or b""
+        if leaving:
+            fps = [
+                leaving[at : at + MEMBER_FP_BYTES] for at in range(0, len(leaving), MEMBER_FP_BYTES)
+            ]
+            roster = self.roster(gid)
+            gone = [fp for fp in fps if roster.get(fp)]
+            if self._me in roster.admins:
+                self._store.put(_leaving(gid), b"")
+                if gone:
+                    self._follow(gid, [one for one in roster.members if one.fp not in gone], now)
+            elif len(gone) < len(fps):
+                self._store.put(_leaving(gid), b"".join(gone))
 
     def _renew(self, gid: bytes, now: Now) -> None:
         """New keys once a day if the group is used: the first admin, or the next in turn."""
@@ -530,3 +545,7 @@ class Groups:
         due = line.live[0].came_at + GROUP_REKEY_S + admins.index(self._me) * GROUP_TURN_S
         if now.wall >= due and self._store.used(line.live[0].eid):
             self._follow(gid, line.roster.members, now)
+
+
+def _leaving(gid: bytes) -> str:
+    return f"leaving:{gid.hex()}"

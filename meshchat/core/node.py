@@ -512,7 +512,7 @@ class Node:
         return self._chats.groups.leave(command.gid, now)
 
     def _do_report_seized(self, command: ReportSeized, now: Now) -> list[Group]:
-        return self._chats.groups.report_seized(command.fp, now)
+        return self._chats.groups.report_seized(command.fp, command.seized, now)
 
     def _do_read(self, command: MarkRead, _now: Now) -> None:
         self._store.mark_read(command.chat, command.seq)

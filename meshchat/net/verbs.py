@@ -679,7 +679,7 @@ async def _group_seized(session: Session, args: Args) -> Json:
         if found is None:
             raise
         fp = found
-    result = await session.runtime.command(ReportSeized(fp))
+    result = await session.runtime.command(ReportSeized(fp, args.flag("seized", True)))
     assert isinstance(result, list)
     return {"groups": [group_json(session, group) for group in result]}
 
@@ -809,7 +809,7 @@ VERBS: dict[str, Verb] = {
     "group.leave": Verb(_group_leave, {"group": str}, {}),
     "group.list": Verb(_group_list, {}, {}),
     "group.members": Verb(_group_members, {"group": str}, {}),
-    "group.seized": Verb(_group_seized, {"member": str}, {}),
+    "group.seized": Verb(_group_seized, {"member": str}, {"seized": bool}),
     "resolve": Verb(_resolve, {"to": str}, {}),
     "send": Verb(_send, {"to": str, "text": str}, {}),
     "read": Verb(_read, {}, {"to": str, "since": str, "limit": int, "mark": bool}),
