@@ -70,7 +70,7 @@ class Book:
 
     def roster(self, gid: bytes) -> Roster:
         """Who is in a group as far as we know; nobody if we are out of it."""
-        return self.line(gid).roster
+        return self.line(gid).roster if self.is_member(gid) else Roster((), NO_NAME)
 
     def contact(self, fp: bytes) -> Contact | None:
         """The friend whose fingerprint begins so: somebody we can write to."""

@@ -47,6 +47,7 @@ from meshchat.core.lineage import Roster
 from meshchat.core.model import (
     ChatId,
     Contact,
+    Epoch,
     Group,
     GroupMember,
     Membership,
@@ -440,7 +441,7 @@ class Groups:
 
     def _leaves(self, gid: bytes, fp: bytes, now: Now) -> None:
         """A member asks to go: done by the next admin who may, perhaps we only learn that later."""
-        if self.roster(gid).get(fp) and fp != self._me:
+        if self.is_member(gid) and self.roster(gid).get(fp) and fp != self._me:
             self._store.put(_leaving(gid), (self._store.get(_leaving(gid)) or b"") + fp)
             self._mend(gid, now)
 
@@ -452,7 +453,8 @@ class Groups:
         told = [epoch for epoch in self._book.epochs_of(gid) if epoch.head_key]
         if not any(one.admin and one.fp == fp for epoch in told for one in epoch.members):
             raise AuthError("group_admin")
-        self._drop_epochs(gid)
+        for epoch in self._book.epochs_of(gid):  # who was in stays known, should we come back
+            self._close(epoch, now)
         self._book.save_group(replace(group, membership=Membership.REMOVED))
         self._changed(group_chat(gid), now)
 
@@ -497,13 +499,17 @@ class Groups:
         ended = [each for each in self._book.epochs.values() if each.ends_at and each.head_key]
         for epoch in ended:
             if epoch.ends_at <= now.wall:
-                self._store.drop_chains(epoch.eid)
-                self._book.save(replace(epoch, head_key=b""))
-                self._inbox.refresh()
+                self._close(epoch, now)
         self._store.drop_skipped_before(now.wall - GROUP_KEYS_S)
         for gid in [gid for gid in self._book.groups if self.is_member(gid)]:
             self._mend(gid, now)
             self._renew(gid, now)
+
+    def _close(self, epoch: Epoch, now: Now) -> None:
+        """Destroy the keys of an epoch."""
+        self._store.drop_chains(epoch.eid)
+        self._book.save(replace(epoch, head_key=b"", ends_at=epoch.ends_at or now.wall))
+        self._inbox.refresh()
 
     def _mend(self, gid: bytes, now: Now) -> None:
         """Join lines that parted: the first admin at once, the others if it does not."""

@@ -189,7 +189,9 @@ def test_a_removed_member_opens_nothing_more(group: GroupWorld) -> None:
     group.meet_all()
     assert d.texts(group.chat) == []
     assert membership(d) is Membership.REMOVED
-    assert not group.epochs(d) and not d.store.used(b"x" * 8)
+    assert not any(epoch.head_key for epoch in group.epochs(d))
+    assert not any(d.store.chain(epoch.eid, 0) for epoch in group.epochs(d))
+    assert d.node.members(group.gid) == ()
     with pytest.raises(UsageError, match="You were removed"):
         group.write(d, "still here")
 
