@@ -27,6 +27,7 @@ _REKEY = struct.Struct("<B16s8s8s32sIBII")
 _MEMBER = struct.Struct("<16s32s")
 _KEY = struct.Struct("<B16s32s")
 _NOTE = struct.Struct("<B16s")
+_GONE = struct.Struct("<B16sI")
 _SEIZED = struct.Struct("<B16s16s")
 _KEYS = struct.Struct("<BB")
 _FILL = struct.Struct("<B32s")
@@ -76,6 +77,8 @@ class Leave(NamedTuple):
 
 class Gone(NamedTuple):
     gid: bytes
+    generation: int
+    """Of the epoch that is without the reader: a later one may list them again."""
 
 
 class Seized(NamedTuple):
@@ -113,8 +116,8 @@ def encode_control(control: Control) -> bytes:
             return _KEY.pack(ControlKind.KEY, gid, key)
         case Leave(gid):
             return _NOTE.pack(ControlKind.LEAVE, gid)
-        case Gone(gid):
-            return _NOTE.pack(ControlKind.GONE, gid)
+        case Gone(gid, generation):
+            return _GONE.pack(ControlKind.GONE, gid, generation)
         case Seized(gid, fp):
             return _SEIZED.pack(ControlKind.SEIZED, gid, fp)
         case Keys(found):
@@ -143,8 +146,8 @@ def decode_control(data: bytes) -> Control:
         return Key(gid, key)
     if kind == ControlKind.LEAVE and len(data) == _NOTE.size:
         return Leave(data[1:])
-    if kind == ControlKind.GONE and len(data) == _NOTE.size:
-        return Gone(data[1:])
+    if kind == ControlKind.GONE and len(data) == _GONE.size:
+        return Gone(*_GONE.unpack(data)[1:])
     if kind == ControlKind.SEIZED and len(data) == _SEIZED.size:
         return Seized(*_SEIZED.unpack(data)[1:])
     raise WireError("group_control")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType
 from meshchat.core.contacts import People
-from meshchat.core.epochs import Control, Rekey, decode_control, derive, encode_control
+from meshchat.core.epochs import Control, Leave, Rekey, decode_control, derive, encode_control
 from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     GROUP_KEYS_S,
@@ -90,6 +90,11 @@ class ControlMail:
             return False
         self._drop([self._mail[number]])
         return True
+
+    def forget_leaving(self, gid: bytes) -> None:
+        """We are in again: nobody has to hear any more that we left."""
+        leave = encode_control(Leave(gid))
+        self._drop([mail for mail in self._mail.values() if mail.control == leave])
 
     def confirmed(self, fp: bytes, eid: bytes) -> None:
         """A contact wrote on this epoch: so the rekey arrived."""

@@ -27,7 +27,7 @@ from meshchat.core.epochs import (
     encode_control,
 )
 from meshchat.core.events import Notice, Tell
-from meshchat.core.group_book import Book
+from meshchat.core.group_book import NO_NAME, Book
 from meshchat.core.group_mail import ControlMail
 from meshchat.core.group_talk import Heard, Talk, group_chat
 from meshchat.core.inbox import Inbox, Letter
@@ -171,7 +171,8 @@ class Groups:
         self._without(gid, fp, now)
         contact = self._book.contact(fp)
         if tell and contact:
-            self._mail.send(gid, contact.fp, Gone(gid), now)
+            generation = self._book.line(gid).live[0].generation
+            self._mail.send(gid, contact.fp, Gone(gid, generation), now)
         return group
 
     def _without(self, gid: bytes, fp: bytes, now: Now) -> None:
@@ -311,8 +312,8 @@ class Groups:
                 self._key_came(gid, fp[:MEMBER_FP_BYTES], key, now)
             case Leave(gid):
                 self._leaves(gid, fp[:MEMBER_FP_BYTES], now)
-            case Gone(gid):
-                self._removed(gid, fp[:MEMBER_FP_BYTES], now)
+            case Gone(gid, generation):
+                self._removed(gid, fp[:MEMBER_FP_BYTES], generation, now)
             case Seized(gid, seized):
                 self._reported(gid, seized, letter.contact, now)
             case Keys():
@@ -350,16 +351,13 @@ class Groups:
 
     def _invited(self, fp: bytes, rekey: Rekey, now: Now) -> None:
         """A contact brings us into a group, for the first time or again."""
-        inside = [
-            each for each in self._book.epochs.values() if each.author == fp[:MEMBER_FP_BYTES]
-        ]
-        if len(self._book.groups) >= GROUPS_MAX:
+        author, epochs = fp[:MEMBER_FP_BYTES], self._book.epochs.values()
+        theirs = {epoch.gid for epoch in epochs if epoch.author == author}
+        if len(self._book.groups) >= GROUPS_MAX or len(theirs) >= GROUPS_PER_CONTACT_MAX:
             raise QuotaError("groups_full")
-        if len({epoch.gid for epoch in inside}) >= GROUPS_PER_CONTACT_MAX:
-            raise QuotaError("groups_full")
-        self._book.save_group(
-            Group(rekey.gid, Clean.line(rekey.name) or Clean("?"), joined_at=now.wall)
-        )
+        self._mail.forget_leaving(rekey.gid)
+        name = Clean.line(rekey.name) or NO_NAME
+        self._book.save_group(Group(rekey.gid, name, joined_at=now.wall))
 
     def _may(self, author: bytes, rekey: Rekey, keys: EpochKeys) -> bool:
         """Whether the author may make this epoch; False if that is not known yet.
@@ -445,7 +443,7 @@ class Groups:
             self._store.put(_leaving(gid), (self._store.get(_leaving(gid)) or b"") + fp)
             self._mend(gid, now)
 
-    def _removed(self, gid: bytes, fp: bytes, now: Now) -> None:
+    def _removed(self, gid: bytes, fp: bytes, generation: int, now: Now) -> None:
         group = self._book.groups.get(gid)
         if group is None or group.membership is not Membership.MEMBER:
             return
@@ -453,6 +451,8 @@ class Groups:
         told = [epoch for epoch in self._book.epochs_of(gid) if epoch.head_key]
         if not any(one.admin and one.fp == fp for epoch in told for one in epoch.members):
             raise AuthError("group_admin")
+        if any(epoch.author == fp and epoch.generation > generation for epoch in told):
+            return  # they have added us again since
         for epoch in self._book.epochs_of(gid):  # who was in stays known, should we come back
             self._close(epoch, now)
         self._book.save_group(replace(group, membership=Membership.REMOVED))
@@ -517,9 +517,12 @@ class Groups:
             line = self._book.line(gid)
             since = self._parted.setdefault(gid, now.mono)
             admins = line.roster.admins
-            if self._me not in admins or not line.joinable():
+            if self._me not in admins:
                 return
-            if now.mono - since < admins.index(self._me) * GROUP_MERGE_TURN_S:
+            turn = admins.index(self._me)
+            if not line.joinable():  # whoever knows where they parted loses nobody by joining them
+                turn += len(admins)
+            if now.mono - since < turn * GROUP_MERGE_TURN_S:
                 return
             pair = tuple(sorted(head.eid for head in line.live[:2]))
             roster = line.joined(pair)

@@ -55,7 +55,7 @@ controls: st.SearchStrategy[Control] = st.one_of(
     rekeys(),
     st.builds(Key, b16, key),
     st.builds(Leave, b16),
-    st.builds(Gone, b16),
+    st.builds(Gone, b16, st.integers(0, 2**32 - 1)),
     st.builds(Seized, b16, b16),
     st.dictionaries(st.integers(0, 31), key, min_size=1, max_size=4).map(
         lambda found: Keys(tuple(sorted(found.items())))

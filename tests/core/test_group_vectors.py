@@ -72,7 +72,7 @@ def controls() -> dict[str, object]:
         "full": Rekey(GID, parents, raw("next_root"), 1, full, 2**32 - 1, "x" * 48),
         "key": Key(GID, KEYS[1]),
         "leave": Leave(GID),
-        "gone": Gone(GID),
+        "gone": Gone(GID, 7),
         "seized": Seized(GID, FPS[2]),
         "keys": Keys(((1, KEYS[1]),)),
     }

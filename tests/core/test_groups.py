@@ -528,13 +528,13 @@ def test_what_a_removed_member_still_writes_is_marked(group: GroupWorld) -> None
 def test_only_an_admin_says_that_we_are_out(group: GroupWorld) -> None:
     """GONE by a member, LEAVE in nobody's name but one's own, keys in a letter: nothing happens."""
     a, b, c, d = group.hosts
-    control(group, d, c, Gone(group.gid))
+    control(group, d, c, Gone(group.gid, 9))
     assert membership(c) is Membership.MEMBER and counters(c)["group_admin"] == 1
     control(group, d, a, Keys(((0, b"k" * 32),)))
     assert counters(a)["group_control"] == 1
     control(group, d, a, Leave(b"another group id"))
     assert len(group.roster(a)) == 4
-    control(group, b, c, Gone(group.gid))
+    control(group, b, c, Gone(group.gid, 9))
     assert membership(c) is Membership.REMOVED
 
 

@@ -224,7 +224,7 @@ class OneGroup(RuleBasedStateMachine):
         for host in self.hosts:
             for other in self.hosts:  # a report nobody acted on is taken back
                 self.attempt(host, ReportSeized(other.node.fp, seized=False))
-        for _ in range(3):
+        for _ in range(6):
             group.share()
             self.world.run(4_000.0)
         group.meet_all()

@@ -100,7 +100,7 @@ def main() -> None:
         "full": rekey(parents, next_root, 1, whole, 0b101, 2**32 - 1, b"x" * 48),
         "key": b"\x02" + GID + keys[1][1],
         "leave": b"\x03" + GID,
-        "gone": b"\x04" + GID,
+        "gone": b"\x04" + GID + struct.pack("<I", 7),
         "seized": b"\x05" + GID + fps[2],
         "keys": b"\x06\x01\x01" + keys[1][1],
     }
