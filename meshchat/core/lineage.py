@@ -103,8 +103,8 @@ class Lineage:
             self._past[epoch.eid] = frozenset(past)
             if any(parent not in self._epochs for parent in epoch.parents):
                 orphans.append(epoch)
-        out = self._removed()
         for orphan in orphans:
+            out = self._removed(orphan)
             # What lies between is on its way, or lost. An admin who is so far ahead knew what we
             # know, unless it lists somebody of whom we know better.
             if any(member.fp in out and member.key for member in orphan.members):
@@ -114,10 +114,12 @@ class Lineage:
                 if orphan.eid in known:
                     self._past[eid] = known | past
 
-    def _removed(self) -> set[bytes]:
-        """Whom some epoch removed and none after it lists again."""
+    def _removed(self, orphan: Epoch) -> set[bytes]:
+        """Whom an epoch that does not follow ``orphan`` removed, and none after it lists again."""
         out: set[bytes] = set()
         for epoch in self._in_order:
+            if orphan.eid in self._past[epoch.eid]:
+                continue
             before = [self._epochs[parent] for parent in epoch.parents if parent in self._epochs]
             gone = set().union(*map(_fps, before)) - _fps(epoch)
             out |= gone.difference(*map(_fps, self._after(epoch.eid)))

@@ -204,6 +204,8 @@ CASES = {
     "one between is missing": ([X, epoch("h3", "g2", "ABcdp")], "ABcdp", "h3", "h3"),
     "one between is missing, and lists somebody removed": (
         [X, epoch("g1", "x0", "ABcd"), epoch("h3", "k2", "ABcdm", "B")], "ABcd", "g1", "g1"),
+    "one between is missing, and somebody goes later": (
+        [X, epoch("h3", "g2", "Abcdm", "B"), epoch("h4", "h3", "Abcd", "A")], "Abcd", "h4", "h4"),
     "no past in common": ([epoch("g2", "e1", "ABcp"), epoch("h2", "f1", "ABcq", "B")],
                           "ABc", "g2 h2", ""),
 }  # fmt: skip
