@@ -49,29 +49,30 @@ class GroupTables:
 
     def drop_epoch(self, eid: bytes) -> None:
         self._db.write("DELETE FROM epochs WHERE eid = ?", eid)
-        self.drop_chains(eid)
+        self.drop_group_chains(eid)
 
     # --- chains ---
 
-    def chain(self, eid: bytes, by: int) -> tuple[int, bytes] | None:
-        return self._db.row("SELECT n, key FROM chains WHERE eid = ? AND place = ?", eid, by)
+    def group_chain(self, eid: bytes, by: int) -> tuple[int, bytes] | None:
+        where = "WHERE eid = ? AND place = ?"
+        return self._db.row(f"SELECT n, key FROM group_chains {where}", eid, by)
 
-    def save_chain(self, eid: bytes, by: int, n: int, key: bytes) -> None:
-        self._db.write("INSERT OR REPLACE INTO chains VALUES (?, ?, ?, ?)", eid, by, n, key)
+    def save_group_chain(self, eid: bytes, by: int, n: int, key: bytes) -> None:
+        self._db.write("INSERT OR REPLACE INTO group_chains VALUES (?, ?, ?, ?)", eid, by, n, key)
 
-    def used(self, eid: bytes) -> bool:
-        return self._db.row("SELECT 1 FROM chains WHERE eid = ? AND n > 0", eid) is not None
+    def group_used(self, eid: bytes) -> bool:
+        return self._db.row("SELECT 1 FROM group_chains WHERE eid = ? AND n > 0", eid) is not None
 
-    def drop_chains(self, eid: bytes) -> None:
-        self._db.write("DELETE FROM chains WHERE eid = ?", eid)
-        self._db.write("DELETE FROM skipped WHERE eid = ?", eid)
+    def drop_group_chains(self, eid: bytes) -> None:
+        self._db.write("DELETE FROM group_chains WHERE eid = ?", eid)
+        self._db.write("DELETE FROM group_skipped WHERE eid = ?", eid)
 
-    def skipped(self, eid: bytes, by: int, n: int) -> bytes | None:
+    def group_skipped(self, eid: bytes, by: int, n: int) -> bytes | None:
         where = "WHERE eid = ? AND place = ? AND n = ?"
-        row = self._db.row(f"SELECT key FROM skipped {where}", eid, by, n)
+        row = self._db.row(f"SELECT key FROM group_skipped {where}", eid, by, n)
         return row[0] if row else None
 
-    def save_skipped(
+    def save_group_skipped(
         self,
         gid: bytes,
         eid: bytes,
@@ -81,21 +82,23 @@ class GroupTables:
         keep: int,
     ) -> None:
         self._db.write_many(
-            """INSERT OR REPLACE INTO skipped (gid, eid, place, n, key, at)
+            """INSERT OR REPLACE INTO group_skipped (gid, eid, place, n, key, at)
             VALUES (?, ?, ?, ?, ?, ?)""",
             [(gid, eid, by, n, key, at) for n, key in keys],
         )
         self._db.write(
-            """DELETE FROM skipped WHERE no IN (
-                SELECT no FROM skipped WHERE gid = ? ORDER BY no DESC LIMIT -1 OFFSET ?)""",
+            """DELETE FROM group_skipped WHERE no IN (
+                SELECT no FROM group_skipped WHERE gid = ? ORDER BY no DESC LIMIT -1 OFFSET ?)""",
             *(gid, keep),
         )
 
-    def drop_skipped(self, eid: bytes, by: int, n: int) -> None:
-        self._db.write("DELETE FROM skipped WHERE eid = ? AND place = ? AND n = ?", eid, by, n)
+    def drop_group_skipped(self, eid: bytes, by: int, n: int) -> None:
+        self._db.write(
+            "DELETE FROM group_skipped WHERE eid = ? AND place = ? AND n = ?", eid, by, n
+        )
 
-    def drop_skipped_before(self, at: float) -> None:
-        self._db.write("DELETE FROM skipped WHERE at < ?", at)
+    def drop_group_skipped_before(self, at: float) -> None:
+        self._db.write("DELETE FROM group_skipped WHERE at < ?", at)
 
     # --- control messages ---
 

@@ -103,6 +103,24 @@ _VERSION_2 = (
     )""",
 )
 
+_VERSION_3 = (
+    # Sessions of direct messages: docs/reference/wire.md, 5.1.
+    """CREATE TABLE sessions (
+        sid BLOB PRIMARY KEY, fp BLOB NOT NULL, ratchet BLOB NOT NULL, ek BLOB NOT NULL,
+        past BLOB NOT NULL, closed INTEGER NOT NULL, made_at REAL NOT NULL,
+        heard_at REAL NOT NULL, told_h INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX sessions_by_contact ON sessions (fp)",
+    """CREATE TABLE skipped (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, sid BLOB NOT NULL, key BLOB NOT NULL,
+        number INTEGER NOT NULL, message_key BLOB NOT NULL, delete_at REAL NOT NULL,
+        UNIQUE (sid, key, number)
+    )""",
+    "CREATE INDEX skipped_by_end ON skipped (delete_at)",
+    "ALTER TABLE contacts ADD COLUMN boot INTEGER NOT NULL DEFAULT 0",
+)
+
+
 # Groups. ``place`` is that of a member in the list of its epoch.
 _VERSION_GROUPS = (
     """CREATE TABLE groups (
@@ -113,23 +131,28 @@ _VERSION_GROUPS = (
         generation INTEGER NOT NULL, author BLOB NOT NULL, members BLOB NOT NULL,
         name TEXT NOT NULL, head_key BLOB NOT NULL, came_at REAL NOT NULL, ends_at REAL NOT NULL
     )""",
-    """CREATE TABLE chains (
+    """CREATE TABLE group_chains (
         eid BLOB NOT NULL, place INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL,
         PRIMARY KEY (eid, place)
     ) WITHOUT ROWID""",
-    """CREATE TABLE skipped (
+    """CREATE TABLE group_skipped (
         no INTEGER PRIMARY KEY AUTOINCREMENT, gid BLOB NOT NULL, eid BLOB NOT NULL,
         place INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL, at REAL NOT NULL,
         UNIQUE (eid, place, n)
     )""",
-    "CREATE INDEX skipped_by_group ON skipped (gid, no)",
+    "CREATE INDEX group_skipped_by_group ON group_skipped (gid, no)",
     """CREATE TABLE group_mail (
         no INTEGER PRIMARY KEY, number BLOB NOT NULL UNIQUE, gid BLOB NOT NULL, fp BLOB NOT NULL,
         control BLOB NOT NULL, until REAL NOT NULL, eid BLOB NOT NULL, incoming INTEGER NOT NULL
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_GROUPS)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_GROUPS,
+)
 
 
 def migrate(db: Database) -> None:

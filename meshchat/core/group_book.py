@@ -135,7 +135,7 @@ class Book:
             )
         )
         for place, chain in enumerate(keys.chains):
-            self._store.save_chain(keys.eid, place, 0, chain)
+            self._store.save_group_chain(keys.eid, place, 0, chain)
         self.learn_keys(gid, {one.fp: one.key for one in members if one.key})
         return keys
 

@@ -71,9 +71,9 @@ class ControlMail:
         exp_h = self._sealer.dm_end_h(mail.fp, None, now)
         if exp_h is not None:
             body = Body(BodyType.GROUP, mail.number, int(now.wall), control=mail.control)
-            data = self._sealer.dm(mail.fp, body, exp_h)
+            data = self._sealer.dm(mail.fp, body, exp_h, now)
             # A removal that is refused because much waits would be a removal too late.
-            eid = self._sealer.keep(data, now, bounded=False)
+            eid = self._sealer.keep(data, now, [mail.fp], bounded=False)
             self._by_eid.pop(mail.eid, None)
             self._save(replace(mail, eid=eid))
 
@@ -100,12 +100,19 @@ class ControlMail:
         """A contact wrote on this epoch: so the rekey arrived."""
         self._drop([mail for mail in self._to(fp) if epoch_of(mail.control) == eid])
 
-    def ended(self, eids: Iterable[bytes]) -> None:
+    def ended(self, eids: Iterable[bytes]) -> list[GroupMail]:
         """Envelopes expired: these are sealed anew by ``seal_waiting``."""
-        for eid in eids:
-            number = self._by_eid.pop(eid, None)
-            if number is not None:
-                self._save(replace(self._mail[number], eid=b""))
+        found = [self._by_eid.pop(eid) for eid in eids if eid in self._by_eid]
+        mails = [self._mail[number] for number in found]
+        for mail in mails:
+            self._save(replace(mail, eid=b""))
+        return mails
+
+    def unseal(self, fp: bytes) -> list[bytes]:
+        """What is on its way to somebody cannot be read there; returns the envelopes."""
+        eids = [mail.eid for mail in self._to(fp) if mail.eid]
+        self.ended(eids)
+        return eids
 
     def give_up(self, now: Now) -> None:
         """Drop what is too old; a clock that was not set yet says nothing of age."""

@@ -98,11 +98,11 @@ class Talk:
     def seal(self, epoch: Epoch, body: Body, exp_h: int) -> bytes:
         """An envelope to the members of an epoch. The key it takes from our chain is gone."""
         by = next(place for place, one in enumerate(epoch.members) if one.fp == self._book.me)
-        found = self._store.chain(epoch.eid, by)
+        found = self._store.group_chain(epoch.eid, by)
         assert found is not None, "an epoch with a head key has its chains"
         n, chain = found
         chain, key = step(chain)
-        self._store.save_chain(epoch.eid, by, n + 1, chain)
+        self._store.save_group_chain(epoch.eid, by, n + 1, chain)
         seed, place, raw = self._book.seed(epoch.gid), epoch.gid + epoch.eid, encode_body(body)
         return self._sealer.shared(
             epoch.head_key,
@@ -130,9 +130,9 @@ class Talk:
         if author.fp == self._book.me or not author.key:
             return Kind.CARRIED  # our own come back; or tried again when the key is known
         check_group_message(post, author.key, place, e)
-        found = self._store.chain(eid, post.by)
+        found = self._store.group_chain(eid, post.by)
         assert found is not None, "an epoch with a head key has its chains"
-        key, reached = self._store.skipped(eid, post.by, post.n), None
+        key, reached = self._store.group_skipped(eid, post.by, post.n), None
         if key is None:
             try:
                 reached = reach(found[1], found[0], post.n)
@@ -167,11 +167,11 @@ class Talk:
         """A message opened: its key goes, and what was passed over is kept for a while."""
         eid = epoch.eid
         if reached is None:
-            self._store.drop_skipped(eid, by, n)
+            self._store.drop_group_skipped(eid, by, n)
             return
-        self._store.save_chain(eid, by, n + 1, reached.chain)
+        self._store.save_group_chain(eid, by, n + 1, reached.chain)
         if reached.skipped:
-            self._store.save_skipped(
+            self._store.save_group_skipped(
                 epoch.gid, eid, by, reached.skipped, now.wall, GROUP_SKIPPED_MAX
             )
         waiting = [each for each, chain in self._waiting.items() if chain == (eid, by)]

@@ -7,6 +7,7 @@ follows from it. What the epochs together say is the business of ``lineage``.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType
 from meshchat.core.contacts import People, check_name
@@ -48,6 +49,7 @@ from meshchat.core.model import (
     ChatId,
     Contact,
     Epoch,
+    Fate,
     Group,
     GroupMember,
     Membership,
@@ -120,6 +122,11 @@ class Groups:
     def roster(self, gid: bytes) -> Roster:
         """Who is in a group as far as we know; nobody if we are out of it."""
         return self._book.roster(gid)
+
+    def readers(self, gid: bytes) -> list[bytes]:
+        """The members who are our contacts."""
+        found = [self._book.contact(member.fp) for member in self.roster(gid).members]
+        return [contact.fp for contact in found if contact]
 
     def seal(self, gid: bytes, body: Body, exp_h: int) -> list[bytes]:
         """An envelope for each line of the group; none if there is nobody we may write to now."""
@@ -302,6 +309,13 @@ class Groups:
     # --- control messages ---------------------------------------------------------------------
 
     def _read(self, letter: Letter, now: Now) -> list[Receipt]:
+        try:
+            return self._act(letter, now)
+        except ProtocolError:
+            self.load()  # what this step stored is undone
+            raise
+
+    def _act(self, letter: Letter, now: Now) -> list[Receipt]:
         fp, number, raw = letter.contact.fp, letter.body.number, letter.body.control
         match decode_control(raw):
             case Rekey() as rekey:
@@ -435,7 +449,7 @@ class Groups:
                 number = self._entropy.bytes(NUMBER_BYTES)
                 body = Body(BodyType.GROUP, number, int(now.wall), control=control)
                 data = self._talk.seal(epoch, body, self._sealer.end_h(None, now))
-                self._sealer.keep(data, now, bounded=False)
+                self._sealer.keep(data, now, self.readers(gid), bounded=False)
 
     def _leaves(self, gid: bytes, fp: bytes, now: Now) -> None:
         """A member asks to go: done by the next admin who may, perhaps we only learn that later."""
@@ -476,7 +490,8 @@ class Groups:
         if member.admin or self._reports[reporter] > GROUP_REPORTS_MAX:
             self._tell(Notice("seizure_reported", f"{who}: {by.petname}"))
             return
-        self.remove(gid, seized, now, tell=False)
+        if not self._quietly(lambda: self._without(gid, seized, now)):
+            return
         self._tell(Notice("seizure_removed", f"{who}: {by.petname}"))
 
     # --- time ---------------------------------------------------------------------------------
@@ -485,9 +500,14 @@ class Groups:
         """The proof for an envelope reached us. True if it was a control message of ours."""
         return self._mail.delivered(eid)
 
-    def ended(self, eids: Iterable[bytes]) -> None:
-        """Envelopes of ours expired."""
-        self._mail.ended(eids)
+    def ended(self, eids: Iterable[bytes]) -> list[tuple[bytes, float]]:
+        """Envelopes of ours expired; to whom control messages were in them, and since when."""
+        return [(mail.fp, mail.until - GROUP_KEYS_S) for mail in self._mail.ended(eids)]
+
+    def unseal(self, fp: bytes) -> None:
+        """Control messages on their way to somebody cannot be read there any more."""
+        for eid in self._mail.unseal(fp):
+            self._custody.drop(eid, Fate.EVICTED)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal control messages that wait for a key, of one contact or of all."""
@@ -500,14 +520,14 @@ class Groups:
         for epoch in ended:
             if epoch.ends_at <= now.wall:
                 self._close(epoch, now)
-        self._store.drop_skipped_before(now.wall - GROUP_KEYS_S)
+        self._store.drop_group_skipped_before(now.wall - GROUP_KEYS_S)
         for gid in [gid for gid in self._book.groups if self.is_member(gid)]:
             self._mend(gid, now)
             self._renew(gid, now)
 
     def _close(self, epoch: Epoch, now: Now) -> None:
         """Destroy the keys of an epoch."""
-        self._store.drop_chains(epoch.eid)
+        self._store.drop_group_chains(epoch.eid)
         self._book.save(replace(epoch, head_key=b"", ends_at=epoch.ends_at or now.wall))
         self._inbox.refresh()
 
@@ -529,7 +549,9 @@ class Groups:
             assert roster is not None, "live epochs are known"
             if not roster.get(self._me):
                 return
-            self._rekey(gid, pair, roster.members, roster.name, now)
+            step = partial(self._rekey, gid, pair, roster.members, roster.name, now)
+            if not self._quietly(step):
+                return
         self._parted.pop(gid, None)
         leaving = self._store.get(_leaving(gid)) or b""
         if leaving:
@@ -541,7 +563,8 @@ class Groups:
             if self._me in roster.admins:
                 self._store.put(_leaving(gid), b"")
                 if gone:
-                    self._follow(gid, [one for one in roster.members if one.fp not in gone], now)
+                    left = [one for one in roster.members if one.fp not in gone]
+                    self._quietly(lambda: self._follow(gid, left, now))
             elif len(gone) < len(fps):
                 self._store.put(_leaving(gid), b"".join(gone))
 
@@ -552,8 +575,17 @@ class Groups:
         if len(line.live) != 1 or self._me not in admins or len(line.roster.members) < 2:
             return
         due = line.live[0].came_at + GROUP_REKEY_S + admins.index(self._me) * GROUP_TURN_S
-        if now.wall >= due and self._store.used(line.live[0].eid):
-            self._follow(gid, line.roster.members, now)
+        if now.wall >= due and self._store.group_used(line.live[0].eid):
+            self._quietly(lambda: self._follow(gid, line.roster.members, now))
+
+    def _quietly(self, step: Callable[[], None]) -> bool:
+        """What nobody asked for: if it is refused, nothing has changed; count it."""
+        try:
+            step()
+        except UsageError as error:
+            self._counters[error.reason] += 1
+            return False
+        return True
 
 
 def _leaving(gid: bytes) -> str:

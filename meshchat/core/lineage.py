@@ -14,6 +14,7 @@ Rules where lines meet (docs/reference/wire.md, 5.7):
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from meshchat.core.limits import GROUP_MEMBERS_MAX
 from meshchat.core.model import Epoch, GroupMember
 from meshchat.text import Clean
 
@@ -202,6 +203,7 @@ class Lineage:
                 )
         names = [side.name for side in sides if side.name != name]
         members = tuple(kept.values())
+        members = members[:GROUP_MEMBERS_MAX]  # who was added last finds no room
         if members and not any(member.admin for member in members):
             members = (members[0]._replace(admin=True), *members[1:])
         return _Join(Roster(members, max(names, default=name)), out, bool(parted))

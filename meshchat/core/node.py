@@ -82,6 +82,7 @@ from meshchat.core.model import (
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
+from meshchat.core.shape import Handover, Shape
 from meshchat.core.transfers import Arrived, Outcome, Stored, Token
 from meshchat.core.wire import PROOF_HINT, Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
@@ -107,6 +108,7 @@ class Node:
         limits: Limits | None = None,
         receipts: bool = True,
         log: FrameLog | None = None,
+        shape: Shape | None = None,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -118,6 +120,7 @@ class Node:
             limits: What we lend to others.
             receipts: Whether contacts may learn that their messages reached us.
             log: Told of each frame that is made; for measuring.
+            shape: How our own mail is hidden among that of others; None: not at all.
         """
         self._store = store
         self._entropy = entropy
@@ -137,6 +140,7 @@ class Node:
             self._counters,
             receipts,
         )
+        self._handover = Handover(entropy, shape or Shape(), now)
         self._neighbours = Neighbours(
             store,
             entropy,
@@ -149,6 +153,7 @@ class Node:
             now,
             self._custody.has_room,
             log,
+            self._handover.held,
         )
         self._sought: dict[bytes, None] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
@@ -197,7 +202,12 @@ class Node:
     def next_wakeup(self) -> float | None:
         """Monotonic time at which the driver must give ``Wake``."""
         due = self._house_at
-        for at in (self._try_at, self._release_at, self._neighbours.next_wakeup()):
+        for at in (
+            self._try_at,
+            self._release_at,
+            self._neighbours.next_wakeup(),
+            self._handover.next_wakeup(),
+        ):
             if at is not None and at < due:
                 due = at
         return due
@@ -217,11 +227,15 @@ class Node:
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
-        for held in self._chats.sealed:
-            self._neighbours.offer(held.eid, held.hint)
+        for held, readers in self._chats.sealed:
+            if self._handover.hold(held, readers, now):
+                self._neighbours.offer_to(readers, held.eid, held.hint)
+            else:
+                self._neighbours.offer(held.eid, held.hint)
         self._chats.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
+            self._handover.drop(self._custody.gone)
             self._custody.gone.clear()
         if self._custody.lost:
             self._neighbours.renew_key()
@@ -386,6 +400,13 @@ class Node:
 
     def _on_wake(self, _event: Wake, now: Now) -> None:
         self._neighbours.wake(now)
+        for eid, hint, alone in self._handover.due(now):
+            if alone:
+                self._neighbours.offer_one(eid, hint)
+            else:
+                self._neighbours.offer(eid, hint)
+        if self._handover.cover_due(now) and self._neighbours.all():
+            self._quietly(lambda: self._chats.cover(now))
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
@@ -448,6 +469,8 @@ class Node:
 
     def _do_add(self, command: AddContact, now: Now) -> Contact:
         contact = self._people.add(command, now)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         if command.replaces:
             self._chats.key_replaced(command.replaces, now)
         self._contacts_changed(now, contact.fp)
@@ -468,6 +491,8 @@ class Node:
     def _do_accept(self, command: Accept, now: Now) -> Contact:
         contact = self._people.accept(command.fp, command.petname)
         self._contacts_changed(now, contact.fp)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         return contact
 
     def _do_block(self, command: Block, now: Now) -> Contact:

@@ -28,6 +28,7 @@ from meshchat.core.model import (
     Prekey,
     Proof,
     Room,
+    Session,
     State,
     Step,
     Usage,
@@ -74,6 +75,42 @@ class Store(Protocol):
         """Destroy those with ``delete_at <= due``; returns how many."""
         ...
 
+    # --- sessions of direct messages ---
+    def session(self, sid: bytes) -> Session | None: ...
+
+    def sessions(self, fp: bytes) -> list[Session]:
+        """Those with one person, in order of ``sid``."""
+        ...
+
+    def save_session(self, session: Session) -> None:
+        """Insert, or replace the one with the same id."""
+        ...
+
+    def drop_session(self, sid: bytes) -> None:
+        """With the keys kept of it."""
+        ...
+
+    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
+        """The message key kept for this place of this chain (named by its ratchet key)."""
+        ...
+
+    def add_skipped(
+        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
+    ) -> None:
+        """Keep ``(ratchet key, number, message key)`` of each, until ``delete_at``."""
+        ...
+
+    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None: ...
+
+    def trim_skipped(self, sid: bytes, keep: int) -> None:
+        """Destroy all but the newest ``keep`` of a session, those kept first first."""
+        ...
+
+    def expire_sessions(self, due: float, idle_since: float) -> None:
+        """Destroy skipped keys with ``delete_at <= due``, and closed sessions neither made nor
+        heard after ``idle_since``."""
+        ...
+
     # --- people and rooms ---
     def contacts(self) -> list[Contact]:
         """All, also blocked ones and requests, in order of petname."""
@@ -114,27 +151,27 @@ class Store(Protocol):
         """With its chains and skipped keys."""
         ...
 
-    def chain(self, eid: bytes, by: int) -> tuple[int, bytes] | None:
+    def group_chain(self, eid: bytes, by: int) -> tuple[int, bytes] | None:
         """``(number of the next message, chain key)`` of the member at this place."""
         ...
 
-    def save_chain(self, eid: bytes, by: int, n: int, key: bytes) -> None:
+    def save_group_chain(self, eid: bytes, by: int, n: int, key: bytes) -> None:
         """Insert, or replace the one of the same member."""
         ...
 
-    def used(self, eid: bytes) -> bool:
+    def group_used(self, eid: bytes) -> bool:
         """Whether some chain of this epoch has moved."""
         ...
 
-    def drop_chains(self, eid: bytes) -> None:
+    def drop_group_chains(self, eid: bytes) -> None:
         """Destroy the chains and skipped keys of an epoch."""
         ...
 
-    def skipped(self, eid: bytes, by: int, n: int) -> bytes | None:
+    def group_skipped(self, eid: bytes, by: int, n: int) -> bytes | None:
         """The key kept for one message that was passed over."""
         ...
 
-    def save_skipped(
+    def save_group_skipped(
         self,
         gid: bytes,
         eid: bytes,
@@ -147,9 +184,9 @@ class Store(Protocol):
         the newest ``keep`` stay."""
         ...
 
-    def drop_skipped(self, eid: bytes, by: int, n: int) -> None: ...
+    def drop_group_skipped(self, eid: bytes, by: int, n: int) -> None: ...
 
-    def drop_skipped_before(self, at: float) -> None:
+    def drop_group_skipped_before(self, at: float) -> None:
         """Destroy those kept since before this wall time."""
         ...
 

@@ -17,15 +17,15 @@ Place = tuple[bytes, int]
 class MemoryGroups(MemoryCustody):
     """Groups of one profile."""
 
-    __slots__ = ("_chains", "_epochs", "_group_mail", "_groups", "_skipped")
+    __slots__ = ("_epochs", "_group_chains", "_group_mail", "_group_skipped", "_groups")
 
     def __init__(self, pool: Pool | None = None) -> None:
         super().__init__(pool)
         self._groups: dict[bytes, Group] = {}
         self._epochs: dict[bytes, tuple[int, Epoch]] = {}
-        self._chains: dict[Place, tuple[int, bytes]] = {}
+        self._group_chains: dict[Place, tuple[int, bytes]] = {}
         # number of arrival, group, key, when
-        self._skipped: dict[tuple[bytes, int, int], tuple[int, bytes, bytes, float]] = {}
+        self._group_skipped: dict[tuple[bytes, int, int], tuple[int, bytes, bytes, float]] = {}
         self._group_mail: dict[bytes, tuple[int, GroupMail]] = {}
 
     def groups(self) -> list[Group]:
@@ -57,31 +57,31 @@ class MemoryGroups(MemoryCustody):
 
     def drop_epoch(self, eid: bytes) -> None:
         self._drop(self._epochs, eid)
-        self.drop_chains(eid)
+        self.drop_group_chains(eid)
 
     # --- chains ---
 
-    def chain(self, eid: bytes, by: int) -> tuple[int, bytes] | None:
-        return self._chains.get((eid, by))
+    def group_chain(self, eid: bytes, by: int) -> tuple[int, bytes] | None:
+        return self._group_chains.get((eid, by))
 
-    def save_chain(self, eid: bytes, by: int, n: int, key: bytes) -> None:
-        self._put(self._chains, (eid, by), (n, key))
+    def save_group_chain(self, eid: bytes, by: int, n: int, key: bytes) -> None:
+        self._put(self._group_chains, (eid, by), (n, key))
 
-    def used(self, eid: bytes) -> bool:
-        return any(place[0] == eid and n > 0 for place, (n, _) in self._chains.items())
+    def group_used(self, eid: bytes) -> bool:
+        return any(place[0] == eid and n > 0 for place, (n, _) in self._group_chains.items())
 
-    def drop_chains(self, eid: bytes) -> None:
+    def drop_group_chains(self, eid: bytes) -> None:
         self._changes()
-        for place in [place for place in self._chains if place[0] == eid]:
-            self._drop(self._chains, place)
-        for row in [row for row in self._skipped if row[0] == eid]:
-            self._drop(self._skipped, row)
+        for place in [place for place in self._group_chains if place[0] == eid]:
+            self._drop(self._group_chains, place)
+        for row in [row for row in self._group_skipped if row[0] == eid]:
+            self._drop(self._group_skipped, row)
 
-    def skipped(self, eid: bytes, by: int, n: int) -> bytes | None:
-        row = self._skipped.get((eid, by, n))
+    def group_skipped(self, eid: bytes, by: int, n: int) -> bytes | None:
+        row = self._group_skipped.get((eid, by, n))
         return row[2] if row else None
 
-    def save_skipped(
+    def save_group_skipped(
         self,
         gid: bytes,
         eid: bytes,
@@ -92,18 +92,18 @@ class MemoryGroups(MemoryCustody):
     ) -> None:
         self._changes()
         for n, key in keys:
-            self._put(self._skipped, (eid, by, n), (self._number(), gid, key, at))
-        kept = [(row[0], place) for place, row in self._skipped.items() if row[1] == gid]
+            self._put(self._group_skipped, (eid, by, n), (self._number(), gid, key, at))
+        kept = [(row[0], place) for place, row in self._group_skipped.items() if row[1] == gid]
         for _, place in sorted(kept, key=by_number)[: max(0, len(kept) - keep)]:
-            self._drop(self._skipped, place)
+            self._drop(self._group_skipped, place)
 
-    def drop_skipped(self, eid: bytes, by: int, n: int) -> None:
-        self._drop(self._skipped, (eid, by, n))
+    def drop_group_skipped(self, eid: bytes, by: int, n: int) -> None:
+        self._drop(self._group_skipped, (eid, by, n))
 
-    def drop_skipped_before(self, at: float) -> None:
+    def drop_group_skipped_before(self, at: float) -> None:
         self._changes()
-        for place in [place for place, row in self._skipped.items() if row[3] < at]:
-            self._drop(self._skipped, place)
+        for place in [place for place, row in self._group_skipped.items() if row[3] < at]:
+            self._drop(self._group_skipped, place)
 
     # --- control messages ---
 

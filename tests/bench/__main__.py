@@ -10,9 +10,19 @@ import sys
 from tests.bench.table import Figure, show
 
 ALL = (
-    "link", "store", "node", "groups", "ui", "idle", "sim", "delivery", "reconcile",
-    "negentropy", "lxmf",
-)  # fmt: skip
+    "link",
+    "store",
+    "node",
+    "sealing",
+    "groups",
+    "ui",
+    "idle",
+    "sim",
+    "delivery",
+    "reconcile",
+    "negentropy",
+    "lxmf",
+)
 
 
 def main(chosen: list[str]) -> int:

@@ -134,7 +134,7 @@ class GroupWorld:
         """An envelope a member makes with everything it knows, but not as it should."""
         me = [one.fp for one in epoch.members].index(host.node.fp[:16])
         place = me if by is None else by
-        found = host.store.chain(epoch.eid, min(place, len(epoch.members) - 1))
+        found = host.store.group_chain(epoch.eid, min(place, len(epoch.members) - 1))
         assert found is not None
         number, chain = found
         chain, key = step(chain)

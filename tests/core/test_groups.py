@@ -59,7 +59,7 @@ def control(group: GroupWorld, sender: Host, to: Host, message: object) -> None:
     )
     exp_h = int(group.world.wall // 3_600) + 100
     with sender.store.transaction():
-        data = sender.node._chats._sealer.dm(to.node.fp, body, exp_h)
+        data = sender.node._chats._sealer.dm(to.node.fp, body, exp_h, group.world.now)
     group.give(to, data)
 
 
@@ -190,7 +190,7 @@ def test_a_removed_member_opens_nothing_more(group: GroupWorld) -> None:
     assert d.texts(group.chat) == []
     assert membership(d) is Membership.REMOVED
     assert not any(epoch.head_key for epoch in group.epochs(d))
-    assert not any(d.store.chain(epoch.eid, 0) for epoch in group.epochs(d))
+    assert not any(d.store.group_chain(epoch.eid, 0) for epoch in group.epochs(d))
     assert d.node.members(group.gid) == ()
     with pytest.raises(UsageError, match="You were removed"):
         group.write(d, "still here")
@@ -246,10 +246,10 @@ def test_keys_go_when_mail_has_ended(group: GroupWorld) -> None:
     a.do(RenameGroup(group.gid, "Ward"))
     group.meet_all()
     key = next(epoch.head_key for epoch in group.epochs(a) if epoch.eid == old)
-    assert key and a.store.chain(old, 0) is not None
+    assert key and a.store.group_chain(old, 0) is not None
     group.world.run(GROUP_KEYS_S + 3_700)
     assert [epoch.head_key for epoch in group.epochs(a) if epoch.eid == old] == [b""]
-    assert a.store.chain(old, 0) is None
+    assert a.store.group_chain(old, 0) is None
     assert key not in [secret for secret, _ in a.node._chats.groups._talk.secrets(0)]
 
 
@@ -406,7 +406,7 @@ def test_far_ahead_waits_for_what_lies_between(group: GroupWorld) -> None:
         group.give(b, group.data(a, message.eid))
     group.world.run(5)
     assert len(b.store.message_sizes(group.chat)) == 600
-    assert b.store.skipped(group.live(b)[0], 0, 5) is None
+    assert b.store.group_skipped(group.live(b)[0], 0, 5) is None
 
 
 def test_rekeys_in_the_wrong_order(group: GroupWorld) -> None:

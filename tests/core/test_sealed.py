@@ -21,7 +21,9 @@ from sealing import (
     TEXT,
     Seeded,
     dm,
+    first_dm,
     fixed,
+    open_first_dm,
     opened,
     put,
 )
@@ -51,11 +53,9 @@ from meshchat.core.sealed import (
     announce,
     chunk,
     cut,
-    first_dm,
     kind_of,
     open_announce,
     open_chunk,
-    open_first_dm,
     open_room_post,
 )
 from meshchat.errors import AuthError, ProtocolError, UsageError, WireError
@@ -89,7 +89,9 @@ def test_inner_kinds_round_trip() -> None:
     announced = open_announce(INNERS["announce"], ANNA.identity.fp, E["announce"])
     assert announced == (ANNA.card, 3, TEXT)
     assert open_chunk(INNERS["chunk"]) == (fixed("file id", 16), 3, b"some bytes of a file")
-    assert [kind_of(INNERS[k]) for k in ("dm", "post", "announce", "chunk")] == list(InnerKind)
+    assert [kind_of(INNERS[k]) for k in ("dm", "post", "announce", "chunk")] == [
+        kind for kind in InnerKind if kind is not InnerKind.DM
+    ]
 
 
 @pytest.mark.parametrize("kind", sorted(INNERS))
@@ -115,7 +117,7 @@ def test_arbitrary_bytes_inside(rest: bytes, first: bytes) -> None:
             READERS[reader](first + rest)
 
 
-@pytest.mark.parametrize("byte", [0, 2, 3, 7, 255])
+@pytest.mark.parametrize("byte", [0, 3, 7, 255])
 def test_unknown_kind(byte: int) -> None:
     """Kinds of later versions are told apart from damage."""
     with pytest.raises(WireError) as caught:
@@ -205,13 +207,13 @@ def crafted_dm(*, sid: bytes | None = None, pn: int = 0, n: int = 0) -> bytes:
 
 
 def test_sender_cannot_bend_the_session_fields() -> None:
-    """A session id of one's own choice, or counters that stage 1 has not, are refused."""
+    """A session id of one's own choice, or a place in the chain it is not of, is refused."""
     read = open_first_dm(crafted_dm(), BORIS.identity, BORIS.prekey, ANY_E)
     assert read == (ANNA.card, TEXT)
     for bent, reason in (
         (crafted_dm(sid=b"anything"), "session_id"),
-        (crafted_dm(pn=1), "first_dm_counter"),
-        (crafted_dm(n=1), "first_dm_counter"),
+        (crafted_dm(n=1), "bad_tag"),
+        (crafted_dm(n=513), "dm_too_far_ahead"),
     ):
         with pytest.raises(ProtocolError) as caught:
             open_first_dm(bent, BORIS.identity, BORIS.prekey, ANY_E)
@@ -231,9 +233,7 @@ def test_stranger_cannot_write_in_anothers_name() -> None:
 
 
 def test_nobody_writes_to_themselves() -> None:
-    """Our own card is refused when writing (a sentence) and when reading (an attack)."""
-    with pytest.raises(UsageError):
-        first_dm(ANNA.identity, ANNA.card, ANNA.card, ANY_E, TEXT, Seeded())
+    """A message under our own card is refused: an attack."""
     swapped = INNERS["dm"][:1] + BORIS.card.encode() + INNERS["dm"][198:]
     with pytest.raises(AuthError) as caught:
         open_first_dm(swapped, BORIS.identity, BORIS.prekey, E["dm"])

@@ -69,46 +69,49 @@ def test_epochs(store: AnyStore) -> None:
         store.save_epoch(replace(changed, generation=9, author=b"z" * 16))
     assert store.epochs() == [two, changed]
     with store.transaction():
-        store.save_chain(one.eid, 0, 1, b"c" * 32)
-        store.save_skipped(GID, one.eid, 0, [(0, b"m" * 32)], 1.0, 10)
+        store.save_group_chain(one.eid, 0, 1, b"c" * 32)
+        store.save_group_skipped(GID, one.eid, 0, [(0, b"m" * 32)], 1.0, 10)
         store.drop_epoch(one.eid)
         store.drop_epoch(b"unknown!")
     assert store.epochs() == [two]
-    assert store.chain(one.eid, 0) is None and store.skipped(one.eid, 0, 0) is None
+    assert store.group_chain(one.eid, 0) is None and store.group_skipped(one.eid, 0, 0) is None
 
 
 def test_chains(store: AnyStore) -> None:
     """One for each place; used once it has moved."""
     with store.transaction():
-        store.save_chain(b"e" * 8, 0, 0, b"x" * 32)
-        store.save_chain(b"e" * 8, 1, 0, b"y" * 32)
-    assert not store.used(b"e" * 8)
+        store.save_group_chain(b"e" * 8, 0, 0, b"x" * 32)
+        store.save_group_chain(b"e" * 8, 1, 0, b"y" * 32)
+    assert not store.group_used(b"e" * 8)
     with store.transaction():
-        store.save_chain(b"e" * 8, 1, 3, b"z" * 32)
-    assert store.chain(b"e" * 8, 0) == (0, b"x" * 32)
-    assert store.chain(b"e" * 8, 1) == (3, b"z" * 32)
-    assert store.chain(b"e" * 8, 2) is None
-    assert store.used(b"e" * 8) and not store.used(b"f" * 8)
+        store.save_group_chain(b"e" * 8, 1, 3, b"z" * 32)
+    assert store.group_chain(b"e" * 8, 0) == (0, b"x" * 32)
+    assert store.group_chain(b"e" * 8, 1) == (3, b"z" * 32)
+    assert store.group_chain(b"e" * 8, 2) is None
+    assert store.group_used(b"e" * 8) and not store.group_used(b"f" * 8)
     with store.transaction():
-        store.drop_chains(b"e" * 8)
-    assert store.chain(b"e" * 8, 0) is None
+        store.drop_group_chains(b"e" * 8)
+    assert store.group_chain(b"e" * 8, 0) is None
 
 
 def test_skipped_keys_are_few_and_end(store: AnyStore) -> None:
     """The oldest of a group go first; those of another group stay; all go with time."""
     eid, other = b"e" * 8, b"f" * 8
     with store.transaction():
-        store.save_skipped(OTHER, other, 0, [(0, b"o" * 32)], 1.0, 2)
-        store.save_skipped(GID, eid, 0, [(n, bytes([n]) * 32) for n in range(4)], 2.0, 3)
-        store.save_skipped(GID, eid, 1, [(9, b"n" * 32)], 3.0, 3)
-    kept = [n for n in range(4) if store.skipped(eid, 0, n)]
+        store.save_group_skipped(OTHER, other, 0, [(0, b"o" * 32)], 1.0, 2)
+        store.save_group_skipped(GID, eid, 0, [(n, bytes([n]) * 32) for n in range(4)], 2.0, 3)
+        store.save_group_skipped(GID, eid, 1, [(9, b"n" * 32)], 3.0, 3)
+    kept = [n for n in range(4) if store.group_skipped(eid, 0, n)]
     assert kept == [2, 3]
-    assert store.skipped(eid, 1, 9) == b"n" * 32 and store.skipped(other, 0, 0) == b"o" * 32
+    assert (
+        store.group_skipped(eid, 1, 9) == b"n" * 32
+        and store.group_skipped(other, 0, 0) == b"o" * 32
+    )
     with store.transaction():
-        store.drop_skipped(eid, 0, 3)
-        store.drop_skipped_before(2.5)
-    assert [store.skipped(eid, 0, n) for n in range(4)] == [None] * 4
-    assert store.skipped(other, 0, 0) is None and store.skipped(eid, 1, 9) == b"n" * 32
+        store.drop_group_skipped(eid, 0, 3)
+        store.drop_group_skipped_before(2.5)
+    assert [store.group_skipped(eid, 0, n) for n in range(4)] == [None] * 4
+    assert store.group_skipped(other, 0, 0) is None and store.group_skipped(eid, 1, 9) == b"n" * 32
 
 
 def test_control_messages(store: AnyStore) -> None:
@@ -128,20 +131,20 @@ def test_all_or_nothing(store: AnyStore) -> None:
     with store.transaction():
         store.save_group(Group(GID, Clean("n")))
         store.save_epoch(epoch(1))
-        store.save_chain(epoch(1).eid, 0, 0, b"c" * 32)
-        store.save_skipped(GID, epoch(1).eid, 0, [(0, b"m" * 32)], 1.0, 10)
+        store.save_group_chain(epoch(1).eid, 0, 0, b"c" * 32)
+        store.save_group_skipped(GID, epoch(1).eid, 0, [(0, b"m" * 32)], 1.0, 10)
         store.save_group_mail(mail(1))
     before = (store.groups(), store.epochs(), store.group_mail())
     with pytest.raises(RuntimeError), store.transaction():
         store.save_group(Group(OTHER, Clean("m")))
-        store.save_skipped(GID, epoch(1).eid, 0, [(1, b"m" * 32), (2, b"m" * 32)], 2.0, 1)
+        store.save_group_skipped(GID, epoch(1).eid, 0, [(1, b"m" * 32), (2, b"m" * 32)], 2.0, 1)
         store.drop_epoch(epoch(1).eid)
         store.drop_group_mail([mail(1).number])
         raise RuntimeError
     assert (store.groups(), store.epochs(), store.group_mail()) == before
-    assert store.chain(epoch(1).eid, 0) == (0, b"c" * 32)
-    assert store.skipped(epoch(1).eid, 0, 0) == b"m" * 32
-    assert store.skipped(epoch(1).eid, 0, 2) is None
+    assert store.group_chain(epoch(1).eid, 0) == (0, b"c" * 32)
+    assert store.group_skipped(epoch(1).eid, 0, 0) == b"m" * 32
+    assert store.group_skipped(epoch(1).eid, 0, 2) is None
 
 
 def test_used_keys_are_in_no_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -153,12 +156,12 @@ def test_used_keys_are_in_no_file(tmp_path) -> None:  # type: ignore[no-untyped-
     store = SqlStore(db)
     chain, root, skipped = b"CHAINKEY" * 4, b"ROOTROOT" * 4, b"SKIPPED!" * 4
     with store.transaction():
-        store.save_chain(b"e" * 8, 0, 0, chain)
-        store.save_skipped(GID, b"e" * 8, 0, [(0, skipped)], 1.0, 9)
+        store.save_group_chain(b"e" * 8, 0, 0, chain)
+        store.save_group_skipped(GID, b"e" * 8, 0, [(0, skipped)], 1.0, 9)
         store.save_group_mail(mail(1, control=root))
     with store.transaction():
-        store.save_chain(b"e" * 8, 0, 1, b"next" * 8)
-        store.drop_skipped(b"e" * 8, 0, 0)
+        store.save_group_chain(b"e" * 8, 0, 1, b"next" * 8)
+        store.drop_group_skipped(b"e" * 8, 0, 0)
         store.drop_group_mail([mail(1).number])
     store.truncate_wal()
     files = b"".join(each.read_bytes() for each in tmp_path.iterdir())

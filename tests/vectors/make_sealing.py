@@ -5,6 +5,11 @@ python tests/vectors/make_sealing.py > tests/vectors/sealing.json
 
 import hashlib
 import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
+from sealing import first_dm
 
 from meshchat.core import envelope, identity, sealed
 from meshchat.core.body import Body, BodyType, encode_body, message_id
@@ -80,7 +85,7 @@ def main() -> None:
     long_body = encode_body(Body(BodyType.TEXT, fixed("n5", 8), SENT, "ә" * 3_500))
 
     def dm(body: bytes, recorder: Recorder, e: bytes) -> bytes:
-        return sealed.first_dm(a, a_card, b_card, e, body, recorder)
+        return first_dm(a, a_card, b_card, e, body, recorder)
 
     def post(body: bytes, recorder: Recorder, e: bytes) -> bytes:
         return sealed.room_post(author_seed, rid, e, 7, SENT, body)
