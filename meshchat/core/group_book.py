@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from meshchat.core.contacts import People
 from meshchat.core.crypto import sign_public
-from meshchat.core.epochs import MEMBER_FP_BYTES, EpochKeys, Rekey, derive, signing_seed
+from meshchat.core.epochs import MEMBER_FP_BYTES, Rekey, derive, signing_seed
 from meshchat.core.events import GroupChanged, Tell
 from meshchat.core.limits import GROUP_EPOCHS_MAX
 from meshchat.core.lineage import Lineage, Roster
@@ -19,6 +19,9 @@ from meshchat.text import Clean
 
 NO_NAME = Clean("?")
 """Stands for a name of which nothing can be shown."""
+
+Learned = dict[bytes, tuple[tuple[int, bytes], ...]]
+"""Epoch id: places in its list, and the keys that were not known there before."""
 
 
 class Book:
@@ -85,13 +88,9 @@ class Book:
         """Its public half."""
         return sign_public(self.seed(gid))
 
-    def learn_keys(self, gid: bytes, found: dict[bytes, bytes]) -> bool:
-        """Keys of members whose key was not known; one that is known never changes.
-
-        Returns:
-            Whether there was one to learn.
-        """
-        learned = False
+    def learn_keys(self, gid: bytes, found: dict[bytes, bytes]) -> Learned:
+        """Keys of members whose key was not known; one that is known never changes."""
+        learned: Learned = {}
         for epoch in self.epochs_of(gid):
             members = tuple(
                 one if one.key else one._replace(key=found.get(one.fp, b""))
@@ -99,7 +98,10 @@ class Book:
             )
             if members != epoch.members:
                 self.save(replace(epoch, members=members))
-                learned = True
+                both = zip(epoch.members, members, strict=True)
+                learned[epoch.eid] = tuple(
+                    (place, new.key) for place, (old, new) in enumerate(both) if old.key != new.key
+                )
         return learned
 
     # --- epochs -------------------------------------------------------------------------------
@@ -114,8 +116,12 @@ class Book:
     def epochs_of(self, gid: bytes) -> list[Epoch]:
         return [epoch for epoch in self.epochs.values() if epoch.gid == gid]
 
-    def begin(self, author: bytes, rekey: Rekey, wall: float) -> EpochKeys:
-        """Keep an epoch: everything that follows from its root, but not the root."""
+    def begin(self, author: bytes, rekey: Rekey, wall: float) -> Learned:
+        """Keep an epoch: everything that follows from its root, but not the root.
+
+        Returns:
+            Keys of members that other epochs lacked.
+        """
         gid, members = rekey.gid, rekey.members
         keys = derive(gid, rekey.root, [member.fp for member in members])
         known = {self.me: self.own_key(gid)}
@@ -136,8 +142,7 @@ class Book:
         )
         for place, chain in enumerate(keys.chains):
             self._store.save_group_chain(keys.eid, place, 0, chain)
-        self.learn_keys(gid, {one.fp: one.key for one in members if one.key})
-        return keys
+        return self.learn_keys(gid, {one.fp: one.key for one in members if one.key})
 
     def save(self, epoch: Epoch) -> None:
         self.epochs[epoch.eid] = epoch

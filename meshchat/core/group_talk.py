@@ -10,7 +10,7 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened
 from meshchat.core.epochs import MEMBER_FP_BYTES, Keys, Reached, decode_control, reach, step
-from meshchat.core.group_book import Book
+from meshchat.core.group_book import Book, Learned
 from meshchat.core.inbox import Opener
 from meshchat.core.limits import GROUP_SKIPPED_MAX
 from meshchat.core.model import NO_TEXT, ChatId, Epoch, GroupMember, Held, Kind, Now
@@ -63,8 +63,10 @@ class Talk:
         book: Book,
         heard: Callable[[Heard, Now], None],
         wrote: Callable[[bytes, bytes], None],
+        learned: Callable[[bytes, Learned, Now], None],
     ) -> None:
-        """``heard`` stores a message; ``wrote`` hears that a contact has this epoch."""
+        """``heard`` stores a message; ``wrote`` hears that a contact has this epoch, ``learned``
+        of keys of members."""
         self._store = store
         self._people = people
         self._custody = custody
@@ -73,6 +75,7 @@ class Talk:
         self._book = book
         self._heard = heard
         self._wrote = wrote
+        self._learned = learned
         self._waiting: dict[bytes, tuple[bytes, int]] = {}  # envelope -> the chain it waits for
 
     # --- writing ------------------------------------------------------------------------------
@@ -147,7 +150,7 @@ class Talk:
             self._wrote(contact.fp, eid)
         body = decode_body(raw)
         if body.type is BodyType.GROUP:
-            self._keys_came(epoch, author, body.control)
+            self._keys_came(epoch, author, body.control, now)
         elif not (contact and contact.blocked):
             self._heard(
                 Heard(
@@ -187,7 +190,7 @@ class Talk:
         self._waiting[envelope] = (eid, by)
         self._counters["group_jump"] += 1
 
-    def _keys_came(self, epoch: Epoch, author: GroupMember, raw: bytes) -> None:
+    def _keys_came(self, epoch: Epoch, author: GroupMember, raw: bytes, now: Now) -> None:
         """An admin tells everybody the keys of members."""
         control = decode_control(raw)
         if not isinstance(control, Keys):
@@ -197,5 +200,4 @@ class Talk:
         if control.found[-1][0] >= len(epoch.members):
             raise WireError("group_keys")
         found = {epoch.members[place].fp: key for place, key in control.found}
-        if self._book.learn_keys(epoch.gid, found):
-            self._custody.retry_all()
+        self._learned(epoch.gid, self._book.learn_keys(epoch.gid, found), now)

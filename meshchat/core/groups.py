@@ -28,7 +28,7 @@ from meshchat.core.epochs import (
     encode_control,
 )
 from meshchat.core.events import Notice, Tell
-from meshchat.core.group_book import NO_NAME, Book
+from meshchat.core.group_book import NO_NAME, Book, Learned
 from meshchat.core.group_mail import ControlMail
 from meshchat.core.group_talk import Heard, Talk, group_chat
 from meshchat.core.inbox import Inbox, Letter
@@ -94,7 +94,15 @@ class Groups:
         self._book = Book(store, people, tell)
         self._me = self._book.me
         self._talk = Talk(
-            store, people, custody, sealer, counters, self._book, heard, self._mail.confirmed
+            store,
+            people,
+            custody,
+            sealer,
+            counters,
+            self._book,
+            heard,
+            self._mail.confirmed,
+            self._learned,
         )
         self._parted: dict[bytes, float] = {}  # group -> monotonic time its lines were seen
         self._reports: Counter[bytes] = Counter()
@@ -283,8 +291,9 @@ class Groups:
             self._mail.send(gid, contact.fp, rekey, now)
 
     def _begin(self, author: bytes, rekey: Rekey, now: Now) -> None:
-        self._book.begin(author, rekey, now.wall)
+        learned = self._book.begin(author, rekey, now.wall)
         self._look(rekey.gid, now)
+        self._learned(rekey.gid, learned, now)
 
     def _look(self, gid: bytes, now: Now) -> None:
         """The epochs of a group are others now: what ends, what opens, what is sealed anew."""
@@ -440,16 +449,26 @@ class Groups:
         member = self.roster(gid).get(fp)
         if member is None or member.key:
             return
-        if self._book.learn_keys(gid, {fp: key}):
-            self._custody.retry_all()
+        learned = self._book.learn_keys(gid, {fp: key})
+        self._custody.retry_all()
         for epoch in self._talk.sendable(gid):
-            places = [place for place, one in enumerate(epoch.members) if one.fp == fp]
-            if places:
-                control = encode_control(Keys(((places[0], key),)))
-                number = self._entropy.bytes(NUMBER_BYTES)
-                body = Body(BodyType.GROUP, number, int(now.wall), control=control)
-                data = self._talk.seal(epoch, body, self._sealer.end_h(None, now))
-                self._sealer.keep(data, now, self.readers(gid), bounded=False)
+            self._tell_keys(epoch, learned, now)
+
+    def _learned(self, gid: bytes, learned: Learned, now: Now) -> None:
+        """Keys came by way of others: who has epochs of ours without them hears of them."""
+        if learned:
+            self._custody.retry_all()
+            for epoch in self._talk.sendable(gid):
+                if epoch.author == self._me:
+                    self._tell_keys(epoch, learned, now)
+
+    def _tell_keys(self, epoch: Epoch, learned: Learned, now: Now) -> None:
+        found = learned.get(epoch.eid)
+        if found:
+            number, control = self._entropy.bytes(NUMBER_BYTES), encode_control(Keys(found))
+            body = Body(BodyType.GROUP, number, int(now.wall), control=control)
+            data = self._talk.seal(epoch, body, self._sealer.end_h(None, now))
+            self._sealer.keep(data, now, self.readers(epoch.gid), bounded=False)
 
     def _leaves(self, gid: bytes, fp: bytes, now: Now) -> None:
         """A member asks to go: done by the next admin who may, perhaps we only learn that later."""
