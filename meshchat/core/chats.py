@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from meshchat.core.body import (
+    ACTS,
     NUMBER_BYTES,
-    TEXT_MAX_BYTES,
     Body,
     BodyType,
     decode_body,
@@ -19,6 +19,7 @@ from meshchat.core.body import (
     message_id,
 )
 from meshchat.core.contacts import People
+from meshchat.core.content import Content, quoted, text_to_send
 from meshchat.core.crypto import sign_public
 from meshchat.core.custody import HOUR_S, Custody, hours
 from meshchat.core.envelope import Opened
@@ -26,6 +27,7 @@ from meshchat.core.events import (
     MessageAdded,
     MessageChanged,
     RoomChanged,
+    SetPrivacy,
     Tell,
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
@@ -33,6 +35,7 @@ from meshchat.core.group_talk import NOT_MEMBER, Heard
 from meshchat.core.groups import Groups
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
 from meshchat.core.inbox import Inbox, Letter, News, Opener
+from meshchat.core.keeping import Keeping, timer_text
 from meshchat.core.limits import (
     ANNOUNCE_EVERY_S,
     ANNOUNCE_LIFE_H,
@@ -43,18 +46,24 @@ from meshchat.core.limits import (
 )
 from meshchat.core.model import (
     NO_TEXT,
+    NOTE_FILE,
+    NOTE_INTRODUCTION,
+    NOTE_TIMER,
     ChatId,
+    ChatOptions,
     Contact,
     Fate,
     Held,
     Kind,
     Message,
     Now,
+    Privacy,
     Room,
     State,
     Step,
 )
 from meshchat.core.ports import Entropy, Store
+from meshchat.core.readings import Readings
 from meshchat.core.receipts import Receipt, Receipts
 from meshchat.core.sealed import (
     announce,
@@ -63,6 +72,7 @@ from meshchat.core.sealed import (
 )
 from meshchat.core.sealer import Sealer, end_of
 from meshchat.core.sessions import Sessions
+from meshchat.core.words import mentions
 from meshchat.errors import QuotaError, UsageError
 from meshchat.text import Clean
 
@@ -85,6 +95,13 @@ def _is_over(message: Message, now: Now) -> bool:
 
 def room_chat(rid: bytes) -> ChatId:
     return b"r" + rid
+
+
+_NOTES = {
+    BodyType.FILE: NOTE_FILE,
+    BodyType.INTRODUCTION: NOTE_INTRODUCTION,
+    BodyType.TIMER: NOTE_TIMER,
+}
 
 
 class Chats:
@@ -112,11 +129,35 @@ class Chats:
         self._files = Files(
             store, entropy, people, custody, self._sealer, self._receipts, tell, counters
         )
+        self.content = Content(
+            store,
+            entropy,
+            custody,
+            self._files,
+            self._author_for,
+            self._seal_body,
+            tell,
+            counters,
+        )
+        self.keeping = Keeping(store, self._files, self.content, tell)
+        self._readings = Readings(
+            store,
+            entropy,
+            people,
+            self._files,
+            self._seal_body,
+            tell,
+            lambda: self.content.privacy.read_receipts,
+        )
         self._inbox = Inbox(store, people, custody, self._sessions)
         self._inbox.add_secrets(self._room_secrets)
         self._inbox.on(BodyType.TEXT, self._text, strangers=True)
         self._inbox.on(BodyType.FILE, self._file, strangers=True)
         self._inbox.on(BodyType.INTRODUCTION, self._introduction)
+        for kind in ACTS:
+            self._inbox.on(kind, self._done_to_message)
+        self._inbox.on(BodyType.READ, self._read)
+        self._inbox.on(BodyType.TIMER, self._timer)
         self.groups = Groups(
             store,
             entropy,
@@ -138,20 +179,17 @@ class Chats:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def send(self, chat: ChatId, text: str, life_s: float, now: Now) -> Message:
+    def send(
+        self, chat: ChatId, text: str, life_s: float, now: Now, reply_to: bytes = b""
+    ) -> Message:
         """Accept a message: stored when the transaction commits, sealed now or when a key comes."""
-        body = text.strip("\n").encode("utf-8", "replace")
-        clean = Clean(body.decode())
-        if not clean.strip():
-            raise UsageError("empty_text", "There is nothing to send: write some text.")
-        body = max(body, clean.encode(), key=len)  # canonical form can be longer
-        if len(body) > TEXT_MAX_BYTES:
+        message = self._draft(chat, text_to_send(text), now, life_s=life_s)
+        message = replace(message, reply_to=reply_to)
+        if reply_to and quoted(self._store, message) is None:
             raise UsageError(
-                "text_too_long",
-                f"The text has {len(body)} bytes; a message holds {TEXT_MAX_BYTES} "
-                f"(a Cyrillic letter counts as two). Send it in parts.",
+                "unknown_reply", "The message you reply to is not in this chat (any more)."
             )
-        return self._write(self._draft(chat, clean, now, life_s=life_s), now)
+        return self._write(message, now)
 
     def send_file(self, chat: ChatId, name: str, data: bytes, life_s: float, now: Now) -> Message:
         """Accept a file for a contact, like any message."""
@@ -161,7 +199,7 @@ class Chats:
                 "A file goes to one person: choose a contact, not a room or group.",
             )
         name = check_file(name, data)
-        message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s)
+        message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s, note=NOTE_FILE)
         self._files.begin(message.id, chat[1:], name, data)
         return self._write(message, now)
 
@@ -176,8 +214,47 @@ class Chats:
             self._write(self._draft(contact_chat(other), texts[1], now, about=one), now),
         )
 
+    def set_timer(self, chat: ChatId, seconds: int, now: Now) -> ChatOptions:
+        """Let new messages of both sides disappear; the other side is told by a message."""
+        self.keeping.check_timer(chat, seconds)
+        last = self._store.chat_options(chat)
+        if seconds != last.timer_s:
+            message = self._draft(chat, timer_text(seconds), now, note=NOTE_TIMER)
+            sent = max(int(now.wall), last.timer_sent + 1)
+            message = self._write(replace(message, sent_at=float(sent), vanish_s=seconds), now)
+            self.keeping.set_timer(chat, seconds, sent, message.number, now)
+        return self._store.chat_options(chat)
+
+    def set_privacy(self, command: SetPrivacy) -> Privacy:
+        old = self.content.privacy
+        given = (command.read_receipts, command.typing, command.retractions)
+        known = (old.read_receipts, old.typing, old.retractions)
+        new = Privacy(*(was if now is None else now for now, was in zip(given, known, strict=True)))
+        self.content.set_privacy(new)
+        if new.read_receipts is not old.read_receipts:
+            self._readings.wanted_changed()
+        return new
+
+    def mark_read(self, chat: ChatId, seq: int, now: Now) -> None:
+        """Our user has seen everything up to ``seq``."""
+        self._store.mark_read(chat, seq)
+        self._readings.read(chat, now)
+        self.keeping.read(chat, seq, now)
+
+    def delete(self, mid: bytes, now: Now) -> None:
+        """Destroy a message here."""
+        self._under_way.discard(self.content.need(mid).eid)
+        self.keeping.delete(mid, now)
+
     def _draft(
-        self, chat: ChatId, text: Clean, now: Now, *, about: bytes = b"", life_s: float = 0.0
+        self,
+        chat: ChatId,
+        text: Clean,
+        now: Now,
+        *,
+        about: bytes = b"",
+        life_s: float = 0.0,
+        note: str = "",
     ) -> Message:
         author = self._author_for(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
@@ -196,17 +273,24 @@ class Chats:
             number=number,
             about=about,
             life_s=life_s,
+            vanish_s=self._store.chat_options(chat).timer_s,
+            note=NOTE_INTRODUCTION if about else note,
         )
 
     def _write(self, message: Message, now: Now) -> Message:
         """Seal a new message, if we have a key for it, and store it: one row, written once."""
         eid = self._seal(message, now)
         reason = "" if eid else "no_key"
-        stored = self._store.add_message(replace(message, eid=eid, reason=reason))
+        vanish_at = self.keeping.begins_sealed(message, now) if eid else 0.0
+        stored = self._store.add_message(
+            replace(message, eid=eid, reason=reason, vanish_at=vanish_at)
+        )
         assert stored is not None, "a fresh random number cannot be known"
         self._store.add_step(message.id, Step(now.wall, "written"))
         if eid:
             self._store.add_step(message.id, Step(now.wall, "sealed"))
+        if vanish_at:
+            self.keeping.plan(now)
         self._tell(MessageAdded(stored))
         return stored
 
@@ -225,10 +309,18 @@ class Chats:
     def _seal(self, message: Message, now: Now) -> bytes:
         """Seal a message into an envelope; its id, or empty if we have no key for it."""
         about = message.about
-        readers = [message.chat[1:]] if message.chat[:1] == b"c" else []
+        [message.chat[1:]] if message.chat[:1] == b"c" else []
         body = Body(
-            BodyType.TEXT, message.number, int(message.sent_at), message.text, self._people.name
+            BodyType.TEXT,
+            message.number,
+            int(message.sent_at),
+            message.text,
+            self._people.name,
+            message.reply_to,
+            timer_s=message.vanish_s or None,
         )
+        if message.note == NOTE_TIMER:
+            body = replace(body, type=BodyType.TIMER, text="", timer_s=message.vanish_s)
         if about:
             body = replace(
                 body,
@@ -237,25 +329,32 @@ class Chats:
                 name=_fitting(self._people.need(about).petname),
                 card=self._people.need(about).card,
             )
-        if message.chat[:1] == b"c":
-            fp = message.chat[1:]
+        return self._seal_body(message.chat, body, now, message)
+
+    def _seal_body(
+        self, chat: ChatId, body: Body, now: Now, message: Message | None = None
+    ) -> bytes:
+        """Seal a body for a chat, of a message or by itself; as ``_seal``."""
+        readers = [chat[1:]] if chat[:1] == b"c" else []
+        if chat[:1] == b"c":
+            fp = chat[1:]
             exp_h = self._sealer.dm_end_h(fp, message, now)
             if exp_h is None:
                 return b""
-            if self._files.is_ours(message.id):
+            if message is not None and self._files.is_ours(message.id):
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
             data = self._sealer.dm(fp, body, exp_h, now)
-        elif message.chat[:1] == b"g":
-            lines = self.groups.seal(message.chat[1:], body, self._sealer.end_h(message, now))
+        elif chat[:1] == b"g":
+            lines = self.groups.seal(chat[1:], body, self._sealer.end_h(message, now))
             if not lines:
                 return b""
             data, *others = lines
-            readers = self.groups.readers(message.chat[1:])
+            readers = self.groups.readers(chat[1:])
             for other in others:  # the same message, shown once; the state is that of the first
                 self._sealer.keep(other, now, readers)
         else:
-            room = self._rooms[message.chat[1:]]
+            room = self._rooms[chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
         eid = self._sealer.keep(data, now, readers)
         self._under_way.add(eid)
@@ -298,6 +397,7 @@ class Chats:
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
+        self.content.seal_waiting(now, lambda chat: fp in (None, chat[1:]) and self._can_send(chat))
         self.groups.seal_waiting(now, fp)
         for message in self._store.pending():
             if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
@@ -312,6 +412,10 @@ class Chats:
                 if eid:
                     self._store.add_step(message.id, Step(now.wall, "sealed"))
                     changed = self._store.change_message(message.id, eid=eid, reason="")
+                    vanish_at = self.keeping.begins_sealed(changed, now)
+                    if vanish_at and not changed.vanish_at:
+                        changed = self._store.change_message(message.id, vanish_at=vanish_at)
+                        self.keeping.plan(now)
                     self._tell(MessageChanged(changed))
                 elif message.reason != "no_key":
                     self._store.change_message(message.id, reason="no_key")
@@ -452,6 +556,26 @@ class Chats:
         self._store_incoming(contact_chat(author), author, NO_TEXT, text, body, letter.exp_h, now)
         return self._files.offered(mid, author, body.file, letter.token, letter.exp_h, now)
 
+    def _done_to_message(self, letter: Letter, now: Now) -> list[Receipt]:
+        author = letter.contact.fp
+        self.content.take(contact_chat(author), author, letter.body, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
+    def _read(self, letter: Letter, now: Now) -> list[Receipt]:
+        author = letter.contact.fp
+        for message in self._readings.take(contact_chat(author), letter.body, now):
+            self._under_way.discard(message.eid)
+            self.keeping.way_ended(message, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
+    def _timer(self, letter: Letter, now: Now) -> list[Receipt]:
+        author, body, chat = letter.contact.fp, letter.body, contact_chat(letter.contact.fp)
+        assert body.timer_s is not None, "a timer says how long"
+        text = timer_text(body.timer_s)
+        self._store_incoming(chat, author, NO_TEXT, text, body, letter.exp_h, now)
+        self.keeping.set_timer(chat, body.timer_s, body.sent, body.number, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
     def _check_request(self, contact: Contact) -> None:
         """Raises ``QuotaError`` if a stranger has written enough."""
         sizes = self._store.message_sizes(contact_chat(contact.fp)) if contact.request else ()
@@ -462,9 +586,11 @@ class Chats:
         kind = Kind.MINE if room.private else Kind.CARRIED
         author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
-        if body.type != BodyType.TEXT:
-            return kind
         if author == sign_public(self._sealer.author_seed(room.rid)):
+            return kind
+        if body.type in ACTS:
+            self.content.take(room_chat(room.rid), author, body, now)
+        if body.type is not BodyType.TEXT:
             return kind
         self._store_incoming(
             room_chat(room.rid),
@@ -478,6 +604,8 @@ class Chats:
         return kind
 
     def _heard_in_group(self, heard: Heard, now: Now) -> None:
+        if heard.body.type in ACTS:
+            self.content.take(heard.chat, heard.author, heard.body, now)
         if heard.body.type is BodyType.TEXT:
             self._store_incoming(
                 heard.chat,
@@ -504,27 +632,32 @@ class Chats:
         mid: bytes = b"",
         reason: str = "",
     ) -> None:
-        message = self._store.add_message(
-            Message(
-                id=mid or message_id(author, body.number),
-                chat=chat,
-                author=author,
-                author_name=author_name,
-                outgoing=False,
-                text=text,
-                sent_at=float(body.sent),
-                received_at=now.wall,
-                state=State.RECEIVED,
-                expires_at=float(exp_h * HOUR_S),
-                reason=OPEN if body.file else reason,
-            )
+        message = Message(
+            id=mid or message_id(author, body.number),
+            chat=chat,
+            author=author,
+            author_name=author_name,
+            outgoing=False,
+            text=text,
+            sent_at=float(body.sent),
+            received_at=now.wall,
+            state=State.RECEIVED,
+            expires_at=float(exp_h * HOUR_S),
+            reason=OPEN if body.file else reason,
+            reply_to=body.reply_to,
+            vanish_s=0 if chat[:1] == b"r" else body.timer_s or 0,
+            note=_NOTES.get(body.type, ""),
         )
-        if message is not None:
+        answered = quoted(self._store, message)
+        to_us = answered is not None and answered.outgoing
+        message = replace(message, mention=to_us or mentions(text, self._people.name))
+        stored = self._store.add_message(message)
+        if stored is not None:
             how = {b"c": "direct", b"r": "room", b"g": "group"}[chat[:1]]
-            self._store.add_step(message.id, Step(now.wall, "received", how))
-            if chat[:1] != b"c" and message.seq % TRIM_EVERY == 0:
-                self._store.trim(chat, ROOM_KEPT_MAX)
-            self._tell(MessageAdded(message))
+            self._store.add_step(stored.id, Step(now.wall, "received", how))
+            if chat[:1] != b"c" and stored.seq % TRIM_EVERY == 0:
+                self.keeping.gone(chat, self._store.trim(chat, ROOM_KEPT_MAX))
+            self._tell(MessageAdded(self.content.arrived(stored, now)))
 
     # --- what becomes of ours -----------------------------------------------------------------
 
@@ -572,14 +705,18 @@ class Chats:
             return True
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
-            return False
+            known = eid in self._under_way  # of what is gone from here since
+            self._under_way.discard(eid)
+            return self.content.delivered(eid, now) or known
         self._under_way.discard(eid)
-        if message.state is not State.DELIVERED:
+        if message.state not in (State.DELIVERED, State.READ):
+            state = State.READ if message.read_at else State.DELIVERED
             changed = self._store.change_message(
-                message.id, state=State.DELIVERED, delivered_at=now.wall, reason=""
+                message.id, state=state, delivered_at=now.wall, reason=""
             )
             self._store.add_step(message.id, Step(now.wall, "delivered"))
             self._files.close(message.id, Fate.PROVEN)
+            self.keeping.way_ended(changed, now)
             self._tell(MessageChanged(changed))
         return True
 
@@ -593,6 +730,8 @@ class Chats:
         for fp, since in self.groups.ended(eids):
             self._sessions.doubt(fp, since)
         for eid in eids:
+            if self.content.ended(eid):
+                continue
             message = self._store.message_by_envelope(eid)
             if message is None or message.state not in (State.QUEUED, State.CARRIED):
                 continue
@@ -611,6 +750,7 @@ class Chats:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
         self._sessions.house(now)
         self._files.give_up(now)
+        self.content.give_up(now)
         self.groups.house(now)
         for message in self._store.pending():
             if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
@@ -620,6 +760,7 @@ class Chats:
 
     def key_replaced(self, fp: bytes, now: Now) -> None:
         """What waits for a replaced key is not sent again, and not carried on by us."""
+        self.content.drop_chat(contact_chat(fp))
         self._sessions.forget(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
@@ -631,4 +772,22 @@ class Chats:
         changed = self._store.change_message(message.id, state=State.FAILED, reason=reason)
         self._store.add_step(message.id, Step(now.wall, "failed", reason))
         self._files.close(message.id, Fate.EVICTED)
+        self.keeping.way_ended(changed, now)
         self._tell(MessageChanged(changed))
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def start(self, now: Now) -> None:
+        """Take up after a restart what has to happen at its time."""
+        self._readings.start(now)
+        self.keeping.plan(now)
+
+    def wake(self, now: Now) -> None:
+        """What is due: receipts to send, messages to destroy."""
+        self._readings.wake(now)
+        self.keeping.wake(now)
+
+    def next_wakeup(self) -> float | None:
+        """Monotonic time at which ``wake`` is due."""
+        due = (self._readings.next_wakeup(), self.keeping.next_wakeup())
+        return min((at for at in due if at is not None), default=None)

@@ -12,11 +12,12 @@ from meshchat.core.identity import room_author_seed, room_secret
 from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
 from meshchat.core.model import Held, Message, Now, Room
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sealed import DM_HEAD_BYTES, InnerKind, read_card, room_post
+from meshchat.core.sealed import DM_HEAD_BYTES, read_card, room_post
 from meshchat.core.sessions import Sessions
 from meshchat.errors import UsageError
 
 DAY_S = 86_400
+COVER_KIND = b"\x07"  # of an inner that nobody can open
 COVER_BYTES = 64  # padded to 512 like any short message
 
 
@@ -173,7 +174,7 @@ class Sealer:
 
     def cover(self, now: Now) -> bytes:
         """An envelope that opens for nobody, like a short message in all that can be seen."""
-        inner = bytes([InnerKind.COVER]) + self._entropy.bytes(COVER_BYTES)
+        inner = COVER_KIND + self._entropy.bytes(COVER_BYTES)
         secret = self._entropy.bytes(KEY_BYTES)
         return self.shared(secret, lambda _: inner, inner, self.end_h(None, now))
 

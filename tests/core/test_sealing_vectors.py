@@ -194,6 +194,8 @@ def test_bodies_match_vectors(name: str) -> None:
         want["name"],
         bytes.fromhex(want["reply_to"]),
         bytes.fromhex(want["card"]),
+        read=tuple(map(bytes.fromhex, want["read"])),
+        timer_s=want["timer_s"],
     )
     assert encode_body(body).hex() == want["data"]
     assert decode_body(bytes.fromhex(want["data"])) == body
