@@ -176,8 +176,10 @@ def decode_body(data: bytes) -> Body:
         file = _decode_manifest(data[_BODY.size : end])
     elif kind is BodyType.READ:
         read = _decode_read(data[_BODY.size : end])
-    elif kind is BodyType.GROUP and 1 <= text_bytes <= CONTROL_MAX_BYTES:
+    elif kind is BodyType.GROUP:
         control = data[_BODY.size : end]
+        if not 1 <= text_bytes <= CONTROL_MAX_BYTES:
+            raise WireError("body_text")
     elif not least <= text_bytes <= most:
         raise WireError("body_text")
     else:
