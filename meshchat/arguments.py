@@ -135,6 +135,35 @@ def _add_sim(verb: Any, verbs: Any) -> None:
     )
 
 
+def _add_groups(verb: Any, verbs: Any) -> None:
+    """``group`` and what can be done with one."""
+    in_group = ("group", {"metavar": "GROUP"})
+    member = ("member", {"metavar": "MEMBER", "help": "a contact, ~TAG or fingerprint"})
+    group = verb(verbs, "group", "private groups of up to 32 people")
+    groups = group.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(
+        groups,
+        "group.new",
+        "make a group of yourself and contacts",
+        ("name", {"metavar": "NAME"}),
+        ("members", {"metavar": "CONTACT", "nargs": "*"}),
+    )
+    verb(groups, "group.add", "add a contact; they read what comes from now on", in_group, member)
+    verb(groups, "group.remove", "remove a member; they read nothing more", in_group, member)
+    verb(groups, "group.admin", "let a member add and remove others as well", in_group, member)
+    verb(groups, "group.rename", "change its name", in_group, ("new", {"metavar": "NEW"}))
+    verb(groups, "group.leave", "leave a group", in_group)
+    verb(groups, "group.list", "groups you are in")
+    verb(groups, "group.members", "who is in a group", in_group)
+    verb(
+        groups,
+        "group.seized",
+        "a device is in the wrong hands: out of all groups",
+        member,
+        ("--undo", {"action": "store_true", "help": "it was a mistake: write to them again"}),
+    )
+
+
 def _add_content(verb: Any, verbs: Any) -> None:
     """What is done to messages and chats."""
     mid = ("id", {"metavar": "ID", "help": "of the message, 16 digits"})
@@ -356,11 +385,13 @@ def make_parser() -> argparse.ArgumentParser:
     verb(rooms, "room.block", "store nothing more of a post's author in its room", post, undo)
     verb(rooms, "room.moderator", "hide what a post's author hides", post, undo)
 
+    _add_groups(verb, verbs)
+
     verb(
         verbs,
         "send",
         "write a message; prints its id",
-        ("to", {"metavar": "TO", "help": "a contact or #room"}),
+        ("to", {"metavar": "TO", "help": "a contact, #room or group:NAME"}),
         ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
         ("--reply", {"metavar": "ID", "help": "as an answer to this message of the same chat"}),
     )
@@ -369,7 +400,7 @@ def make_parser() -> argparse.ArgumentParser:
         verbs,
         "read",
         "show messages",
-        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact or #room; default: all"}),
+        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact, #room or group:NAME; else all"}),
         ("--follow", {"action": "store_true", "help": "go on with new ones"}),
         ("--since", {"metavar": "ID", "help": "only those after this message"}),
         ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),

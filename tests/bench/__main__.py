@@ -14,6 +14,7 @@ ALL = (
     "store",
     "node",
     "sealing",
+    "groups",
     "ui",
     "idle",
     "sim",
