@@ -1,7 +1,7 @@
 """Conversations: writing, sealing, opening and the true state of every message.
 
-The only part that knows what an envelope of ours contains. Stage 1 of the sealing
-(docs/reference/wire.md, 5): each DM is a stateless first message to a gossiped prekey.
+Its parts know one thing each: ``inbox`` what comes in, ``sessions`` and ``sealer`` how direct
+messages are sealed, ``groups``, ``files``, ``content``, ``moderation``, ``revocations``.
 """
 
 from collections import Counter
