@@ -214,10 +214,14 @@ class Framer:
         if self._waiting_bytes > UNSENT_MAX_BYTES:
             self._end("not_reading")
 
-    def bye(self) -> None:
-        """Ask the peer to hang up, after what is queued now: some systems cannot do it for us."""
+    def bye(self, *, turned_away: bool = False) -> None:
+        """Ask the peer to hang up: some systems cannot do it for us.
+
+        Args:
+            turned_away: There is no room here; it shall not dial again soon.
+        """
         if not self.over:
-            self._control.append(self._head(BYE, 0, 0))
+            self._control.append(self._head(BYE, 0, int(turned_away)))
 
     def to_send(self, now: float, count: int = 8) -> list[bytes]:
         """Up to ``count`` fragments that leave now, in order; none: wait for ``next_wakeup``."""
@@ -390,7 +394,7 @@ class Framer:
             elif kind == POLL and not body:
                 self._polled(number, now)
             elif kind == BYE and not body:
-                self._end("closed_by_peer")
+                self._end("turned_away" if index else "closed_by_peer")
             else:
                 return self._drop("kind")
         return frames

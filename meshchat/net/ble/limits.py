@@ -32,22 +32,35 @@ VERSION = 1  # of fragments and INFO
 
 SIGHTINGS_MAX = 256  # adverts remembered; a storm of 10,000 tokens must cost nothing
 SIGHTING_LIFE_S = 60.0  # an advert that old says little about who is in reach
-LINKS_MAX = 6  # neighbours over Bluetooth: five to ten is what common chips hold dependably
-LINKS_HARD_MAX = 8  # with newcomers that are being looked at
-LINKS_DIALLED_MAX = 4  # the rest is for those who dial us
-CONTACTS_RESERVED = 2  # of the links: strangers cannot take them from contacts
-RANDOM_LINKS = 2  # of the links: replaced by chance, so that no crowd can surround us for long
-ROTATION_S = 3_600.0  # of one of the random links
-DIAL_S = 15.0  # connecting, services and OPEN; BlueZ took 2 s under load, its own limit is 25 s
-YIELD_S = 8.0  # the greater token leaves the first try to the other side
-YIELD_JITTER_S = 2.0
+FRESH_S = 30.0  # whoever was heard longer ago is not dialled: it would only time out
+STORM_TOKENS = 256  # new ones in one listening: somebody makes them up, so it is cut short
+LINKS_WANTED = 3  # fewer: dial. A random graph of degree 3 holds together; each link costs power
+STRANGERS_MAX = 4  # one more than wanted, so that a crowd in which all dial comes to rest
+LINKS_MAX = 6  # with two only contacts can have: chips hold five to ten dependably
+LINKS_HARD_MAX = 8  # with newcomers who have not shown yet who they are
+RANDOM_LINKS = 2  # of the wanted: chosen by chance, not by strength, which anybody can raise
+LOOK_S = 300.0  # with enough strangers, one more is dialled as often: it may be a contact
+DIAL_S = 15.0  # connecting and services; BlueZ took 2 s under load, its own limit is 25 s
+YIELD_S = 8.0  # the greater token leaves the first tries to the other side ...
+YIELD_JITTER_S = 4.0  # ... and then dials: the other may be deaf, full, or listen seldom
 NO_TOKEN_S = 3.0  # a peer without token (macOS) is dialled by anybody, after 0 to this
 BACKOFF_FIRST_S = 2.0
 BACKOFF_MAX_S = 120.0
-BACKOFFS_MAX = 512  # tokens remembered as failing
+BACKOFFS_MAX = 512  # peers remembered as failing
 FLOOR_DBM = -90  # weaker links break at once
 FLOOR_ALONE_DBM = -100  # better than none
-IDLE_S = 30.0  # a peer that brought nothing for so long yields its slot to whoever waits
-EVICT_GAP_S = 10.0  # between two evictions: a crowd does not make us drop all at once
+IDLE_S = 30.0  # how long a peer may hold a slot beyond its share before it has to go
 LASTED_S = 30.0  # a link that lived this long was a good one: back-off starts anew
+WORTH_HALF_S = 600.0  # what a peer brought counts half after ten minutes
 TOKEN_LIFE_S = 900.0  # phones change their addresses as often
+TOKEN_LINKED_LIFE_S = 3_600.0  # while linked: a rotation ends all links, else they would tie
+# the old token to the new one
+ROTATION_SPREAD = 0.2  # of both, either way: a fixed period would be a name
+
+# --- duty and battery -----------------------------------------------------------------------------
+
+SAVER_ON_S = 120.0  # saver: so long ...
+SAVER_EVERY_S = 900.0  # ... of every quarter of an hour by the clock, when other savers listen too
+LOW_BATTERY = 0.20  # below: normal saves
+FULL_BATTERY = 0.30  # above: it no longer does
+DUTY_SPREAD = 0.2  # of a period, either way: two nodes in step would never hear each other

@@ -337,7 +337,7 @@ def test_acks_cannot_be_drawn_without_end() -> None:
     """A thousand fragments that ask for an ack at once draw one in fifty milliseconds."""
     pair = Pair().opened()
     answers = 0
-    for n in range(1_000):
+    for _ in range(1_000):
         pair.b.received(data(0, 1, bytes(16), NOW), pair.now)
         answers += len(pair.b.to_send(pair.now))
         pair.now += 0.001
