@@ -30,6 +30,7 @@ from meshchat.core.events import (
     LinkDown,
     LinkUp,
     MarkRead,
+    NewFace,
     Notice,
     Received,
     Refused,
@@ -540,6 +541,7 @@ class Node:
         LinkUp: lambda node, event, now: node._neighbours.up(event, now),
         LinkDown: lambda node, event, _now: node._neighbours.down(event),
         Received: lambda node, event, now: node._neighbours.received(event, now),
+        NewFace: lambda node, _event, _now: node._neighbours.new_face(),
         Wake: _on_wake,
     }
     _commands: ClassVar[dict[type, Callable[[Any, Any, Now], object]]] = {

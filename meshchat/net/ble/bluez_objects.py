@@ -19,6 +19,7 @@ from meshchat.net.ble.gatt import (
     ATT_HEAD_BYTES,
     COMPANY,
     INFO,
+    INFO_VALUE,
     RX,
     SERVICE,
     TX,
@@ -64,13 +65,12 @@ class Characteristic(ServiceInterface):
 
 
 class Info(Characteristic):
-    def __init__(self, value: Callable[[], bytes]) -> None:
+    def __init__(self) -> None:
         super().__init__(INFO, ["read"])
-        self._value = value
 
     @dbus_method()
     def ReadValue(self, options: DBusDict) -> DBusBytes:
-        return self._value()[_option(options, "offset", 0) :]
+        return INFO_VALUE[_option(options, "offset", 0) :]
 
 
 class Rx(Characteristic):

@@ -21,8 +21,8 @@ from bleak.exc import (
     BleakError,
 )
 
-from meshchat.net.ble.gatt import INFO, RX, SERVICE, TX, read_info, token_of
-from meshchat.net.ble.limits import FRAGMENT_MAX_BYTES, SIGHTINGS_MAX, VERSION
+from meshchat.net.ble.gatt import INFO, INFO_VALUE, RX, SERVICE, TX, token_of
+from meshchat.net.ble.limits import FRAGMENT_MAX_BYTES, SIGHTINGS_MAX
 from meshchat.net.ble.radio import REMEDIES, Ear, PipeLost, RadioTrouble, Sighting
 
 FENCE_EVERY = 32  # packets: 15 kB, a sixth of a second of a 1M radio, wait in the system's queue
@@ -90,13 +90,13 @@ class BleakCentral:
         token = token_of(advert.manufacturer_data)
         self._ear.sighted(Sighting(token, advert.rssi, device.address))
 
-    async def dial(self, sighting: Sighting, timeout: float) -> "_Outbound":
+    async def dial(self, device: str, timeout: float) -> "_Outbound":
         """See ``radio.Central``."""
-        device = self._devices.get(sighting.device)
-        if device is None or sighting.device in self._pipes:
-            raise PipeLost("not_in_reach")
         async with self._dialling:  # an adapter makes one connection at a time
-            pipe = _Outbound(self, device)
+            found = self._devices.get(device)
+            if found is None or device in self._pipes:
+                raise PipeLost("not_in_reach")
+            pipe = _Outbound(self, found)
             try:
                 async with asyncio.timeout(timeout):
                     await pipe.open()
@@ -114,7 +114,7 @@ class BleakCentral:
             except BaseException:
                 await pipe.hang_up()
                 raise
-            self._pipes[device.address] = pipe
+            self._pipes[device] = pipe
         return pipe
 
     async def close(self) -> None:
@@ -128,11 +128,10 @@ class _Outbound:
     """A device that we dialled."""
 
     outbound = True
+    hangs_up = True
 
     def __init__(self, owner: BleakCentral, device: BLEDevice) -> None:
         self.device = device.address
-        self.token = b""
-        """What INFO said."""
         self._owner = owner
         self._client = BleakClient(
             device,
@@ -153,8 +152,7 @@ class _Outbound:
         if rx is None or tx is None or info is None:
             raise PipeLost("no_service")
         self._rx = rx
-        version, self.token = read_info(bytes(await client.read_gatt_char(info)))
-        if version != VERSION:
+        if bytes(await client.read_gatt_char(info)) != INFO_VALUE:
             raise PipeLost("other_version")
         await client.start_notify(tx, self._notified)
 

@@ -21,19 +21,8 @@ RX = _BASE.format(1)
 TX = _BASE.format(2)
 """Notified to the dialler."""
 INFO = _BASE.format(3)
-"""Read by the dialler: version and token."""
-
-
-def info_value(token: bytes) -> bytes:
-    """What INFO says."""
-    return bytes((VERSION,)) + token
-
-
-def read_info(value: bytes) -> tuple[int, bytes]:
-    """Version and token of a peer; version 0 is nonsense."""
-    if len(value) != 1 + TOKEN_BYTES or value[0] != VERSION:
-        return (value[0] if value else 0), b""  # what follows another version is not ours to read
-    return VERSION, bytes(value[1:])
+"""Read by the dialler: ``INFO_VALUE``."""
+INFO_VALUE = b"MC" + bytes((VERSION,))
 
 
 def token_of(manufacturer_data: Mapping[int, bytes]) -> bytes:

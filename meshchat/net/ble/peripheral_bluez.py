@@ -18,8 +18,8 @@ from dbus_fast import BusType, DBusError, Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from meshchat.net.ble.bluez_objects import ROOT, Advertisement, Info, Rx, Service, Tx
-from meshchat.net.ble.gatt import ATT_HEAD_BYTES, VALUE_MAX_BYTES, info_value
-from meshchat.net.ble.limits import LINKS_HARD_MAX, TOKEN_BYTES
+from meshchat.net.ble.gatt import ATT_HEAD_BYTES, VALUE_MAX_BYTES
+from meshchat.net.ble.limits import LINKS_HARD_MAX
 from meshchat.net.ble.radio import REMEDIES, Adapter, Ear, PipeLost, RadioTrouble
 
 CALL_S = 15.0  # BlueZ answers within moments, or it hangs
@@ -59,7 +59,6 @@ class BluezPeripheral:
         self._advert: Advertisement | None = None
         self._changed = asyncio.Event()
         self._end: asyncio.Task[None] | None = None
-        self._token = bytes(TOKEN_BYTES)
         self._leaving: set[asyncio.Task[None]] = set()  # of devices that came when all was full
         self.refused = 0
         """Devices that came when all was full."""
@@ -74,12 +73,13 @@ class BluezPeripheral:
         await self._connect()
         return await self._serve()
 
-    async def advertise(self, token: bytes, interval_s: float) -> None:
+    async def advertise(self, token: bytes | None, interval_s: float) -> None:
         """See ``radio.Peripheral``."""
         await self._withdraw()
+        if token is None:
+            return
         if self._bus is None or not self._path:
             raise _trouble("stuck")
-        self._token = token
         advert = Advertisement(token, interval_s, self._released)
         self._bus.export(advert.path, advert)
         self._advert = advert
@@ -92,7 +92,7 @@ class BluezPeripheral:
             return
         pipes, self._pipes = list(self._pipes.values()), {}
         if self._path:
-            await asyncio.gather(*(self._hang_up(pipe.device) for pipe in pipes))
+            await asyncio.gather(*(self._hang_up(pipe.path) for pipe in pipes))
         self._bus, self._advert, self._path = None, None, ""
         for held in list(self._sockets.values()):
             held.close()
@@ -162,7 +162,7 @@ class BluezPeripheral:
             bus.export(f"{ROOT}/s", Service())
             bus.export(f"{ROOT}/s/rx", Rx(self._written))
             bus.export(f"{ROOT}/s/tx", Tx(self._subscribed))
-            bus.export(f"{ROOT}/s/info", Info(lambda: info_value(self._token)))
+            bus.export(f"{ROOT}/s/info", Info())
             await self._call("org.bluez.GattManager1", "RegisterApplication", ROOT)
         name = path.rpartition("/")[2]
         return Adapter(name, fixed_address=self._is_fixed(), findable=findable)
@@ -421,9 +421,11 @@ class _Inbound:
     """A device that dialled us."""
 
     outbound = False
+    hangs_up = True
 
-    def __init__(self, owner: BluezPeripheral, device: str) -> None:
-        self.device = device
+    def __init__(self, owner: BluezPeripheral, path: str) -> None:
+        self.path = path
+        self.device = path.rpartition("dev_")[2].replace("_", ":")  # its address, as bleak says it
         self.mtu = 0
         self._owner = owner
 
@@ -436,15 +438,15 @@ class _Inbound:
         for packet in packets:
             sockets = owner._sockets
             # its own, or, where BlueZ has one for all, that one
-            held = sockets.get(self.device) or next(iter(sockets.values()), None)
-            if held is None or owner._pipes.get(self.device) is not self:
+            held = sockets.get(self.path) or next(iter(sockets.values()), None)
+            if held is None or owner._pipes.get(self.path) is not self:
                 raise PipeLost("unsubscribed")
             await held.send(packet)
 
     async def close(self) -> None:
-        if self._owner._pipes.get(self.device) is self:
-            del self._owner._pipes[self.device]
-            await self._owner._hang_up(self.device)
+        if self._owner._pipes.get(self.path) is self:
+            del self._owner._pipes[self.path]
+            await self._owner._hang_up(self.path)
 
 
 async def _over(bus: MessageBus) -> None:

@@ -64,8 +64,10 @@ class Pipe(Protocol):
     """One connection. Loop thread only."""
 
     device: str
-    """What this system calls the device at the other end."""
+    """What this system calls the device at the other end; as in sightings where it can be."""
     outbound: bool
+    hangs_up: bool
+    """Whether ``close`` ends the connection. Where not, the peer must be asked to."""
 
     @property
     def payload(self) -> int:
@@ -114,8 +116,10 @@ class Central(Protocol):
         """
         ...
 
-    async def dial(self, sighting: Sighting, timeout: float) -> Pipe:
-        """Connect, find the characteristics, subscribe. One at a time.
+    async def dial(self, device: str, timeout: float) -> Pipe:
+        """Connect to what was sighted, find the characteristics, subscribe. One at a time.
+
+        May be cancelled: then what stands of it already is ended.
 
         Raises:
             PipeLost: Nobody there, no service of ours, another version (``other_version``).
@@ -137,8 +141,8 @@ class Peripheral(Protocol):
         """
         ...
 
-    async def advertise(self, token: bytes, interval_s: float) -> None:
-        """Be found under this token, in place of what was advertised before.
+    async def advertise(self, token: bytes | None, interval_s: float) -> None:
+        """Be found under this token, in place of what was advertised before; None: be silent.
 
         Raises:
             RadioTrouble: It is not possible now.
@@ -152,6 +156,16 @@ class Peripheral(Protocol):
     async def changed(self) -> None:
         """Wait until another try to open may succeed; only a hint, for who tries anyway."""
         ...
+
+
+class Radio(Protocol):
+    """Makes both halves, the peripheral first: it knows whether there is an adapter at all."""
+
+    def peripheral(self) -> Peripheral:
+        """Raises ``RadioTrouble`` where there is no Bluetooth for programs."""
+        ...
+
+    def central(self, ear: Ear, adapter: str) -> Central: ...
 
 
 async def nothing_changes() -> None:
