@@ -237,6 +237,8 @@ class Framer:
         """When ``to_send`` is due without anything else happening; None once over."""
         if self.over:
             return None
+        if self._control or self._repairs or self._may_begin():
+            return self.heard_at  # at once
         if not self.is_open:
             end = self._opened_at + OPEN_S
             return end if self._hello_at is None else min(end, self._hello_at)

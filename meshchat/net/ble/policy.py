@@ -24,9 +24,7 @@ from typing import NamedTuple
 
 from meshchat.core.model import Now
 from meshchat.net.ble.limits import (
-    BACKOFF_FIRST_S,
     BACKOFF_MAX_S,
-    BACKOFFS_MAX,
     DIAL_S,
     DUTY_SPREAD,
     FLOOR_ALONE_DBM,
@@ -40,13 +38,15 @@ from meshchat.net.ble.limits import (
     LINKS_WANTED,
     LOOK_S,
     LOW_BATTERY,
+    MISSES_FREE,
+    MISSES_MAX,
     NO_TOKEN_S,
+    PAUSE_MAX_S,
     RANDOM_LINKS,
     ROTATION_SPREAD,
     SAVER_EVERY_S,
     SAVER_ON_S,
     SIGHTING_LIFE_S,
-    SIGHTINGS_MAX,
     STORM_TOKENS,
     STRANGERS_MAX,
     TOKEN_BYTES,
@@ -56,6 +56,7 @@ from meshchat.net.ble.limits import (
     YIELD_JITTER_S,
     YIELD_S,
 )
+from meshchat.net.ble.sightings import Sighting, Sightings
 
 
 class Profile(Enum):
@@ -146,22 +147,6 @@ Action = Advertise | Scan | Dial | CancelDial | Close | Rotate
 
 
 @dataclass(slots=True)
-class _Sighting:
-    """Somebody who was heard."""
-
-    address: Hashable
-    token: bytes
-    rssi: int
-    heard_at: float
-    not_before: float
-    """Do not dial sooner."""
-    again: bool = False
-    """Heard more than once: not made up for a single advert."""
-    stranger: bool = False
-    """Was linked under this token, and is nobody we know."""
-
-
-@dataclass(slots=True)
 class _Link:
     """Somebody who is linked."""
 
@@ -200,19 +185,20 @@ class Policy:
         self.profile = profile
         self.token = b""
         """What we are called on the air now."""
-        self.dropped_tokens = 0
-        """Sightings forgotten for want of room."""
         self.turned_away = 0
         """Links we ended for want of room."""
+        self._at = now.mono
         self._on = False
+        self._slept = False  # at the last look: no hour to be heard
         self._central = self._peripheral = True
         self._battery = battery
         self._saving = battery is not None and battery < LOW_BATTERY
-        self._seen: dict[Hashable, _Sighting] = {}
-        self._failing: dict[Hashable, tuple[float, float]] = {}  # (back-off in s, until)
+        self._sightings = Sightings(random)
         self._links: dict[int, _Link] = {}
-        self._dialling: _Sighting | None = None
+        self._dialling: Sighting | None = None
         self._dial_until = 0.0
+        self._misses = 0  # dials in a row that nobody answered
+        self._paused_until = 0.0
         self._looked_at = -math.inf
         self._rotate_at = self._rotate_by = 0.0
         self._scan_from = self._scan_to = -math.inf
@@ -237,8 +223,7 @@ class Policy:
         self._central, self._peripheral = central, peripheral
         if on != self._on:
             self._on = on
-            self._seen.clear()
-            self._failing.clear()
+            self._sightings.clear()
             self._links.clear()
             self._dialling = None
             self._scans, self._advert = False, Advertise(None)
@@ -266,17 +251,13 @@ class Policy:
         """An advert of our service was heard; ``token`` is empty if it had none."""
         if not self._on or token == self.token or len(token) not in (0, TOKEN_BYTES):
             return []
-        key = token or address
-        sighting = self._seen.get(key)
-        if sighting is None:
-            self._make_room(now.mono)
-            not_before = now.mono + self._patience(token)
-            sighting = self._seen[key] = _Sighting(address, token, rssi, now.mono, not_before)
-        else:
-            if now.mono - sighting.heard_at > SIGHTING_LIFE_S:
-                sighting.not_before = now.mono + self._patience(token)
-            sighting.again = True
-            sighting.address, sighting.rssi, sighting.heard_at = address, rssi, now.mono
+        is_new = self._sightings.heard(
+            token, address, rssi, now.mono, lambda: self._patience(token)
+        )
+        if is_new:
+            self._new_tokens += 1
+            if self._new_tokens > STORM_TOKENS:
+                self._scan_to = min(self._scan_to, now.mono)  # stop listening for now
         return self._settle(now)
 
     def inbound(self, link: int, now: Now) -> list[Action]:
@@ -300,16 +281,17 @@ class Policy:
 
     def dial_failed(self, now: Now) -> list[Action]:
         """It did not, or something was missing there."""
-        if self._dialling is not None:
-            self._fail(self._dialling.token or self._dialling.address, now.mono)
-            self._dialling = None
+        self._missed(now.mono)
         return self._settle(now)
 
     def greeted(self, link: int, token: bytes, now: Now) -> list[Action]:
         """The greeting of a link told who it is."""
         actions: list[Action] = []
         if (entry := self._links.get(link)) is not None:
+            if entry.token != token:
+                self._parted(entry, now.mono)  # under that token it is no more
             entry.token = token
+            self._misses, self._paused_until = 0, 0.0
             if self._dialling is not None and self._dialling.token == token:
                 self._dialling = None  # it was quicker
                 actions.append(CancelDial())
@@ -332,11 +314,11 @@ class Policy:
         entry = self._links.pop(link, None)
         if entry is not None and entry.token:
             if reason == "turned_away":
-                self._fail(entry.token, now.mono, BACKOFF_MAX_S)
+                self._sightings.fail(entry.token, now.mono, BACKOFF_MAX_S)
             elif now.mono - entry.since < LASTED_S:
-                self._fail(entry.token, now.mono)
+                self._sightings.fail(entry.token, now.mono)
             else:
-                self._failing.pop(entry.token, None)
+                self._sightings.succeed(entry.token)
             self._parted(entry, now.mono)
         return self._settle(now)
 
@@ -366,6 +348,16 @@ class Policy:
         """How many there are, with those that have not greeted yet."""
         return len(self._links)
 
+    @property
+    def forgotten(self) -> int:
+        """Sightings dropped for want of room: a storm of made-up adverts."""
+        return self._sightings.forgotten
+
+    @property
+    def in_reach(self) -> int:
+        """Peers heard in the minute before the last event."""
+        return self._sightings.heard_since(self._at - SIGHTING_LIFE_S)
+
     def awake(self, now: Now) -> bool:
         """The adapter is on, and this is no hour to sleep."""
         return self._on and (
@@ -376,6 +368,8 @@ class Policy:
         """Monotonic time at which ``wake`` is due; None: only after news."""
         if not self._on:
             return None
+        if self._slept == self.awake(now):
+            return now.mono  # falling asleep or waking up is overdue
         due = []
         if self.spends is Profile.SAVER:
             since = now.wall % SAVER_EVERY_S
@@ -386,9 +380,12 @@ class Policy:
                 due.append(self._dial_until)
             elif self._central:
                 due.append(self._scan_to if self._scans else self._scan_from)
-                due += [self._ready_at(sighting) for sighting in self._candidates()]
+                due += [self._ready_at(sighting) for sighting in self._candidates(now.mono)]
             if self._crowded():
-                due += [link.since + IDLE_S for link in self._links.values()]
+                if self._victim(now.mono) is not None:
+                    return now.mono
+                ends = [link.since + IDLE_S for link in self._links.values()]
+                due += [end for end in ends if end > now.mono]
         return max(now.mono, min(due))
 
     def _settle(self, now: Now) -> list[Action]:
@@ -396,14 +393,15 @@ class Policy:
         if not self._on:
             return []
         actions: list[Action] = []
-        at = now.mono
-        if self._dialling is not None and (at >= self._dial_until or not self.awake(now)):
+        at = self._at = now.mono
+        self._slept = not self.awake(now)
+        if self._dialling is not None and (at >= self._dial_until or self._slept):
             if at >= self._dial_until:
-                self._fail(self._dialling.token or self._dialling.address, at)
+                self._missed(at)
             self._dialling = None
             actions.append(CancelDial())
         dial: list[Action] = []
-        if not self.awake(now):
+        if self._slept:
             actions += self._close_all("asleep")
         else:
             if at >= self._rotation():
@@ -412,7 +410,7 @@ class Policy:
             chosen = self._chosen(at) if self._dialling is None else None
             if chosen is not None:
                 if len(self._links) >= LINKS_WANTED:
-                    self._looked_at = at
+                    self._looked_at = at + LOOK_S * self._random.uniform(0, DUTY_SPREAD)
                 self._dialling = chosen
                 self._dial_until = at + DIAL_S
                 dial.append(Dial(chosen.address, chosen.token))
@@ -475,8 +473,7 @@ class Policy:
             self._advert = Advertise(None)
             actions.append(self._advert)
         self._renew(at)
-        for sighting in self._seen.values():
-            sighting.not_before = at + self._patience(sighting.token)
+        self._sightings.postpone(self._patience, at)
         return [*actions, Rotate(self.token)]
 
     # --- links -------------------------------------------------------------------------------
@@ -491,38 +488,35 @@ class Policy:
         strangers = sum(not link.contact for link in self._links.values())
         return strangers > STRANGERS_MAX or len(self._links) > LINKS_MAX
 
+    def _victim(self, at: float) -> int | None:
+        """The least useful of those who had their time, if these are too many.
+
+        Newcomers do not count yet: they may turn out to be contacts, or useful.
+        """
+        old = {n: link for n, link in self._links.items() if at >= link.since + IDLE_S}
+        strangers = [n for n, link in old.items() if not link.contact]
+        if len(strangers) > STRANGERS_MAX or (len(old) > LINKS_MAX and strangers):
+            return min(strangers, key=lambda n: (old[n].worth(at), old[n].since))
+        if len(old) > LINKS_MAX:
+            return min(old, key=lambda n: (old[n].worth(at), old[n].since))
+        return None
+
     def _evict(self, at: float) -> list[Action]:
-        """Let the least useful go who had their time: strangers, and contacts only for contacts."""
+        """Let go whom there is no room for."""
         actions: list[Action] = []
-        while self._crowded():
-            old = [n for n, link in self._links.items() if at >= link.since + IDLE_S]
-            if not old:
-                break
-            number = min(
-                old,
-                key=lambda n: (
-                    self._links[n].contact,
-                    self._links[n].worth(at),
-                    self._links[n].since,
-                ),
-            )
-            link = self._links[number]
-            if link.contact and len(self._links) <= LINKS_MAX:
-                break  # too many strangers, all of them new
-            del self._links[number]
+        while (number := self._victim(at)) is not None:
+            link = self._links.pop(number)
             if link.token:
-                self._fail(link.token, at, BACKOFF_MAX_S)
+                self._sightings.fail(link.token, at, BACKOFF_MAX_S)
             self._parted(link, at)
             self.turned_away += 1
             actions.append(Close(number, "turned_away"))
         return actions
 
     def _parted(self, link: _Link, at: float) -> None:
-        """A link is over: who was there may be dialled again, not by both at once."""
-        sighting = self._seen.get(link.token)
-        if sighting is not None:
-            sighting.stranger = not link.contact
-            sighting.not_before = at + self._patience(link.token)
+        """A link is over."""
+        patience = self._patience(link.token)
+        self._sightings.parted(link.token, at, patience, stranger=not link.contact)
 
     # --- dialling ----------------------------------------------------------------------------
 
@@ -534,70 +528,35 @@ class Policy:
             return self._random.uniform(0, NO_TOKEN_S)
         return 0.0 if self.token < token else YIELD_S + self._random.uniform(0, YIELD_JITTER_S)
 
-    def _candidates(self) -> list[_Sighting]:
-        """Whom we would dial at some time, if they are heard until then."""
+    def _missed(self, at: float) -> None:
+        """Nobody answered."""
+        if self._dialling is None:
+            return
+        self._sightings.fail(self._dialling.key, at)
+        self._dialling = None
+        self._misses = min(self._misses + 1, MISSES_MAX)
+        if self._misses > MISSES_FREE:
+            pause = min(PAUSE_MAX_S, 2.0 ** (self._misses - MISSES_FREE))
+            self._paused_until = at + pause * self._spread(DUTY_SPREAD)
+
+    def _candidates(self, at: float) -> list[Sighting]:
+        """Whom we would dial now or later, as long as what was heard of them is fresh."""
         count = len(self._links)
         if not self._central or count >= LINKS_HARD_MAX - 1:  # one place is for who dials us
             return []
-        floor = FLOOR_DBM if count else FLOOR_ALONE_DBM
         linked = {link.token for link in self._links.values()}
-        return [
-            sighting
-            for sighting in self._seen.values()
-            if sighting.rssi >= floor
-            and (not sighting.token or sighting.token not in linked)
-            and (count < LINKS_WANTED or not sighting.stranger)
-            and self._ready_at(sighting) <= sighting.heard_at + FRESH_S
-        ]
+        floor = FLOOR_DBM if count else FLOOR_ALONE_DBM
+        found = self._sightings.candidates(floor, linked, strangers=count < LINKS_WANTED)
+        if count >= LINKS_WANTED:  # no need: the other side looks at us if its token is lower
+            found = [s for s in found if not s.token or self.token < s.token]
+        return [s for s in found if max(at, self._ready_at(s)) <= s.heard_at + FRESH_S]
 
-    def _ready_at(self, sighting: _Sighting) -> float:
-        _, until = self._failing.get(sighting.token or sighting.address, (0.0, 0.0))
+    def _ready_at(self, sighting: Sighting) -> float:
         look = self._looked_at + LOOK_S if len(self._links) >= LINKS_WANTED else 0.0
-        return max(sighting.not_before, until, look)
+        return max(self._sightings.ready_at(sighting), look, self._paused_until)
 
-    def _chosen(self, at: float) -> _Sighting | None:
-        """Whom to dial now: the least failed, heard more than once, then strength or chance."""
-        ready = [
-            sighting
-            for sighting in self._candidates()
-            if self._ready_at(sighting) <= at <= sighting.heard_at + FRESH_S
-        ]
-        if not ready:
-            return None
-
-        def rank(sighting: _Sighting) -> tuple[float, bool]:
-            wait, _ = self._failing.get(sighting.token or sighting.address, (0.0, 0.0))
-            return wait, not sighting.again
-
-        best = min(map(rank, ready))
-        ready = [sighting for sighting in ready if rank(sighting) == best]
-        if len(self._links) >= LINKS_WANTED - RANDOM_LINKS:
-            return self._random.choice(ready)
-        return max(ready, key=lambda sighting: sighting.rssi)
-
-    def _fail(self, key: Hashable, at: float, least: float = BACKOFF_FIRST_S) -> None:
-        """Wait twice as long as the last time."""
-        last, _ = self._failing.pop(key, (0.0, 0.0))
-        wait = min(BACKOFF_MAX_S, max(least, 2 * last))
-        while len(self._failing) >= BACKOFFS_MAX:
-            del self._failing[next(iter(self._failing))]
-        self._failing[key] = (wait, at + wait * self._spread(DUTY_SPREAD))
-
-    def _make_room(self, at: float) -> None:
-        """For one more sighting; who was heard once has to go first."""
-        self._new_tokens += 1
-        if self._new_tokens > STORM_TOKENS:
-            self._scan_to = min(self._scan_to, at)  # stop listening for now
-        if len(self._seen) < SIGHTINGS_MAX:
-            return
-        self._seen = {
-            key: sighting
-            for key, sighting in self._seen.items()
-            if sighting.heard_at > at - SIGHTING_LIFE_S
-        }
-        if len(self._seen) < SIGHTINGS_MAX:
-            return
-        once = [key for key, sighting in self._seen.items() if not sighting.again]
-        # With nobody heard once anybody goes, or 256 made-up peers would hide all others.
-        del self._seen[self._random.choice(once or list(self._seen))]
-        self.dropped_tokens += 1
+    def _chosen(self, at: float) -> Sighting | None:
+        """Whom to dial now."""
+        ready = [sighting for sighting in self._candidates(at) if self._ready_at(sighting) <= at]
+        by_chance = len(self._links) >= LINKS_WANTED - RANDOM_LINKS
+        return self._sightings.best(ready, by_chance=by_chance) if ready else None
