@@ -310,10 +310,11 @@ class Policy:
             entry.brought_at = now.mono
 
     def link_down(self, link: int, reason: str, now: Now) -> list[Action]:
-        """A link ended, not by us. ``turned_away``: the peer has no room."""
+        """A link ended, not by the policy. ``turned_away``: the peer has no room; ``duplicate``:
+        a better one to the same peer stays."""
         entry = self._links.pop(link, None)
         if entry is not None and entry.token:
-            if reason == "turned_away":
+            if reason in ("turned_away", "duplicate"):
                 self._sightings.fail(entry.token, now.mono, BACKOFF_MAX_S)
             elif now.mono - entry.since < LASTED_S:
                 self._sightings.fail(entry.token, now.mono)
