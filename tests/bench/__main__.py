@@ -9,7 +9,10 @@ import sys
 
 from tests.bench.table import Figure, show
 
-ALL = ("link", "store", "node", "ui", "idle", "sim", "delivery", "reconcile", "negentropy", "lxmf")
+ALL = (
+    *("link", "store", "node", "ui", "idle", "sim", "delivery", "reconcile", "negentropy"),
+    *("ble_air", "ble_energy", "lxmf"),
+)
 
 
 def main(chosen: list[str]) -> int:

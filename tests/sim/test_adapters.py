@@ -28,7 +28,7 @@ range_m = 30
 rate = 20_000
 setup_s = 1
 profile = "normal"
-mtu = 4096
+mtu = 5501
 [[workload]]
 name = "notes"
 per_day = 40
@@ -39,7 +39,7 @@ ttl = "1h"
 
 def world(profile: Profile = Profile.ALWAYS, people: int = 2, seed: int = 1) -> World:
     """People who are not in reach of each other yet."""
-    made = World(seed=seed, radios={"ble": Radio(profile=profile, setup_s=0.3, mtu=4_096)})
+    made = World(seed=seed, radios={"ble": Radio(profile=profile, setup_s=0.3, mtu=5_501)})
     for _ in range(people):
         made.person()
     return made
@@ -89,7 +89,7 @@ def test_savers_meet_on_the_quarter_and_sleep_between() -> None:
 
 def test_a_crowd_keeps_few_links_and_all_get_the_message() -> None:
     """Thirty in one room: no full mesh, and yet everybody is reached."""
-    made = World(seed=3, radios={"ble": Radio(profile=Profile.ALWAYS, mtu=4_096)}, fast=True)
+    made = World(seed=3, radios={"ble": Radio(profile=Profile.ALWAYS, mtu=5_501)}, fast=True)
     for _ in range(30):
         made.join(made.person(), "square")
     for one in made.people:
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_trace() -> None:
 
 def test_one_link_of_two_stays_where_a_lan_is_there_too() -> None:
     """The LAN is better; the policy tries less than once a minute beside it."""
-    radios = {"lan": Radio(), "ble": Radio(profile=Profile.ALWAYS, mtu=4_096)}
+    radios = {"lan": Radio(), "ble": Radio(profile=Profile.ALWAYS, mtu=5_501)}
     made = World(seed=1, radios=radios)
     one, other = made.person(), made.person()
     for way in radios:

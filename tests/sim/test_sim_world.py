@@ -355,7 +355,7 @@ RADIOS = st.sampled_from(
         Radio(),
         Radio(shared=True, links_max=3, loss=0.3, failure=0.3, latency_s=0.05),
         Radio(supervised=False, discovery_s=(0.0, 3.0), mtu=512),
-        Radio(profile=Profile.ALWAYS, mtu=4_096, failure=0.2, setup_s=0.5),
+        Radio(profile=Profile.ALWAYS, mtu=5_501, failure=0.2, setup_s=0.5),
     ]
 )
 

@@ -22,6 +22,7 @@ The core resumes an envelope at the last whole frame of it that arrived.
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from struct import Struct
 
 from meshchat.net.ble.limits import (
     ACK_DELAY_S,
@@ -40,6 +41,7 @@ from meshchat.net.ble.limits import (
     POLL_S,
     POLLS_MAX,
     PROBE_S,
+    QUIET_S,
     SILENT_S,
     STALL_S,
     TOKEN_BYTES,
@@ -52,10 +54,12 @@ from meshchat.net.ble.limits import (
 DATA, ACK, POLL, OPEN, ACCEPT, BYE = range(6)
 LAST = 0x80  # of a frame
 NOW = 0x40  # acknowledge at once
-_FLAGS = LAST | NOW
-_END = 255  # in a range: up to the last chunk, whichever it is
+_KIND = 0x07
+_HIGH = 0x38  # bits 8 to 10 of the index
+_HIGH_SHIFT = 5
+_INDEX_MAX = 2_047
 _NUMBERS = 256
-_RANGE_BYTES = 3
+_RANGE = Struct("<BHH")  # number, first and last index that is missing
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class _In:
     chunks: dict[int, bytes] = field(default_factory=dict)
     count: int = 0
     """Chunks of it; 0: the last has not come yet."""
+    top: int = -1
+    """Highest index so far."""
     size: int = 0
 
     def gaps(self) -> list[tuple[int, int]]:
@@ -93,7 +99,7 @@ class _In:
                 found.append((at, index - 1))
             at = index + 1
         if not self.count:
-            found.append((at, _END))
+            found.append((at, _INDEX_MAX))
         return found
 
 
@@ -140,6 +146,8 @@ class Framer:
         self._known = 0  # how many from there on the peer has begun to send
         self._open: dict[int, _In] = {}
         self._whole: dict[int, bytes] = {}
+        self._held = 0  # bytes in both
+        self._quiet_at = now  # a frame begun and not finished by then has lost something
         self._unacked_frames = self._unacked_bytes = 0
         self._ack_at: float | None = None
         self._acked_at = now - ACK_GAP_S
@@ -247,6 +255,8 @@ class Framer:
             due.append(max(self.heard_at, self._probed_at) + PROBE_S)
         if self._ack_at is not None:
             due.append(self._ack_at)
+        if self._open:
+            due.append(self._quiet_at)
         if self._poll_at is not None:
             due += [self._poll_at, self._progress_at + STALL_S]
         return min(due)
@@ -276,12 +286,15 @@ class Framer:
         elif self.outbound and now >= max(self.heard_at, self._probed_at) + PROBE_S:
             self._probed_at = now
             self._control.append(self._head(POLL, self._begun(), 0))
+        if self._open and now >= self._quiet_at:  # it stopped in the middle of a frame
+            self._quiet_at = now + POLL_S
+            self._ack_by(now)
         if self._ack_at is not None and now >= self._ack_at and not self.over:
             self._acked_at = now
             self._control.append(self._ack())
 
     def _head(self, kind: int, number: int, index: int) -> bytes:
-        return bytes((self.tag, kind, number, index))
+        return bytes((self.tag, kind | (index >> _HIGH_SHIFT) & _HIGH, number, index & 0xFF))
 
     def _begun(self) -> int:
         """Number of the first frame that has not left whole."""
@@ -351,9 +364,9 @@ class Framer:
             number = (self._expected + distance) % _NUMBERS
             if number in self._whole:
                 continue
-            gaps = self._open[number].gaps() if number in self._open else [(0, _END)]
-            for first, last in gaps[: (room - len(body)) // _RANGE_BYTES]:
-                body += bytes((number, first, last))
+            gaps = self._open[number].gaps() if number in self._open else [(0, _INDEX_MAX)]
+            for first, last in gaps[: (room - len(body)) // _RANGE.size]:
+                body += _RANGE.pack(number, first, last)
         return self._head(ACK, self._expected, 0) + body
 
     def _end(self, why: str) -> None:
@@ -378,8 +391,9 @@ class Framer:
             return []
         if not HEADER_BYTES <= len(fragment) <= FRAGMENT_MAX_BYTES:
             return self._drop("size")
-        tag, kind, number, index = fragment[:HEADER_BYTES]
-        flags, kind = kind & _FLAGS, kind & ~_FLAGS
+        tag, flags, number, index = fragment[:HEADER_BYTES]
+        kind = flags & _KIND
+        index |= (flags & _HIGH) << _HIGH_SHIFT
         body = fragment[HEADER_BYTES:]
         if kind in (OPEN, ACCEPT):
             return self._greeting(kind, tag, body, now)
@@ -456,15 +470,19 @@ class Framer:
             if flags & NOW:
                 self._ack_by(now)
             return self._drop("repeated")
-        top = max(entry.chunks, default=-1)
-        if (entry.count and (last or index >= entry.count)) or (last and index < top):
+        if (entry.count and (last or index >= entry.count)) or (last and index < entry.top):
             return self._drop("overlap")
         if entry.size + len(body) > FRAME_MAX_BYTES:
             return self._drop("over_cap")
+        if self._held + len(body) > WINDOW_BYTES:
+            return self._drop("window")
         self.heard_at = now
+        self._quiet_at = now + QUIET_S
         self._open[number] = entry
         entry.chunks[index] = body
+        entry.top = max(entry.top, index)
         entry.size += len(body)
+        self._held += len(body)
         if last:
             entry.count = index + 1
         self._known = max(self._known, distance + 1)
@@ -477,6 +495,7 @@ class Framer:
         frames: list[bytes] = []
         while (frame := self._whole.pop(self._expected, None)) is not None:
             frames.append(frame)
+            self._held -= len(frame)
             self._expected = (self._expected + 1) % _NUMBERS
             self._known -= 1
         if self._whole:  # something before it is missing, or was overtaken
@@ -511,7 +530,7 @@ class Framer:
         ):
             self._drop("ack")  # an old one that was overtaken, or a lie
             return
-        if len(body) % _RANGE_BYTES:
+        if len(body) % _RANGE.size:
             self._drop("ack")
             return
         self.heard_at = now
@@ -522,8 +541,8 @@ class Framer:
             self._progress_at = now
             gone = set(numbers)
             self._repairs = {key: None for key in self._repairs if key[0] not in gone}
-        for at in range(0, len(body), _RANGE_BYTES):
-            self._lost(body[at], body[at + 1], body[at + 2], now)
+        for n, first_missing, last_missing in _RANGE.iter_unpack(body):
+            self._lost(n, first_missing, last_missing, now)
         self._poll_at = now + POLL_S if self._flight else None
 
     def _lost(self, number: int, first: int, last: int, now: float) -> None:
