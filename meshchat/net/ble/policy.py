@@ -534,6 +534,7 @@ class Policy:
         if self._dialling is None:
             return
         self._sightings.fail(self._dialling.key, at)
+        self._dialling.heard_at = min(self._dialling.heard_at, at - FRESH_S - 1)  # to be heard anew
         self._dialling = None
         self._misses = min(self._misses + 1, MISSES_MAX)
         if self._misses > MISSES_FREE:
