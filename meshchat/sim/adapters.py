@@ -9,6 +9,7 @@ import hashlib
 from random import Random
 from typing import TYPE_CHECKING
 
+from meshchat.core.events import NewFace
 from meshchat.net.ble.policy import (
     Action,
     Advertise,
@@ -17,6 +18,7 @@ from meshchat.net.ble.policy import (
     Dial,
     Policy,
     Profile,
+    Rotate,
     Scan,
 )
 
@@ -187,6 +189,8 @@ class Adapter:
             self._connect(action)
         elif isinstance(action, CancelDial):
             self._dialled(False)
+        elif isinstance(action, Rotate):
+            self.person.take_event(NewFace())
         elif isinstance(action, Close) and action.link in self.person.links:
             self.person.links[action.link].cut(noticed=True, why=action.reason)
 

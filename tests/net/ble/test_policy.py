@@ -188,6 +188,27 @@ def test_back_off_doubles_with_jitter() -> None:
     assert len(times) < 14
 
 
+@pytest.mark.parametrize("reason", ["turned_away", "duplicate"])
+def test_who_does_not_want_us_is_left_alone_for_two_minutes(reason: str) -> None:
+    room = pair()
+    room.run(5)
+    dials = sum(radio.dials for radio in room.radios)
+    (link,) = room.radios[0].links
+    room.unlink(link, reason, None)
+    room.run(90)
+    assert sum(radio.dials for radio in room.radios) == dials
+    assert room.run(60, lambda: room.linked(*room.radios)) < 60
+
+
+def test_a_failed_dial_needs_a_fresh_advert() -> None:
+    """Somebody heard once who left: one dial, and no more into the void."""
+    room = Room()
+    radio = room.add()
+    radio.tell(radio.policy.seen(b"\xff" * 6, "gone", -50, room.now))
+    room.run(300)
+    assert radio.dials == 1
+
+
 # --- places --------------------------------------------------------------------------------------
 
 
