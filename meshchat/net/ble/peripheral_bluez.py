@@ -65,13 +65,32 @@ class BluezPeripheral:
 
     # --- Peripheral --------------------------------------------------------------------------
 
+    async def look(self) -> Adapter:
+        """See ``radio.Peripheral``."""
+        try:
+            await self._connect()
+            return (await self._found())[1]
+        finally:
+            await self.close()
+
     async def open(self, ear: Ear) -> Adapter:
         """See ``radio.Peripheral``. After trouble the bus stays, for ``changed``."""
         await self.close()
         self._ear = ear
         self._changed.clear()
         await self._connect()
-        return await self._serve()
+        path, adapter = await self._found()
+        bus = self._bus
+        if bus is None:
+            raise _trouble("stuck")
+        self._path = path
+        if adapter.findable:
+            bus.export(f"{ROOT}/s", Service())
+            bus.export(f"{ROOT}/s/rx", Rx(self._written))
+            bus.export(f"{ROOT}/s/tx", Tx(self._subscribed))
+            bus.export(f"{ROOT}/s/info", Info())
+            await self._call("org.bluez.GattManager1", "RegisterApplication", ROOT)
+        return adapter
 
     async def advertise(self, token: bytes | None, interval_s: float) -> None:
         """See ``radio.Peripheral``."""
@@ -142,7 +161,8 @@ class BluezPeripheral:
         if not end.cancelled():
             self._fail("no_bluetooth")
 
-    async def _serve(self) -> Adapter:
+    async def _found(self) -> tuple[str, Adapter]:
+        """The adapter to use and its path."""
         objects = await self._objects()
         path = self._choose(objects)
         interfaces = objects[path]
@@ -155,17 +175,8 @@ class BluezPeripheral:
             and "org.bluez.LEAdvertisingManager1" in interfaces
             and any("peripheral" in role for role in roles)
         )
-        self._path = path
-        bus = self._bus
-        assert bus is not None
-        if findable:
-            bus.export(f"{ROOT}/s", Service())
-            bus.export(f"{ROOT}/s/rx", Rx(self._written))
-            bus.export(f"{ROOT}/s/tx", Tx(self._subscribed))
-            bus.export(f"{ROOT}/s/info", Info())
-            await self._call("org.bluez.GattManager1", "RegisterApplication", ROOT)
         name = path.rpartition("/")[2]
-        return Adapter(name, fixed_address=self._is_fixed(), findable=findable)
+        return path, Adapter(name, fixed_address=self._is_fixed(), findable=findable)
 
     def _choose(self, objects: Objects) -> str:
         adapters = {

@@ -29,6 +29,15 @@ REMEDIES = {
 }
 
 
+LIMITS = {
+    "no_peripheral": REMEDIES["no_peripheral"],
+    "fixed_address": "Whoever is near can recognise this device: its Bluetooth address never"
+    " changes. Set Privacy = device under [General] in /etc/bluetooth/main.conf and restart"
+    " Bluetooth.",
+}
+"""What is not well although Bluetooth is used."""
+
+
 class RadioTrouble(TransportError):
     """Bluetooth cannot be used at the moment; ``reason`` is a key of ``REMEDIES``."""
 
@@ -58,6 +67,13 @@ class Adapter:
     """Whether the address on the air stays the same for ever; None: the system does not say."""
     findable: bool
     """Whether it can advertise and serve; without, we only dial."""
+
+    @property
+    def limit(self) -> str:
+        """What is not well with it, a key of ``LIMITS``; or empty."""
+        if not self.findable:
+            return "no_peripheral"
+        return "fixed_address" if self.fixed_address else ""
 
 
 class Pipe(Protocol):
@@ -132,6 +148,14 @@ class Central(Protocol):
 
 class Peripheral(Protocol):
     """The half that is found and dialled; it also knows the state of the adapter."""
+
+    async def look(self) -> Adapter:
+        """Which adapter would be used; changes nothing, and needs no ``close``.
+
+        Raises:
+            RadioTrouble: None can be used now.
+        """
+        ...
 
     async def open(self, ear: Ear) -> Adapter:
         """Offer the service. Not advertised yet.

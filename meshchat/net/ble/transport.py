@@ -28,6 +28,7 @@ from meshchat.net.ble.policy import (
     Scan,
 )
 from meshchat.net.ble.radio import (
+    LIMITS,
     REMEDIES,
     Adapter,
     Central,
@@ -49,12 +50,6 @@ CALL_AGAIN_S = 1.0
 PASSING = ("other", "stuck")  # ... and says so in many ways
 ORIGIN_MAX_BYTES = 64  # what the core takes
 _COUNTERS = ("turned_away", "in_reach")
-_LIMITED = {
-    "no_peripheral": REMEDIES["no_peripheral"],
-    "fixed_address": "Whoever is near can recognise this device: its Bluetooth address never"
-    " changes. Set Privacy = device under [General] in /etc/bluetooth/main.conf and restart"
-    " Bluetooth.",
-}
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +138,6 @@ class BleTransport:
             return TransportStatus(
                 "ble", False, trouble.reason, REMEDIES.get(trouble.reason, ""), {}
             )
-        reason = ""
-        if not adapter.findable:
-            reason = "no_peripheral"
-        elif adapter.fixed_address:
-            reason = "fixed_address"
         address = {True: "fixed", False: "changes", None: "unknown"}[adapter.fixed_address]
         detail: dict[str, str | int] = {
             "adapter": adapter.name,
@@ -158,7 +148,7 @@ class BleTransport:
             "awake": "yes" if policy.awake(self._now()) else "no",
             "turned_away": policy.turned_away,
         }
-        return TransportStatus("ble", True, reason, _LIMITED.get(reason, ""), detail)
+        return TransportStatus("ble", True, adapter.limit, LIMITS.get(adapter.limit, ""), detail)
 
     # --- the radio ---------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ class Air(LocalLink):
         """Address and data of each advert, if a list."""
         self.data: list[bytes] | None = None
         """What is sent on connections, if a list."""
+        self.on_data: Callable[[], object] | None = None
+        """Called after each of these."""
 
     def send_acl_data(
         self,
@@ -41,6 +43,8 @@ class Air(LocalLink):
         receiver = self.find_le_controller(destination_address)
         if self.data is not None:
             self.data.append(data)
+        if self.on_data is not None:
+            self.on_data()
         if connection is None or receiver is None:
             return
         asyncio.get_running_loop().call_soon(

@@ -92,8 +92,11 @@ class VirtualPeripheral:
         self._owner = owner
         self._ear: Ear | None = None
         self._wanted = False
+        self._advertising = asyncio.Lock()
         self.trouble: str = ""
         """Set to have ``open`` fail."""
+        self.tokenless = False
+        """Advertise as macOS does."""
         self.came = asyncio.Event()
         self.pipes: dict[Connection, VirtualInbound] = {}
         self.info = gatt.INFO_VALUE
@@ -129,17 +132,24 @@ class VirtualPeripheral:
         return Adapter(self._owner.address, fixed_address=False, findable=True)
 
     async def advertise(self, token: bytes | None, interval_s: float) -> None:
+        async with self._advertising:
+            await self._advertise(token, interval_s)
+
+    async def _advertise(self, token: bytes | None, interval_s: float) -> None:
         self._wanted = token is not None
         if self.device.is_advertising:
             await self.device.stop_advertising()
         if token is None:
             return
+        maker = [data_types.ManufacturerSpecificData(gatt.COMPANY, token)]
+        if self.tokenless:
+            maker.clear()
         self.device.advertising_data = bytes(
             AdvertisingData(
                 [
                     data_types.Flags(AdvertisingData.Flags.BR_EDR_NOT_SUPPORTED),
                     data_types.CompleteListOf128BitServiceUUIDs([UUID(gatt.SERVICE)]),
-                    data_types.ManufacturerSpecificData(gatt.COMPANY, token),
+                    *maker,
                 ]
             )
         )
@@ -168,12 +178,13 @@ class VirtualPeripheral:
 
     def _connected(self, connection: Connection) -> None:
         connection.on("disconnection", lambda _: self._gone(connection))
-        if self._wanted and not self.device.is_advertising:
-            self._again = asyncio.ensure_future(self._readvertise())
+        # Bumble ends a legacy advert with the connection that it led to, some moments later.
+        self._again = asyncio.ensure_future(self._readvertise())
 
     async def _readvertise(self) -> None:
-        if self._wanted and self._owner.powered and not self.device.is_advertising:
-            await self.device.start_advertising()
+        async with self._advertising:
+            if self._wanted and self._owner.powered and not self.device.is_advertising:
+                await self.device.start_advertising()
 
     def _gone(self, connection: Connection) -> None:
         pipe = self.pipes.pop(connection, None)
