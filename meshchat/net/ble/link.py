@@ -26,6 +26,7 @@ class BleLink:
         self._due: float | None = None
         self._leaving = False
         self._lost = ""
+        self._limit: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def received(self, packet: bytes) -> list[bytes]:
@@ -58,17 +59,20 @@ class BleLink:
         """The pipe is gone."""
         self._lost = reason
         self._work.set()
+        if self._limit is not None:  # a system may keep us waiting for a queue that is no more
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> str:
         """Carry fragments until the link is over; returns why."""
         try:
-            async with asyncio.timeout(None) as limit:
-                return await self._carry(limit)
+            async with asyncio.timeout(None) as self._limit:
+                return await self._carry(self._limit)
         except PipeLost as error:
             return self.framer.over or error.reason
         except TimeoutError:
-            return "done"
+            return self._lost or "done"
         finally:
+            self._limit = None
             if self._timer is not None:
                 self._timer.cancel()
 

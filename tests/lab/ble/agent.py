@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from meshchat.core.events import AddContact, MessageAdded, NeighbourDown, NeighbourUp, Send
+from meshchat.core.events import AddContact, MessageAdded, NeighbourDown, NeighbourUp, Send, SendFile
 from meshchat.core.model import State
 from meshchat.core.node import Node
 from meshchat.net.ble.central import BleakCentral
@@ -81,6 +81,11 @@ class NodeChild(Child):
 
     async def do_send(self, fp: str, text: str) -> str:
         message: Any = await self.runtime.command(Send(b"c" + bytes.fromhex(fp), text))
+        return str(message.id.hex())
+
+    async def do_send_file(self, fp: str, size: int) -> str:
+        wish = SendFile(b"c" + bytes.fromhex(fp), "x.bin", os.urandom(size))
+        message: Any = await self.runtime.command(wish)
         return str(message.id.hex())
 
     async def do_state(self, message: str) -> str:

@@ -344,6 +344,10 @@ class Guest:
         for name in list(self.names):
             self.kill(name)
         self.tell("lab", "sh", command="rm -f /run/*.db*")
+        if self._privacy:  # a killed program leaves its connections to BlueZ
+            for on in (False, True):
+                for number in set(range(self.adapters)) - self._absent:
+                    self.tell("lab", "power", adapter=f"hci{number}", on=on)
         for number in sorted(self._absent):
             self.plug_in(number)
         self.on_air(lambda: setattr(self.air, "adverts", None))

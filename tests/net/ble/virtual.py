@@ -333,32 +333,47 @@ def backend_for(owner: VirtualDevice) -> tuple[type[BaseBleakScanner], type[Base
 
         async def _connect(self) -> None:
             async with asyncio.timeout(self._timeout):
-                connection = self._connection = await dial(owner.device, self._target)
+                connection = await dial(owner.device, self._target)
+                if connection.handle not in owner.device.connections:
+                    raise BleakError("failed to be established")
+                self._connection = connection
                 connection.once("disconnection", self._lost)
-                peer = self._peer = Peer(connection)
-                if owner.mtu > 23:
-                    await peer.request_mtu(owner.mtu)
-                await peer.discover_services()
-                self.services = BleakGATTServiceCollection()
-                for found in peer.services:
-                    service = BleakGATTService(found, found.handle, text(found.uuid))
-                    if self._wanted and service.uuid not in self._wanted:
-                        continue
-                    self.services.add_service(service)
-                    for c in await found.discover_characteristics():
-                        names = [p for i, p in enumerate(PROPERTIES) if c.properties & (1 << i)]
-                        self.services.add_characteristic(
-                            BleakGATTCharacteristic(
-                                c, c.handle, text(c.uuid), names, self._room, service
-                            )
+                discovery = asyncio.ensure_future(self._discover(connection))
+                connection.once("disconnection", lambda _: discovery.cancel())
+                try:
+                    await discovery
+                except asyncio.CancelledError:
+                    if self._connection is None:
+                        raise BleakError("disconnected meanwhile") from None
+                    discovery.cancel()
+                    raise
+
+        async def _discover(self, connection: Connection) -> None:
+            peer = self._peer = Peer(connection)
+            if owner.mtu > 23:
+                await peer.request_mtu(owner.mtu)
+            await peer.discover_services()
+            services = self.services = BleakGATTServiceCollection()
+            for found in peer.services:
+                service = BleakGATTService(found, found.handle, text(found.uuid))
+                if self._wanted and service.uuid not in self._wanted:
+                    continue
+                services.add_service(service)
+                for c in await found.discover_characteristics():
+                    names = [p for i, p in enumerate(PROPERTIES) if c.properties & (1 << i)]
+                    services.add_characteristic(
+                        BleakGATTCharacteristic(
+                            c, c.handle, text(c.uuid), names, self._room, service
                         )
+                    )
 
         def _room(self) -> int:
             return self.mtu_size - 3
 
         async def disconnect(self) -> None:
-            if self._connection:
-                await self._connection.disconnect()
+            connection = self._connection
+            if connection and connection.handle in owner.device.connections:
+                await connection.disconnect()
 
         async def pair(self, *args: Any, **kwargs: Any) -> None:
             raise NotImplementedError
@@ -370,12 +385,22 @@ def backend_for(owner: VirtualDevice) -> tuple[type[BaseBleakScanner], type[Base
             if not self._connection:
                 operation.close()
                 raise BleakError("Not connected")
+            task = asyncio.ensure_future(operation)
+            end = self._connection.once("disconnection", lambda _: task.cancel())
             try:
-                return await operation
+                return await task
+            except asyncio.CancelledError:
+                task.cancel()
+                if self._connection is None:
+                    raise BleakError("disconnected meanwhile") from None
+                raise
             except ATT_Error as e:
                 raise BleakGATTProtocolError(BleakGATTProtocolErrorCode(e.error_code)) from e
             except BaseBumbleError as error:
                 raise BleakError(str(error)) from error
+            finally:
+                if self._connection is not None:
+                    self._connection.remove_listener("disconnection", end)
 
         async def read_gatt_char(self, characteristic: Any, **kwargs: Any) -> bytearray:
             return bytearray(await self._att(characteristic.obj.read_value()))
