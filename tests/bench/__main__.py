@@ -11,7 +11,7 @@ from tests.bench.table import Figure, show
 
 ALL = (
     *("link", "store", "node", "ui", "idle", "sim", "delivery", "reconcile", "negentropy"),
-    *("ble_air", "ble_energy", "lxmf"),
+    *("ble", "ble_air", "ble_energy", "lxmf"),
 )
 
 

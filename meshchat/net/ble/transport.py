@@ -45,6 +45,7 @@ from meshchat.profile import system_now
 
 RETRY_FIRST_S = 2.0  # after trouble; doubles. News of the adapter ends the wait
 RETRY_MAX_S = 60.0
+CANCEL_AGAIN_S = 0.5
 CALL_TRIES = 5  # of one wish to the radio: BlueZ is busy now and then ...
 CALL_AGAIN_S = 1.0
 PASSING = ("other", "stuck")  # ... and says so in many ways
@@ -177,8 +178,7 @@ class BleTransport:
                     )
                     await self._ended.wait()
                 finally:
-                    for helper in helpers:
-                        helper.cancel()
+                    await _end(helpers)
                     await self._finish()
         finally:
             self._adapter = None
@@ -200,8 +200,7 @@ class BleTransport:
             link.leave()
         if self._tasks and not self._ended.is_set():
             await asyncio.wait(self._tasks, timeout=DRAIN_S)
-        for task in self._tasks:
-            task.cancel()
+        await _end(self._tasks)
 
     async def _changed(self) -> None:
         if self._peripheral is None:
@@ -414,3 +413,12 @@ class BleTransport:
         if status != self._told:
             self._told = status
             self._host.changed(self.status())
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel, and again if need be: somewhere below a radio's library may swallow it."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)

@@ -12,11 +12,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from meshchat.core.events import AddContact, MessageAdded, NeighbourDown, NeighbourUp, Send, SendFile
+from meshchat.core.events import (
+    AddContact,
+    MessageAdded,
+    NeighbourDown,
+    NeighbourUp,
+    Send,
+    SendFile,
+)
 from meshchat.core.model import State
 from meshchat.core.node import Node
 from meshchat.net.ble.central import BleakCentral
@@ -52,7 +59,7 @@ class NodeChild(Child):
 
     async def run(self) -> None:
         path = Path(f"/run/{self.adapter}.db")
-        fresh = not path.exists()
+        fresh = not path.exists()  # noqa: ASYNC240  # before anything runs
         store = SqlStore.open(path, bytes(32))
         if fresh:
             with store.transaction():
@@ -294,7 +301,7 @@ class Agent:
         """Start BlueZ, anew, with this setting."""
         self.do_no_bluetoothd()
         Path("/etc/bluetooth/main.conf").write_text(f"[General]\nPrivacy = {privacy}\n")
-        with open("/run/bluetoothd.log", "ab") as log:
+        with Path("/run/bluetoothd.log").open("ab") as log:
             self.bluetoothd = subprocess.Popen([BLUETOOTHD, "-n", "-E"], stdout=log, stderr=log)
 
     def do_no_bluetoothd(self) -> None:

@@ -65,6 +65,7 @@ class Guest:
         self.said: list[Json] = []
         self.names: list[str] = []
         self._privacy = ""
+        self._servers: list[asyncio.Server] = []
         self._writers: dict[int, asyncio.StreamWriter] = {}
         self._absent: set[int] = set()
         self._loop = asyncio.new_event_loop()
@@ -124,10 +125,19 @@ class Guest:
     async def _make_air(self) -> None:
         self.air = Air()
         for number in range(self.adapters):
-            await asyncio.start_unix_server(
+            server = await asyncio.start_unix_server(
                 lambda reader, writer, n=number: self._plugged(n, reader, writer),  # type: ignore[misc]
                 self._folder / f"hci{number}",
             )
+            self._servers.append(server)
+
+    async def _unplug(self) -> None:
+        for server in self._servers:
+            server.close()
+        for writer in self._writers.values():
+            writer.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait(others, timeout=5) if others else None
 
     async def _plugged(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -158,8 +168,10 @@ class Guest:
             self._machine.wait()
             if self._socket is not None:
                 self._socket.close()
+            self.on_air(self._unplug)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
+            self._loop.close()
             shutil.rmtree(self._folder)
 
     # --- the air -----------------------------------------------------------------------------

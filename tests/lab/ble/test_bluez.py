@@ -144,8 +144,8 @@ def test_an_adapter_pulled_out_and_plugged_in(guest: Guest) -> None:
     one, _ = guest.people("ab")
     since = guest.mark()
     guest.pull_out(1)
-    gone = guest.until("b", "status", lambda s: not s["on"], since=since)
-    assert gone["reason"] == "no_adapter"
+    # BlueZ says first that it has no power, and then that it is gone
+    guest.until("b", "status", lambda s: s["reason"] == "no_adapter", since=since)
     guest.until("a", "down", since=since)
     guest.tell("b", "send", fp=one, text="back again")
     guest.plug_in(1)
@@ -158,8 +158,7 @@ def test_bluez_restarted(guest: Guest) -> None:
     one, _ = guest.people("ab")
     since = guest.mark()
     guest.bluetoothd("")
-    gone = guest.until("b", "status", lambda s: not s["on"], since=since)
-    assert gone["reason"] in ("no_bluetooth", "no_adapter")
+    guest.until("b", "status", lambda s: s["reason"] == "no_bluetooth", since=since)
     guest.tell("b", "send", fp=one, text="still here")
     guest.bluetoothd("off")
     fixed = guest.until("b", "status", lambda s: s["on"], since=since)

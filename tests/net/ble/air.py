@@ -58,7 +58,9 @@ class Air(LocalLink):
         if self.find_le_controller(receiver_address):
             super().send_ll_control_pdu(sender_address, receiver_address, packet)
 
-    def send_advertising_pdu(self, sender_controller: Controller, packet: ll.AdvertisingPdu) -> None:
+    def send_advertising_pdu(
+        self, sender_controller: Controller, packet: ll.AdvertisingPdu
+    ) -> None:
         loop = asyncio.get_running_loop()
         if isinstance(packet, ll.ConnectInd):
             loop.call_soon(self._connect, sender_controller, packet)

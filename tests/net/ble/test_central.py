@@ -126,7 +126,9 @@ async def test_two_dials_wait_for_each_other() -> None:
     """An adapter makes one connection at a time; a second dial of the same device is refused."""
     async with pair() as p:
         first, second = await asyncio.gather(
-            p.central.dial(p.two.address, 10), p.central.dial(p.two.address, 10), return_exceptions=True
+            p.central.dial(p.two.address, 10),
+            p.central.dial(p.two.address, 10),
+            return_exceptions=True,
         )
         assert not isinstance(first, BaseException)
         assert isinstance(second, PipeLost)

@@ -142,13 +142,11 @@ async def test_a_peer_that_vanishes_at_every_step_is_found_again() -> None:
             await one.until(lambda: one.neighbours)
             two.device.power_off()
             await one.until(lambda: not one.neighbours)
+            gone = asyncio.Event()
             air.data = []
-            air.on_data = lambda step=step: (  # type: ignore[misc]
-                two.device.power_off() if len(air.data or ()) == step and two.device.powered else None
-            )
+            air.on_data = lambda: _vanish(air, two, step, gone)  # noqa: B023
             await two.device.power_on()
-            while two.device.powered:
-                await asyncio.sleep(0.01)
+            await gone.wait()
             air.on_data = None
             await two.device.power_on()
             await one.say(two, f"after {step}")
@@ -190,6 +188,12 @@ async def test_bluetooth_and_lan_are_bridged_and_the_lan_is_kept() -> None:
                 n.tag for n in both.runtime.status().node.neighbours if n.transport == "ble"
             }
             assert not lan_keys & ble_keys
+
+
+def _vanish(air: Air, node: VirtualNode, step: int, gone: asyncio.Event) -> None:
+    if len(air.data or ()) == step:
+        gone.set()
+        node.device.power_off()
 
 
 def _once(node: VirtualNode) -> bool:

@@ -105,9 +105,7 @@ async def test_a_mac_refuses_what_is_too_long_or_too_many(on_mac: Any) -> None:
     assert len(ear.pipes) == len(ear.got) == LINKS_HARD_MAX
 
 
-@pytest.mark.parametrize(
-    ("state", "reason"), [(2, "no_adapter"), (3, "no_permission"), (4, "off")]
-)
+@pytest.mark.parametrize(("state", "reason"), [(2, "no_adapter"), (3, "no_permission"), (4, "off")])
 async def test_a_mac_without_bluetooth_says_why_and_comes_back(
     on_mac: Any, state: int, reason: str
 ) -> None:

@@ -5,6 +5,7 @@ The product's own central and transport run on it; only what talks to a system i
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from air import Air, Radio, make_radio
@@ -225,19 +226,15 @@ class VirtualInbound:
             if self._owner._owner.loss(packet):
                 continue
             try:
-                await self._owner.device.notify_subscriber(
-                    self._connection, self._owner.tx, packet
-                )
+                await self._owner.device.notify_subscriber(self._connection, self._owner.tx, packet)
             except BaseBumbleError as error:
                 raise PipeLost("lost") from error
         await self._connection.drain()
 
     async def close(self) -> None:
         if self._owner.pipes.pop(self._connection, None) is self:
-            try:
+            with suppress(BaseBumbleError):
                 await self._connection.disconnect()
-            except BaseBumbleError:
-                pass
 
 
 def parse(adv: Any) -> AdvertisementData:
