@@ -136,6 +136,102 @@ def _add_sim(verb: Any, verbs: Any) -> None:
     )
 
 
+def _add_groups(verb: Any, verbs: Any) -> None:
+    """``group`` and what can be done with one."""
+    in_group = ("group", {"metavar": "GROUP"})
+    member = ("member", {"metavar": "MEMBER", "help": "a contact, ~TAG or fingerprint"})
+    group = verb(verbs, "group", "private groups of up to 32 people")
+    groups = group.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(
+        groups,
+        "group.new",
+        "make a group of yourself and contacts",
+        ("name", {"metavar": "NAME"}),
+        ("members", {"metavar": "CONTACT", "nargs": "*"}),
+    )
+    verb(groups, "group.add", "add a contact; they read what comes from now on", in_group, member)
+    verb(groups, "group.remove", "remove a member; they read nothing more", in_group, member)
+    verb(groups, "group.admin", "let a member add and remove others as well", in_group, member)
+    verb(groups, "group.rename", "change its name", in_group, ("new", {"metavar": "NEW"}))
+    verb(groups, "group.leave", "leave a group", in_group)
+    verb(groups, "group.list", "groups you are in")
+    verb(groups, "group.members", "who is in a group", in_group)
+    verb(
+        groups,
+        "group.seized",
+        "a device is in the wrong hands: out of all groups",
+        member,
+        ("--undo", {"action": "store_true", "help": "it was a mistake: write to them again"}),
+    )
+
+
+def _add_content(verb: Any, verbs: Any) -> None:
+    """What is done to messages and chats."""
+    mid = ("id", {"metavar": "ID", "help": "of the message, 16 digits"})
+    to = ("to", {"metavar": "TO", "help": "a contact or #room"})
+    undo = ("--undo", {"action": "store_true", "help": "take it back"})
+    switch = ("on", {"metavar": "on|off", "nargs": "?", "choices": ("on", "off")})
+    verb(
+        verbs,
+        "react",
+        "answer a message with one emoji",
+        mid,
+        ("emoji", {"metavar": "EMOJI", "nargs": "?", "help": "left out: take yours back"}),
+    )
+    verb(
+        verbs,
+        "edit",
+        "change the text of a message of yours",
+        mid,
+        ("text", {"metavar": "TEXT", "help": "the new text, or - for standard input"}),
+    )
+    verb(
+        verbs,
+        "delete",
+        "delete a message here",
+        mid,
+        (
+            "--everywhere",
+            {"action": "store_true", "help": "ask its readers too; they may not do it"},
+        ),
+    )
+    verb(
+        verbs,
+        "search",
+        "find messages by the beginnings of words",
+        ("text", {"metavar": "TEXT", "help": 'words; "words in quotes" exactly as they stand'}),
+        ("--in", {"metavar": "TO", "dest": "to", "help": "only this contact or #room"}),
+        ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),
+        ("--before", {"metavar": "ID", "help": "only those older than this message"}),
+    )
+    verb(verbs, "read-receipts", "whether contacts may know what you have read", switch)
+    verb(verbs, "typing", "whether contacts on a direct link may see that you write", switch)
+    verb(
+        verbs,
+        "disappear",
+        "let new messages of a chat disappear on both sides",
+        to,
+        ("time", {"metavar": "TIME|off", "nargs": "?", "help": "such as 30s, 5m, 8h, 1d, 4w"}),
+    )
+    verb(
+        verbs,
+        "retain",
+        "destroy messages of a chat here when they are old",
+        to,
+        ("days", {"metavar": "DAYS|off", "nargs": "?", "help": "how long they are kept"}),
+    )
+    verb(
+        verbs,
+        "mute",
+        "no notifications of a chat",
+        to,
+        ("--mentions", {"action": "store_true", "help": "but of messages that mention you"}),
+        undo,
+    )
+    verb(verbs, "pin", "keep a chat at the top", to, undo)
+    verb(verbs, "archive", "put a chat away", to, undo)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Parses to a namespace whose ``verb`` is a key of ``cli._COMMANDS``; empty: the screens."""
     parser = _Parser(
@@ -164,6 +260,9 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(verb=name)
         return made
 
+    plainly = _Parser(add_help=False)  # no profile, no passphrase
+    plainly.add_argument("--home", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    plainly.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     yes = ("--yes", {"action": "store_true", "help": "do not ask"})
     named = ("name", {"metavar": "NAME"})
     alias = ("--as", {"metavar": "NAME", "dest": "petname", "help": "your name for them"})
@@ -215,6 +314,21 @@ def make_parser() -> argparse.ArgumentParser:
         ("--undo", {"action": "store_true", "help": "take the mark back"}),
         yes,
     )
+    verb(
+        people,
+        "contact.check",
+        "compare seven signs with a contact linked directly; verifies",
+        named,
+        ("--same", {"action": "store_true", "help": "answer the check that is shown: the same"}),
+        ("--different", {"action": "store_true", "help": "answer it: they differ"}),
+    )
+    verb(
+        people,
+        "contact.silent",
+        "tell when nothing was heard of them for so many days",
+        named,
+        ("days", {"type": int, "metavar": "N", "help": "0: do not tell"}),
+    )
     verb(people, "contact.block", "hear nothing of them any more", named)
     verb(people, "contact.unblock", "undo block", named)
     verb(
@@ -233,6 +347,19 @@ def make_parser() -> argparse.ArgumentParser:
         ("other", {"metavar": "B"}),
     )
 
+    revocation = verb(verbs, "revocation", "end a key that fell into other hands")
+    revoking = revocation.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(revoking, "revocation.give", "give a contact yours to keep", named)
+    verb(revoking, "revocation.list", "contacts whose revocation you keep")
+    verb(
+        revoking,
+        "revocation.release",
+        "tell all contacts of somebody that their key is lost; for good",
+        ("name", {"metavar": "NAME", "nargs": "?"}),
+        ("--own", {"action": "store_true", "help": "your own key"}),
+        yes,
+    )
+
     room = verb(verbs, "room", "rooms anybody with the name can read and write")
     rooms = room.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
     # here the passphrase is the room's; that of the profile goes before the verb
@@ -242,22 +369,43 @@ def make_parser() -> argparse.ArgumentParser:
     verb(rooms, "room.join", "join or make a room", named, secret, parent=joins)
     verb(rooms, "room.list", "rooms you are in")
     verb(rooms, "room.leave", "leave a room", named)
+    post = ("id", {"metavar": "ID", "help": "a post, by its id"})
+    undo = ("--undo", {"action": "store_true", "help": "take it back"})
+    verb(
+        rooms,
+        "room.hide",
+        "show a post no more, here",
+        post,
+        ("--author", {"action": "store_true", "help": "all that its author posts here"}),
+        (
+            "--publish",
+            {"action": "store_true", "help": "also for those who hold you for a moderator"},
+        ),
+        undo,
+    )
+    verb(rooms, "room.block", "store nothing more of a post's author in its room", post, undo)
+    verb(rooms, "room.moderator", "hide what a post's author hides", post, undo)
+
+    _add_groups(verb, verbs)
 
     verb(
         verbs,
         "send",
         "write a message; prints its id",
-        ("to", {"metavar": "TO", "help": "a contact or #room"}),
+        ("to", {"metavar": "TO", "help": "a contact, #room or group:NAME"}),
         ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
+        ("--reply", {"metavar": "ID", "help": "as an answer to this message of the same chat"}),
     )
+    _add_content(verb, verbs)
     verb(
         verbs,
         "read",
         "show messages",
-        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact or #room; default: all"}),
+        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact, #room or group:NAME; else all"}),
         ("--follow", {"action": "store_true", "help": "go on with new ones"}),
         ("--since", {"metavar": "ID", "help": "only those after this message"}),
         ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),
+        ("--hidden", {"action": "store_true", "help": "also what is hidden in rooms"}),
         ("--keep-unread", {"action": "store_true", "help": "do not mark them as read"}),
     )
     verb(verbs, "message", "the state and journey of a message", ("id", {}))
@@ -265,4 +413,26 @@ def make_parser() -> argparse.ArgumentParser:
     verb(verbs, "status", "identity, transports, neighbours, custody, queue")
     verb(verbs, "doctor", "check this device and say what to do")
     verb(verbs, "wipe", "destroy the profile", yes)
+    verb(
+        verbs,
+        "decoy",
+        "put a decoy, with a passphrase of its own, in front of the profile",
+        ("--name", {"required": True, "help": "what the decoy is called"}),
+        (
+            "--decoy-passphrase-file",
+            {"metavar": "F", "dest": "decoy_file", "help": "its passphrase"},
+        ),
+        (
+            "--destroy",
+            {"action": "store_true", "help": "its passphrase destroys the key of the real one"},
+        ),
+        yes,
+    )
+    verb(
+        verbs,
+        "threat",
+        "what meshchat cannot protect you from, in plain words",
+        ("topic", {"metavar": "TOPIC", "nargs": "?", "help": "one section; default: all"}),
+        parent=plainly,
+    )
     return parser

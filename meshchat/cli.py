@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from meshchat import plain
 from meshchat.arguments import make_parser
-from meshchat.errors import MeshchatError, StoreError, UsageError
+from meshchat.errors import MeshchatError, StoreError, TrustError, UsageError
 
 if TYPE_CHECKING:
     from meshchat.net.client import Client
@@ -123,6 +123,9 @@ def _answer(question: str) -> str:
 
 def _passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool = False) -> str:
     """From a file's first line, else from the terminal. Raises ``UsageError`` without either."""
+    from meshchat.profile import harden
+
+    harden()  # before there is anything to be found in a core dump
     if file is not None:
         return _read_file(file, "The passphrase file").split("\n", 1)[0].rstrip("\r")
     if not sys.stdin.isatty():
@@ -206,8 +209,12 @@ def _screens(args: argparse.Namespace) -> int:
     _need_terminal()
     profile = _profile(args)
     options = _runtime_options(args, profile)
-    passphrase = _passphrase(args.passphrase_file) if args.passphrase_file else None
-    from meshchat.ui.app import run_app
+    from meshchat.ui.app import AGAIN, run_app
+
+    locked = os.environ.pop(AGAIN, "")
+    passphrase = None
+    if args.passphrase_file and not locked:
+        passphrase = _passphrase(args.passphrase_file)
 
     return run_app(profile, options, passphrase)
 
@@ -296,14 +303,53 @@ def _wipe(args: argparse.Namespace) -> int:
     from meshchat.net.client import Client
 
     client = Client.connect(profile)
+    if profile.exists():  # first of all, also while a node runs: the rest can take seconds
+        from meshchat import keyfile
+
+        keyfile.destroy(profile.key_path)
     if client is not None:
         with client:
             client.call("stop")
             for _ in client.events():
                 pass  # until it has ended
-    profile.wipe(wait_s=STOP_WAIT_S)
+    try:
+        profile.wipe(wait_s=STOP_WAIT_S)
+    except StoreError as error:
+        if error.reason != "in_use":
+            raise
+        raise StoreError(
+            "wipe_incomplete", f"The key is destroyed; the unreadable rest stays: {error}"
+        ) from None
     result: Json = {"home": str(profile.home), "wiped": True}
     return _print(args, result, ["The profile is destroyed."])
+
+
+def _decoy(args: argparse.Namespace) -> int:
+    profile = _profile(args)
+    profile.require()
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
+        _say(
+            "If what you have open is itself a decoy, the real profile behind it will be lost.\n"
+            "Read what a decoy cannot hide: meshchat threat decoy"
+        )
+        if _answer('Type "decoy" to go on: ') != "decoy":
+            raise UsageError("not_confirmed", "Nothing was changed.")
+    real = _passphrase(args.passphrase_file, "The passphrase now: ")
+    decoy = _passphrase(args.decoy_file, "A passphrase for the decoy: ", twice=True)
+    profile.add_decoy(real, decoy, args.name, args.destroy)
+    result: Json = {"decoy": True, "destroys": bool(args.destroy)}
+    return _print(args, result, ["The decoy is made. Use it now and then, or it looks unused."])
+
+
+def _threat(args: argparse.Namespace) -> int:
+    from meshchat.threat import sections
+
+    found = sections(args.topic)
+    result: Json = {"sections": [{"name": s.name, "title": s.title, "says": s.says} for s in found]}
+    lines = [line for section in found for line in (*section.lines(), "")]
+    return _print(args, result, lines[:-1])
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -468,6 +514,68 @@ def _contact_accept(args: argparse.Namespace) -> int:
     return _one_contact(args, _ask(args, "contact.accept", name=args.name, **given))
 
 
+def _contact_check(args: argparse.Namespace) -> int:
+    """On a terminal: show the signs, ask, record the answer."""
+    answer = "same" if args.same else "different" if args.different else None
+    result = _ask(args, "contact.check", name=args.name, answer=answer)
+    if answer or args.json:
+        return _one_contact(args, result)
+    words = [f"{row.get('sign')}  {row.get('word')}" for row in plain.rows(result, "signs")]
+    _print(args, result, ["Read these aloud to each other. Both must see all seven, in order:"])
+    _print(args, result, [f"  {number}. {word}" for number, word in enumerate(words, 1)])
+    if not sys.stdin.isatty():
+        return 0
+    said = _answer("Are they the same on both? Type yes or no: ").lower()
+    if said not in ("yes", "no"):
+        _ask(args, "contact.check", name=args.name, answer="cancel")
+        raise UsageError("not_confirmed", "The check was cancelled; nothing was changed.")
+    answer = "same" if said == "yes" else "different"
+    result = _ask(args, "contact.check", name=args.name, answer=answer)
+    _one_contact(args, result)
+    if answer == "different":
+        raise TrustError(
+            "check_different",
+            "DIFFERENT: somebody may stand between you. Send nothing secret; exchange cards anew, "
+            "in person.",
+        )
+    return 0
+
+
+def _contact_silent(args: argparse.Namespace) -> int:
+    return _one_contact(args, _ask(args, "contact.silent", name=args.name, days=args.days))
+
+
+def _revocation_give(args: argparse.Namespace) -> int:
+    result = _ask(args, "revocation.give", name=args.name)
+    return _print(args, result, [str(plain.part(result, "message").get("id"))])
+
+
+def _revocation_list(args: argparse.Namespace) -> int:
+    result = _ask(args, "revocation.list")
+    return _print(args, result, [plain.contact_line(row) for row in plain.rows(result, "contacts")])
+
+
+def _revocation_release(args: argparse.Namespace) -> int:
+    if bool(args.name) is args.own:
+        raise UsageError("bad_arguments", "Name a contact, or give --own; not both.")
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
+        whose = "your own key" if args.own else f"the key of {args.name}"
+        if _answer(f'This ends {whose} for all their contacts, for good. Type "revoke": ') != (
+            "revoke"
+        ):
+            raise UsageError("not_confirmed", "Nothing was changed.")
+    result = _ask(args, "revocation.release", name=args.name, own=args.own or None)
+    return _print(args, result, ["It is on its way to all their contacts."])
+
+
+def _room_mark(args: argparse.Namespace) -> int:
+    given = {name: getattr(args, name, None) or None for name in ("author", "publish", "undo")}
+    result = _ask(args, args.verb, id=args.id, **given)
+    return _print(args, result, [f"{result.get('mark')}: {args.id}"])
+
+
 def _contact_introduce(args: argparse.Namespace) -> int:
     result = _ask(args, "contact.introduce", one=args.one, other=args.other)
     return _print(args, result, [str(row.get("id")) for row in plain.rows(result, "messages")])
@@ -496,16 +604,96 @@ def _room_leave(args: argparse.Namespace) -> int:
 
 
 def _send(args: argparse.Namespace) -> int:
-    text = args.text
-    if text == "-":
-        text = _read_file("-", "The message")
-        text = text[:-1] if text.endswith("\n") else text
-    result = _ask(args, "send", to=args.to, text=text)
+    result = _ask(args, "send", to=args.to, text=_text(args.text), reply=args.reply)
     return _print(args, result, [str(plain.part(result, "message").get("id"))])
 
 
+def _text(given: str) -> str:
+    """What was written, or standard input for ``-``."""
+    if given != "-":
+        return given
+    text = _read_file("-", "The message")
+    return text[:-1] if text.endswith("\n") else text
+
+
+def _one_message(args: argparse.Namespace, result: Json) -> int:
+    return _print(args, result, plain.message_lines(plain.part(result, "message")))
+
+
+def _react(args: argparse.Namespace) -> int:
+    return _one_message(args, _ask(args, "react", id=args.id, emoji=args.emoji or ""))
+
+
+def _edit(args: argparse.Namespace) -> int:
+    return _one_message(args, _ask(args, "edit", id=args.id, text=_text(args.text)))
+
+
+def _delete(args: argparse.Namespace) -> int:
+    result = _ask(args, "delete", id=args.id, everywhere=args.everywhere)
+    said = "Deleted here. Copies elsewhere stay."
+    if args.everywhere:
+        said = "Deleted here, and its readers are asked to delete it; nobody can promise that."
+    return _print(args, result, [said])
+
+
+def _search(args: argparse.Namespace) -> int:
+    given = {"to": args.to, "limit": args.limit, "before": args.before}
+    result = _ask(args, "search", text=args.text, **given)
+    if args.json:
+        return _print(args, result, ())
+    for message in plain.rows(result, "messages"):
+        _print(args, message, plain.message_lines(message))
+    return 0
+
+
+def _privacy(args: argparse.Namespace) -> int:
+    name = args.verb.replace("-", "_")
+    on = None if args.on is None else args.on == "on"
+    result = _ask(args, "privacy", **{name: on})
+    return _print(args, result, [f"{args.verb}: {'on' if result.get(name) else 'off'}"])
+
+
+def _chat(args: argparse.Namespace) -> int:
+    given: Json = {}
+    if args.verb == "disappear":
+        given["timer_s"] = None if args.time is None else _seconds(args.time)
+    elif args.verb == "retain":
+        given["keep_days"] = None if args.days is None else _days(args.days)
+    elif args.verb == "mute":
+        given["notify"] = "all" if args.undo else "mentions" if args.mentions else "none"
+    else:
+        given[{"pin": "pinned", "archive": "archived"}[args.verb]] = not args.undo
+    result = _ask(args, "chat", to=args.to, **given)
+    return _print(args, result, plain.chat_lines(result))
+
+
+def _seconds(text: str) -> int:
+    """Seconds of a time such as ``8h``; 0 for ``off``."""
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+    count, unit = text[:-1], text[-1:]
+    if text == "off":
+        return 0
+    if unit not in units or not (count.isascii() and count.isdigit() and len(count) < 10):
+        raise UsageError("bad_time", "A time is a number and a unit, such as 30s, 5m, 8h, 1d, 4w.")
+    return int(count) * units[unit]
+
+
+def _days(text: str) -> int:
+    if text == "off":
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise UsageError("bad_days", "Give a number of days, or: off")
+    return int(text)
+
+
 def _read(args: argparse.Namespace) -> int:
-    given = {"to": args.to, "since": args.since, "limit": args.limit, "mark": not args.keep_unread}
+    given = {
+        "to": args.to,
+        "since": args.since,
+        "limit": args.limit,
+        "mark": not args.keep_unread,
+        "hidden": args.hidden or None,
+    }
     if not args.follow:
         for message in plain.rows(_ask(args, "read", **given), "messages"):
             _print(args, message, plain.message_lines(message))
@@ -536,9 +724,34 @@ def _follow(args: argparse.Namespace, client: "Client", given: Mapping[str, obje
         message = plain.part(event, "message")
         if event.get("event") != "message" or message.get("id") in shown:
             continue
+        if message.get("hidden") and not args.hidden:
+            continue
         if not args.to or plain.part(message, "chat").get("id") in chats:
             _print(args, message, plain.message_lines(message))
     return 0
+
+
+def _group(args: argparse.Namespace) -> int:
+    """A verb that changes one group."""
+    names = ("name", "members", "group", "member", "new")
+    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    result = _ask(args, args.verb, **given)
+    return _print(args, result, [plain.group_line(plain.part(result, "group"))])
+
+
+def _group_list(args: argparse.Namespace) -> int:
+    result = _ask(args, "group.list")
+    return _print(args, result, [plain.group_line(row) for row in plain.rows(result, "groups")])
+
+
+def _group_members(args: argparse.Namespace) -> int:
+    result = _ask(args, "group.members", group=args.group)
+    return _print(args, result, [plain.member_line(row) for row in plain.rows(result, "members")])
+
+
+def _group_seized(args: argparse.Namespace) -> int:
+    result = _ask(args, "group.seized", member=args.member, seized=not args.undo)
+    return _print(args, result, [plain.group_line(row) for row in plain.rows(result, "groups")])
 
 
 def _message(args: argparse.Namespace) -> int:
@@ -560,11 +773,25 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "passphrase": _change_passphrase,
     "name": _name,
     "send": _send,
+    "react": _react,
+    "edit": _edit,
+    "delete": _delete,
+    "search": _search,
+    **dict.fromkeys(("read-receipts", "typing"), _privacy),
+    **dict.fromkeys(("disappear", "retain", "mute", "pin", "archive"), _chat),
     "read": _read,
     "message": _message,
     "status": _status,
     "doctor": _doctor,
     "wipe": _wipe,
+    "decoy": _decoy,
+    "threat": _threat,
+    "contact.check": _contact_check,
+    "contact.silent": _contact_silent,
+    "revocation.give": _revocation_give,
+    "revocation.list": _revocation_list,
+    "revocation.release": _revocation_release,
+    **dict.fromkeys(("room.hide", "room.block", "room.moderator"), _room_mark),
     "contact.add": _contact_add,
     "contact.list": _contact_list,
     "contact.verify": _contact_verify,
@@ -576,6 +803,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "room.join": _room_join,
     "room.list": _room_list,
     "room.leave": _room_leave,
+    **dict.fromkeys(
+        (f"group.{what}" for what in ("new", "add", "remove", "admin", "rename", "leave")), _group
+    ),
+    "group.list": _group_list,
+    "group.members": _group_members,
+    "group.seized": _group_seized,
     "demo": _demo,
     **dict.fromkeys(
         (f"sim.{what}" for what in ("list", "describe", "run", "trace", "sweep", "compare")), _sim

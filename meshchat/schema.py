@@ -15,6 +15,10 @@ Choices that are not obvious:
   their proofs, long before the last one came. When the file is whole its pieces stay and its row
   in ``open_files`` goes: copying it would write every byte twice more, once to destroy the pieces.
   ``files`` has those we send, and those that came before this was so.
+* ``words`` is an index without texts, of folded words; ``secure-delete`` takes the words of a
+  destroyed text out of its pages at once, where a table with rows would only mark them.
+* ``early`` has acts on messages that have not come yet, ``buried`` the ids of destroyed ones
+  that could come once more.
 * ``messages_by_chat`` holds all that the layout of a history and an unread count need.
 """
 
@@ -93,7 +97,7 @@ _VERSION_2 = (
     "CREATE TABLE files (no INTEGER PRIMARY KEY, mid BLOB NOT NULL UNIQUE, data BLOB NOT NULL)",
     """CREATE TABLE open_files (
         no INTEGER PRIMARY KEY AUTOINCREMENT, mid BLOB NOT NULL UNIQUE, contact BLOB NOT NULL,
-        outgoing INTEGER NOT NULL, key BLOB NOT NULL, file_id BLOB NOT NULL, size INTEGER NOT NULL,
+        outgoing INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL,
         hash BLOB NOT NULL, name TEXT NOT NULL, chunks BLOB NOT NULL, marks BLOB NOT NULL,
         token BLOB NOT NULL, exp_h INTEGER NOT NULL
     )""",
@@ -103,7 +107,114 @@ _VERSION_2 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    # Sessions of direct messages: docs/reference/wire.md, 5.1.
+    """CREATE TABLE sessions (
+        sid BLOB PRIMARY KEY, fp BLOB NOT NULL, ratchet BLOB NOT NULL, ek BLOB NOT NULL,
+        past BLOB NOT NULL, closed INTEGER NOT NULL, made_at REAL NOT NULL,
+        heard_at REAL NOT NULL, told_h INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX sessions_by_contact ON sessions (fp)",
+    """CREATE TABLE skipped (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, sid BLOB NOT NULL, key BLOB NOT NULL,
+        number INTEGER NOT NULL, message_key BLOB NOT NULL, delete_at REAL NOT NULL,
+        UNIQUE (sid, key, number)
+    )""",
+    "CREATE INDEX skipped_by_end ON skipped (delete_at)",
+    "ALTER TABLE contacts ADD COLUMN boot INTEGER NOT NULL DEFAULT 0",
+)
+
+_ACT_COLUMNS = """id BLOB NOT NULL, kind INTEGER NOT NULL, chat BLOB NOT NULL,
+        author BLOB NOT NULL, target BLOB NOT NULL, text TEXT NOT NULL, sent INTEGER NOT NULL,
+        number BLOB NOT NULL, at REAL NOT NULL, timer_s INTEGER, eid BLOB NOT NULL"""
+
+# Conversations' content: replies, reactions, edits, receipts, timers, search (``content_tables``).
+_VERSION_4 = (
+    "ALTER TABLE messages ADD COLUMN reply_to BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE messages ADD COLUMN edited REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN retracted REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN read_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN mention INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN vanish_s INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN vanish_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX messages_vanishing ON messages (vanish_at) WHERE vanish_at > 0",
+    "CREATE INDEX messages_mentions ON messages (chat, seq) WHERE mention",
+    "ALTER TABLE chats ADD COLUMN told_seq INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN draft_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN notify TEXT NOT NULL DEFAULT 'all'",
+    "ALTER TABLE chats ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN keep_days INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN timer_s INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN timer_sent INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN timer_number BLOB NOT NULL DEFAULT x''",
+    "UPDATE chats SET told_seq = read_seq",
+    """CREATE TABLE reactions (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, mid BLOB NOT NULL, author BLOB NOT NULL,
+        emoji TEXT NOT NULL, sent INTEGER NOT NULL, number BLOB NOT NULL, at REAL NOT NULL,
+        own INTEGER NOT NULL, UNIQUE (mid, author)
+    )""",
+    """CREATE TABLE versions (
+        no INTEGER PRIMARY KEY, mid BLOB NOT NULL, sent INTEGER NOT NULL, number BLOB NOT NULL,
+        text TEXT NOT NULL, at REAL NOT NULL, UNIQUE (mid, sent, number)
+    )""",
+    f"CREATE TABLE acts ({_ACT_COLUMNS}, PRIMARY KEY (id)) WITHOUT ROWID",
+    f"""CREATE TABLE early (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, {_ACT_COLUMNS}, UNIQUE (target, author, kind)
+    )""",
+    "CREATE TABLE buried (id BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
+    """CREATE VIRTUAL TABLE words USING fts5 (
+        text, content = '', detail = none, columnsize = 0, tokenize = 'ascii'
+    )""",
+)
+
+_PEOPLE = (  # silence, revocations, moderation of rooms
+    "ALTER TABLE contacts ADD COLUMN silent_days INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE revocations (
+        fp BLOB PRIMARY KEY, notice BLOB NOT NULL, released INTEGER NOT NULL,
+        again_at REAL NOT NULL, until REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE room_marks (
+        rid BLOB NOT NULL, target BLOB NOT NULL, by_key BLOB NOT NULL, mark INTEGER NOT NULL,
+        place INTEGER NOT NULL, PRIMARY KEY (rid, target, by_key)
+    ) WITHOUT ROWID""",
+)
+
+# Groups. ``place`` is that of a member in the list of its epoch.
+_VERSION_GROUPS = (
+    """CREATE TABLE groups (
+        gid BLOB PRIMARY KEY, name TEXT NOT NULL, membership TEXT NOT NULL, joined_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE epochs (
+        no INTEGER PRIMARY KEY, eid BLOB NOT NULL UNIQUE, gid BLOB NOT NULL, parents BLOB NOT NULL,
+        generation INTEGER NOT NULL, author BLOB NOT NULL, members BLOB NOT NULL,
+        name TEXT NOT NULL, head_key BLOB NOT NULL, came_at REAL NOT NULL, ends_at REAL NOT NULL
+    )""",
+    """CREATE TABLE group_chains (
+        eid BLOB NOT NULL, place INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL,
+        PRIMARY KEY (eid, place)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE group_skipped (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, gid BLOB NOT NULL, eid BLOB NOT NULL,
+        place INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL, at REAL NOT NULL,
+        UNIQUE (eid, place, n)
+    )""",
+    "CREATE INDEX group_skipped_by_group ON group_skipped (gid, no)",
+    """CREATE TABLE group_mail (
+        no INTEGER PRIMARY KEY, number BLOB NOT NULL UNIQUE, gid BLOB NOT NULL, fp BLOB NOT NULL,
+        control BLOB NOT NULL, until REAL NOT NULL, eid BLOB NOT NULL, incoming INTEGER NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _PEOPLE,
+    _VERSION_GROUPS,
+)
 
 
 def migrate(db: Database) -> None:

@@ -155,6 +155,38 @@ def test_everything_works_with_no_node_running(alice: Path, bob: Path, passfile:
     assert "no node is running" in good("status", *mine)
 
 
+def test_content_from_the_command_line(alice: Path, bob: Path, passfile: Path) -> None:
+    """Reply, react, edit, find, delete; and what is set for a chat and for oneself."""
+    mine = ("--home", alice, "--passphrase-file", passfile)
+    good("contact", "add", "-", "--as", "Bob", *mine,
+         stdin=good("card", "--home", bob, "--passphrase-file", passfile))  # fmt: skip
+    first = good("send", "Bob", "қала at six", *mine).strip()
+    second = good("send", "--reply", first, "Bob", "yes", *mine).strip()
+    assert "👍 1" in good("react", first, "👍", *mine)
+    assert "қала at seven (edited)" in good("edit", first, "-", *mine, stdin="қала at seven\n")
+    assert f"(to {first}) yes" in good("read", "Bob", *mine)
+    found = json.loads(good("search", "кал sev", "--json", *mine))
+    assert [one["id"] for one in found["messages"]] == [first] and not found["more"]
+    assert found["messages"][0]["reactions"] == [{"emoji": "👍", "count": 1, "own": True}]
+    assert good("search", "six", *mine) == ""
+    assert "text: қала at six" in good("message", first, *mine)
+    assert "Copies elsewhere stay" in good("delete", second, *mine)
+    assert "asked" in good("delete", first, "--everywhere", *mine)
+    assert "you asked to delete this" in good("read", "Bob", *mine)
+    assert good("read-receipts", *mine) == "read-receipts: off\n"
+    assert good("read-receipts", "on", *mine) == "read-receipts: on\n"
+    assert json.loads(good("typing", "--json", *mine))["read_receipts"] is True
+    assert "disappear 28800 seconds" in good("disappear", "Bob", "8h", *mine)
+    assert "kept here for 30 days" in good("retain", "Bob", "30", *mine)
+    assert "notifications: mentions" in good("mute", "Bob", "--mentions", *mine)
+    options = json.loads(good("pin", "Bob", "--json", *mine))["options"]
+    assert options == {
+        "notify": "mentions", "pinned": True, "archived": False, "keep_days": 30, "timer_s": 28800,
+    }  # fmt: skip
+    refused(mesh("react", first, "ok", *mine), 2)
+    refused(mesh("edit", second, "x", *mine), 2, "no message")
+
+
 def test_options_may_stand_before_and_after_the_verb(alice: Path, passfile: Path) -> None:
     """``--home`` and ``--json`` work in both places, and at every depth."""
     secret = ("--passphrase-file", passfile)
@@ -243,6 +275,91 @@ def test_two_nodes_chat_and_survive_being_killed(
     assert not (alice / "store.db-wal").exists()
 
 
+@pytest.fixture
+def friends(alice: Path, bob: Path, start: Start) -> tuple[Running, Running]:
+    """Running nodes of Alice and Bob, who know each other, linked."""
+    port = free_port()
+    b = start(bob, "--listen", f"127.0.0.1:{port}")
+    a = start(alice, "--listen", "127.0.0.1:0", "--peer", f"127.0.0.1:{port}")
+    good("contact", "add", good("card", "--home", alice), "--home", bob)
+    good("contact", "add", good("card", "--home", bob), "--home", alice)
+    a.until("neighbour_up", lambda e: e["neighbour"]["contact"] == "Bob")
+    return a, b
+
+
+def test_a_live_check_between_two_terminals(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """One starts it, both see the same seven, each answers for itself."""
+    a, b = friends
+    asked = json.loads(good("contact", "check", "Bob", "--json", "--home", alice))
+    told = b.until("check")
+    assert [s["word"] for s in asked["signs"]] == [s["word"] for s in told["signs"]]
+    assert len(asked["signs"]) == 7 and told["contact"]["name"] == "Alice"
+    text = good("contact", "check", "Alice", "--home", bob)  # joins what is shown already
+    assert all(sign["word"] in text for sign in asked["signs"])
+    assert "verified" in good("contact", "check", "Bob", "--same", "--home", alice)
+    good("contact", "check", "Alice", "--different", "--home", bob)
+    assert a.until("check_ended", lambda e: e["reason"] != "same")["reason"] == "denied"
+    assert b.until("check_ended")["reason"] == "different"
+    refused(mesh("contact", "check", "Bob", "--same", "--home", alice), 2, "No signs are shown")
+
+
+def test_a_live_check_asks_on_a_terminal(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """*no* is loud and exit code 3; anything but yes and no cancels."""
+    _, b = friends
+    code, shown = at_terminal(["no"], "contact", "check", "Bob", "--home", alice)
+    signs = b.until("check")["signs"]
+    assert code == 3 and "DIFFERENT" in shown and all(sign["word"] in shown for sign in signs)
+    assert b.until("check_ended")["reason"] == "denied"
+    good("contact", "verify", "Alice", "--yes", "--home", bob)
+    assert at_terminal(["what?"], "contact", "check", "Alice", "--home", bob)[0] == 2
+    assert "[verified]" in good("contact", "list", "--home", bob)
+
+
+def test_a_revocation_between_two_nodes(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """Given while all is well, listed where it is kept, released for good."""
+    _, b = friends
+    good("revocation", "give", "Bob", "--home", alice)
+    b.until("message")
+    assert "Alice" in good("revocation", "list", "--home", bob)
+    refused(mesh("revocation", "release", "Alice", "--home", bob), 2, "--yes")
+    refused(mesh("revocation", "release", "--home", bob), 2, "--own")
+    good("revocation", "release", "Alice", "--yes", "--home", bob)
+    assert b.until("notice")["code"] == "revoked"
+    refused(mesh("send", "Alice", "hello?", "--home", bob), 3, "revoked")
+    refused(mesh("contact", "verify", "Alice", "--yes", "--home", bob), 3, "revoked")
+    assert "revoked" in good("contact", "list", "--home", bob)
+
+
+def test_hiding_in_a_room(alice: Path, passfile: Path) -> None:
+    """By the id of a post; undone the same way. Silence is set by name."""
+    mine = ("--home", alice, "--passphrase-file", passfile)
+    good(*("--passphrase-file", passfile, "room", "join", "tea", "--home", alice))
+    own = good("send", "#tea", "hello", *mine).strip()
+    refused(mesh("room", "hide", own, "--author", *mine), 2, "you")
+    good("room", "hide", own, *mine)
+    assert "shown" in good("room", "hide", own, "--undo", *mine)
+    refused(mesh("room", "block", "0" * 16, *mine), 2, "no message")
+    refused(mesh("contact", "silent", "Nobody", "3", *mine), 2, "No contact")
+
+
+def test_a_decoy_by_command(alice: Path, passfile: Path, tmp_path: Path) -> None:
+    """Two files of passphrases, two names."""
+    (tmp_path / "decoy").write_text("pictures of my cat\n")
+    mine, other = ("--passphrase-file", passfile), ("--passphrase-file", tmp_path / "decoy")
+    new = ("decoy", "--name", "Visitor", "--decoy-passphrase-file", tmp_path / "decoy")
+    refused(mesh(*new, *mine, "--home", alice), 2, "--yes")
+    good(*new, *mine, "--yes", "--home", alice)
+    assert good("name", *mine, "--home", alice) == "Alice\n"
+    assert good("name", *other, "--home", alice) == "Visitor\n"
+    refused(mesh(*new, *mine, "--yes", "--home", alice), 2, "decoy already")
+
+
 def test_following_shows_each_message_once(alice: Path, start: Start) -> None:
     """``read --follow`` prints what there is and what comes, and ends with the node."""
     node = start(alice, "--no-lan")
@@ -328,6 +445,12 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "missing passphrase file": (["status", "--passphrase-file", "NEW"], 2, "No such file"),
     "message too long": (["send", "#room", "x" * 7_001], 2, ""),
     "empty message": (["send", "#room", ""], 2, ""),
+    "no words": (["search", "!?"], 2, "at least one word"),
+    "bad time": (["disappear", "#room", "soon"], 2, "number and a unit"),
+    "timer in a room": (["disappear", "#room", "1d"], 2, "In a room"),
+    "bad days": (["retain", "#room", "-1"], 2, ""),
+    "too many days": (["retain", "#room", "99999"], 2, "3650 days"),
+    "reply to nothing": (["send", "--reply", "12", "#room", "x"], 2, "16 hex digits"),
     "broken text": (["send", "#room", "\udcff"], 2, "broken characters"),
 }
 
@@ -386,7 +509,8 @@ def test_a_full_disk_loses_nothing(made: Path, passfile: Path, tmp_path: Path) -
     disk.mkdir()
     run = f"{sys.executable} -m meshchat --home {disk}/h --passphrase-file {passfile}"
     script = f"""
-        mount -t tmpfs -o size=2m,mode=700 none {disk}; cp -r {made}/Alice {disk}/h
+        mount -t tmpfs -o size=2m,mode=700 none {disk}; mkdir -m 700 {disk}/h
+        cp {made}/Alice/key {made}/Alice/store.db {disk}/h
         set -e; {run} room join tea; {run} send '#tea' before; set +e
         cat /dev/zero > {disk}/filler 2>/dev/null
         {run} send '#tea' lost; echo code $?

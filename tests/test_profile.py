@@ -33,7 +33,7 @@ def test_init_makes_a_private_profile_that_unlocks(home: Path) -> None:
         store = profile.unlock(PASSPHRASE)
         assert (store.get("name") or b"").decode() == "Алия"
         store.close()
-    assert sorted(path.name for path in home.iterdir()) == ["key", "lock", "store.db"]
+    assert sorted(path.name for path in home.iterdir()) == ["key", "lock", "store.db", "store2.db"]
 
 
 def test_restore_gives_the_same_identity(home: Path, tmp_path: Path) -> None:

@@ -6,7 +6,17 @@ store transaction, commits, then carries out the effects in order.
 
 from dataclasses import dataclass, field
 
-from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
+from meshchat.core.model import (
+    ChatId,
+    ChatOptions,
+    Contact,
+    Group,
+    Mark,
+    Message,
+    Neighbour,
+    Notify,
+    Room,
+)
 from meshchat.errors import UsageError
 
 # --- in: links -----------------------------------------------------------------------------
@@ -80,6 +90,8 @@ class Send(Command):
     life_s: float = 0.0
     """How long to try, in seconds, rounded up to the hour and at most 170 h; 0: the usual week.
     A chosen end can be read by whoever carries the message."""
+    reply_to: bytes = b""
+    """Id of a message of the same chat, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,67 @@ class Verify(Command):
 
     fp: bytes
     verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StartCheck(Command):
+    """Begin a live check with a contact that is our neighbour. ``CheckShown`` follows soon."""
+
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck(Command):
+    """The signs were compared. The same: the contact is verified; different: it is not."""
+
+    fp: bytes
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCheck(Command):
+    """Do not compare now; the mark stays as it is."""
+
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSilence(Command):
+    """Tell when nothing was heard of a contact for so many days; 0: do not. Result: the contact."""
+
+    fp: bytes
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveRevocation(Command):
+    """Send a contact our signed revocation, to be released if we are lost. Result: ``Message``."""
+
+    to: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRevocation(Command):
+    """Make everybody freeze a contact whose revocation we keep, or ourselves (our own ``of``).
+
+    For good: there is no way back. Result: the ``Contact``, or None of ourselves.
+    """
+
+    of: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MarkInRoom(Command):
+    """Hide, block, show or make a moderator of somebody in a room; of a post hide or show it.
+
+    Only here, unless ``publish``: then those who hold us for a moderator hide it (or show it) too.
+    """
+
+    rid: bytes
+    target: bytes
+    """An author's key (32 bytes) or the id of a post (8 bytes)."""
+    mark: Mark
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +230,67 @@ class LeaveRoom(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateGroup(Command):
+    """A private group of ourselves, its first admin, and contacts. Result: the ``Group``."""
+
+    name: str
+    members: tuple[bytes, ...] = ()
+    """Fingerprints of contacts, at most 31."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddMember(Command):
+    """Add a contact to a group we are an admin of. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember(Command):
+    """Remove a member from a group we are an admin of. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+    """Or its first 16 bytes: members need not be our contacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeAdmin(Command):
+    """Let a member add and remove others. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+    """Or its first 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenameGroup(Command):
+    """Result: the ``Group``."""
+
+    gid: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup(Command):
+    """Leave a group and destroy its keys here. Result: the ``Group``."""
+
+    gid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSeized(Command):
+    """A person's device is in the wrong hands: out of every group. Result: the ``Group`` list."""
+
+    fp: bytes
+    """Or its first 16 bytes."""
+    seized: bool = True
+    """False: it was a mistake, write what this member reads again. Whom an admin has removed
+    meanwhile an admin must add again."""
+
+
+@dataclass(frozen=True, slots=True)
 class MarkRead(Command):
     chat: ChatId
     seq: int
@@ -166,6 +300,75 @@ class MarkRead(Command):
 class SaveDraft(Command):
     chat: ChatId
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class React(Command):
+    """Answer a message with one emoji, or take that back. Result: the ``Message``."""
+
+    mid: bytes
+    emoji: str
+    """Empty: take back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Command):
+    """Change the text of a message of ours. Result: the ``Message``."""
+
+    mid: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retract(Command):
+    """Delete a message of ours and ask all readers to do the same. Result: what is left of it."""
+
+    mid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Command):
+    """Destroy a message here; one of ours that still waits is not sent any more."""
+
+    mid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetChat(Command):
+    """Set what is ours alone; None leaves it. Result: the ``ChatOptions``."""
+
+    chat: ChatId
+    notify: Notify | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    keep_days: int | None = None
+    """Destroy older messages here, 1 to 3,650 days; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer(Command):
+    """Let new messages of both sides disappear. Result: the ``ChatOptions``."""
+
+    chat: ChatId
+    seconds: int
+    """After being read, 5 seconds to a year; 0: they stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPrivacy(Command):
+    """Set what others may learn; None leaves it. Result: the ``Privacy``."""
+
+    read_receipts: bool | None = None
+    typing: bool | None = None
+    retractions: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Typing(Command):
+    """Our user writes, or stopped: told to that contact if it is our neighbour and we want it."""
+
+    chat: ChatId
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +424,32 @@ class MessageAdded:
 
 @dataclass(frozen=True, slots=True)
 class MessageChanged:
-    """State, carriers or reason of a message changed."""
+    """State, carriers, reason, text, or the reactions to a message changed."""
 
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesGone:
+    """Messages were destroyed here: deleted, disappeared, or too old."""
+
+    chat: ChatId
+    mids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChanged:
+    chat: ChatId
+    options: ChatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ContactTyping:
+    """A contact on a direct link writes to us. Never stored."""
+
+    fp: bytes
+    until: float
+    """Wall time from which this says nothing any more; 0: they stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +470,39 @@ class ContactChanged:
 class RoomChanged:
     room: Room
     joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMarksChanged:
+    """Other posts of a room are hidden than before."""
+
+    rid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckShown:
+    """Seven signs to compare with the contact, who sees the same seven if nobody stands between."""
+
+    fp: bytes
+    signs: tuple[int, ...]
+    """Places in ``signs.SIGNS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEnded:
+    """A live check is over."""
+
+    fp: bytes
+    reason: str
+    """``same``, ``cancelled``, ``timeout``, ``link_lost``, ``busy``, ``ended`` (by the other side);
+    and loudly ``different`` (our user), ``denied`` (the other's), ``cheated``."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """A group is new, or its members, its name or our membership changed."""
+
+    group: Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +536,16 @@ class Notice:
 Tell = (
     MessageAdded
     | MessageChanged
+    | MessagesGone
+    | ChatChanged
+    | ContactTyping
     | FileComplete
     | ContactChanged
     | RoomChanged
+    | RoomMarksChanged
+    | CheckShown
+    | CheckEnded
+    | GroupChanged
     | NeighbourUp
     | NeighbourDown
     | CustodyChanged

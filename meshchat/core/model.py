@@ -5,16 +5,22 @@ read back from a store, so no screen, log or file name can meet raw peer bytes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from meshchat.text import Clean
 
 NO_TEXT = Clean()
+NOTE_FILE = "file"
+NOTE_INTRODUCTION = "introduction"
+NOTE_TIMER = "timer"
+NOTE_REVOCATION = "revocation"
+"""The author set the timer of the chat to ``vanish_s`` seconds."""
 
 ChatId = bytes
-"""``b"c" + fingerprint`` (33 bytes) for a contact, ``b"r" + room id`` (17 bytes) for a room."""
+"""``b"c" + fingerprint`` (33 bytes) for a contact, ``b"r" + room id`` (17 bytes) for a room,
+``b"g" + group id`` (17 bytes) for a group."""
 
 
 class Now(NamedTuple):
@@ -34,6 +40,8 @@ class Trust(StrEnum):
     VERIFIED = "verified"
     CHANGED = "changed"
     """Superseded by another key under the same name: frozen, nothing is sent to it."""
+    REVOKED = "revoked"
+    """Its owner's signed revocation was released: frozen for good, nothing is taken from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,61 @@ class Contact:
     added_at: float = 0.0
     heard_at: float = 0.0
     """Wall time of the last thing proven to come from them; 0 = never."""
+    silent_days: int = 0
+    """Our user wants to know when nothing was heard for so many days; 0: no."""
+    boot: int = 0
+    """Rises each time they were restored from a backup; what came before is lost to them."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether this key is not to be dealt with any more."""
+        return self.trust in (Trust.CHANGED, Trust.REVOKED)
+
+    def is_silent(self, wall: float) -> bool:
+        """Whether nothing was heard for longer than our user finds normal."""
+        since = max(self.heard_at, self.added_at)
+        return bool(self.silent_days) and wall - since > self.silent_days * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A contact's signed word that its key is not to be trusted any more."""
+
+    fp: bytes
+    """Whose."""
+    notice: bytes
+    """As signed (wire.md, 5.7); checked before it is kept."""
+    released: bool = False
+    """False: kept for its owner, who trusts us to release it when the time comes."""
+    again_at: float = 0.0
+    """When we seal it again for those who were away; 0: we do not."""
+    until: float = 0.0
+    """When that ends."""
+
+
+class Mark(IntEnum):
+    """What is held of an author or a post of a room, by our user or by a moderator."""
+
+    SHOWN = 0
+    HIDDEN = 1
+    BLOCKED = 2
+    """Of our user only: nothing of this author is stored any more."""
+    MODERATOR = 3
+    """Of our user only: what this author hides is hidden here."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMark:
+    """One opinion on an author or a post of a room."""
+
+    rid: bytes
+    target: bytes
+    """An author's key (32 bytes) or a message id (8 bytes)."""
+    mark: Mark
+    by: bytes = b""
+    """The author key of the moderator who says so; empty: our user."""
+    order: int = 0
+    """Of a moderator's: grows with each word on the same target, so that a replay says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +135,75 @@ class Room:
     joined_at: float = 0.0
 
 
+class Membership(StrEnum):
+    """How we stand to a group."""
+
+    MEMBER = "member"
+    LEFT = "left"
+    REMOVED = "removed"
+    """An admin told us so: we read and write nothing of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A private group we are or were in."""
+
+    gid: bytes
+    """Group id, 16 random bytes."""
+    name: Clean
+    membership: Membership = Membership.MEMBER
+    joined_at: float = 0.0
+
+
+class GroupMember(NamedTuple):
+    """One member of a group as an epoch lists it."""
+
+    fp: bytes
+    """The first 16 bytes of the fingerprint: members need not be each other's contacts."""
+    key: bytes
+    """Ed25519 key (32 bytes) their messages are signed with, or empty while it is not known."""
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One key generation of a group, and who is in it."""
+
+    eid: bytes
+    """8 bytes, from the root that only its members were given."""
+    gid: bytes
+    parents: tuple[bytes, ...]
+    """The epochs it follows: none for the first, two where it joins two lines."""
+    generation: int
+    """0 for the first, else one more than the greatest of its parents."""
+    author: bytes
+    """The first 16 bytes of the fingerprint of the admin who made it."""
+    members: tuple[GroupMember, ...]
+    name: Clean
+    head_key: bytes
+    """The shared secret its envelopes are sealed to (32 bytes); empty once its mail has ended."""
+    came_at: float
+    ends_at: float = 0.0
+    """Wall time at which its keys are destroyed; 0: nothing has taken its place yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMail:
+    """A control message of a group: ours until it is proven, or theirs until we can judge it."""
+
+    number: bytes
+    """8 random bytes, those of its body."""
+    gid: bytes
+    fp: bytes
+    """Fingerprint of whom it is for; of its author, if it came in."""
+    control: bytes = field(repr=False)
+    until: float
+    """Wall time at which we stop trying."""
+    eid: bytes = b""
+    """Envelope it travels in, or empty while it waits to be sealed."""
+    incoming: bool = False
+
+
 class State(StrEnum):
     """Where a message is. Each is a fact, never a hope."""
 
@@ -84,6 +216,8 @@ class State(StrEnum):
     Of a file: its manifest and each of its chunks, though not all to the same neighbour."""
     DELIVERED = "delivered"
     """The recipient's proof token reached us."""
+    READ = "read"
+    """The recipient's device told us that it was shown: more than delivered, never less."""
     FAILED = "failed"
 
 
@@ -95,9 +229,10 @@ class Message:
     """8 bytes, the same on every device: H(author, author's message number)."""
     chat: ChatId
     author: bytes
-    """Fingerprint, or room author key (32 bytes)."""
+    """Fingerprint, or room author key (32 bytes); of a member of a group who is no contact the
+    first 16 bytes of the fingerprint."""
     author_name: Clean
-    """Name the author claims (rooms, requests); empty when the contact's petname applies."""
+    """Name the author claims (rooms, groups); empty when the contact's petname applies."""
     outgoing: bool
     text: Clean
     sent_at: float
@@ -122,6 +257,22 @@ class Message:
     """Local order of arrival, given by the store; 0 before it is stored."""
     life_s: float = 0.0
     """Lifetime our user chose for it; 0: the usual one, whose end says nothing."""
+    reply_to: bytes = b""
+    """Id of the message it answers, or empty. A peer's claim: see ``content.quoted``."""
+    edited: float = 0.0
+    """Author's time of the version shown, or 0 for the first one."""
+    retracted: float = 0.0
+    """When its author asked for it to be deleted, 0: never. Nothing but the row is left then."""
+    read_at: float = 0.0
+    """When the receipt of its reader came (outgoing)."""
+    mention: bool = False
+    """It mentions us, or answers a message of ours (incoming)."""
+    vanish_s: int = 0
+    """Seconds from being read (sent, if ours) until it disappears here; 0: it stays."""
+    vanish_at: float = 0.0
+    """When it disappears here; 0: not begun."""
+    note: str = ""
+    """Empty for what people write, else one of ``NOTE_...``: ``text`` has words of ours then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +282,7 @@ class Step:
     at: float
     what: str
     """``written``, ``sealed``, ``handed``, ``expired``, ``delivered``, ``received``, ``complete``,
-    ``failed``."""
+    ``failed``, ``read``, ``edited``, ``edit_delivered``, ``retracted``, ``retract_delivered``."""
     detail: str = ""
     """Such as ``lan`` or the reason; never a peer's text."""
 
@@ -142,16 +293,15 @@ class Manifest:
 
     key: bytes
     """The shared secret its chunks are sealed to, 32 bytes."""
-    file_id: bytes
-    """16 bytes, repeated in each chunk."""
     size: int
     """Bytes of the whole file."""
-    hash: bytes
-    """32 bytes, of the whole file."""
     name: str
     """The author's words for it: to be shown, never a path."""
+    hash: bytes = b""
+    """32 bytes, of the whole file. Empty at a reader that lacks the first chunk, which has it."""
     chunks: tuple[bytes, ...] = ()
-    """Envelope ids in order of the file; empty while it waits to be sealed."""
+    """Envelope ids in order of the file. Empty while it waits to be sealed; at a reader that lacks
+    the first chunk the id of that one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +322,96 @@ class OpenFile:
     """When the newest envelope of the manifest ends (theirs), hours since 1970."""
 
 
+class Version(NamedTuple):
+    """A text of a message that was edited."""
+
+    sent: int
+    """The author's clock, seconds since 1970; 0 for the first text, which no edit is older than."""
+    number: bytes
+    """8 bytes, empty for the first text. The greatest ``(sent, number)`` is the one shown."""
+    text: Clean
+    at: float
+    """When it came, wall seconds."""
+
+
+class Reaction(NamedTuple):
+    """What one person answered a message with."""
+
+    mid: bytes
+    author: bytes
+    """As in ``Message``."""
+    emoji: Clean
+    """Empty: taken back."""
+    sent: int
+    number: bytes
+    """Of one author's, the greatest ``(sent, number)`` counts."""
+    at: float
+    """When it came, wall seconds."""
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something done to a message: a reaction, an edit, a retraction; or a timer, done to a chat.
+
+    Kept of our own until it is delivered or its time is over, of others while the message it is
+    about has not come yet.
+    """
+
+    id: bytes
+    """8 bytes, made like that of a message."""
+    kind: int
+    """Of its body, a ``BodyType``."""
+    chat: ChatId
+    author: bytes
+    target: bytes
+    """Id of the message (8 bytes); empty for a timer."""
+    text: str
+    """As it goes into a body."""
+    sent: int
+    number: bytes
+    at: float
+    """When it was made or came, wall seconds."""
+    timer_s: int | None = None
+    eid: bytes = b""
+    """Envelope it travels in (ours), or empty while it waits to be sealed."""
+
+
+class Notify(StrEnum):
+    """What a chat may call us for."""
+
+    ALL = "all"
+    MENTIONS = "mentions"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What is set for one chat. All but the timer is ours alone."""
+
+    notify: Notify = Notify.ALL
+    pinned: bool = False
+    archived: bool = False
+    keep_days: int = 0
+    """Older messages are destroyed here; 0: none."""
+    timer_s: int = 0
+    """New messages disappear so many seconds after they were read; 0: they stay."""
+    timer_sent: int = 0
+    timer_number: bytes = b""
+    """Of both sides' timers, the greatest ``(sent, number)`` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What others may learn of us beside what we write."""
+
+    read_receipts: bool = False
+    typing: bool = False
+    """Tell contacts on a direct link while we write, and show it of them."""
+    retractions: bool = True
+    """Delete here what its author asks to be deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatSummary:
     """A row of the chat list."""
@@ -182,6 +422,9 @@ class ChatSummary:
     read_seq: int
     """Messages with a greater ``seq`` are new."""
     draft: Clean
+    mentions: int = 0
+    """How many of the unread ones mention us."""
+    options: ChatOptions = ChatOptions()
 
 
 class Kind(IntEnum):
@@ -285,6 +528,29 @@ class Prekey:
     """Last hour a sender may use it."""
     delete_at: float
     """Wall time at which the secret half is destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A Double Ratchet between us and one person."""
+
+    sid: bytes
+    """8 bytes; only the two of us know it."""
+    fp: bytes
+    """Fingerprint of the other side."""
+    ratchet: bytes
+    """State as ``ratchet.Ratchet.encode`` writes it."""
+    ek: bytes
+    """The public key our first messages carry, 32 bytes; empty once the other side answered."""
+    past: bytes
+    """First 8 bytes of each ratchet key of theirs that is out of use, newest first."""
+    closed: bool
+    """Nothing is written with it any more."""
+    made_at: float
+    heard_at: float = 0.0
+    """Wall time of the last message that opened; 0 = never."""
+    told_h: int = 0
+    """``exp_h`` of the newest card of ours that was told with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from meshchat.core import link as wire_link
 from meshchat.core.contacts import People
@@ -15,6 +16,7 @@ from meshchat.core.crypto import KEY_BYTES, H
 from meshchat.core.custody import hours
 from meshchat.core.events import (
     CloseLink,
+    ContactTyping,
     LinkDown,
     LinkUp,
     NeighbourDown,
@@ -29,15 +31,18 @@ from meshchat.core.limits import (
     HELLO_WAIT_S,
     NODE_KEY_LIFE_S,
     REHELLO_S,
+    TYPING_EVERY_S,
+    TYPING_SHOWN_S,
     Limits,
 )
 from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
+from meshchat.core.livecheck import Line, LiveChecks
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
 from meshchat.core.sync import Sync
 from meshchat.core.transfers import Outcome, Transfers
-from meshchat.core.wire import PROOF_HINT
+from meshchat.core.wire import PROOF_HINT, read_typing, write_typing
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
 TRANSPORTS = {"lan": 0, "net": 1, "ble": 2}  # a LAN moves a thousand times what Bluetooth does
@@ -51,6 +56,11 @@ def _rank(peer: "Peer") -> tuple[int, str]:
     """Links to one neighbour over several transports: the lowest is kept."""
     name = peer.link.transport
     return TRANSPORTS.get(name, len(TRANSPORTS)), name
+
+
+def _line(peer: "Peer") -> Line:
+    link = peer.link
+    return Line(link.id, peer.contact, link.handshake_hash, link.outbound)
 
 
 @dataclass(slots=True)
@@ -70,6 +80,8 @@ class Peer:
     greet_at: float = 0.0
     hello_by: float = NEVER
     """When the peer must have greeted us."""
+    typed: tuple[bool, float] = (False, -NEVER)
+    """What we last told this contact of our writing, and when."""
     alarm: float = NEVER
     """When this link has something to do by itself."""
 
@@ -94,8 +106,12 @@ class Neighbours:
         now: Now,
         has_room: Callable[[int, bool], bool],
         log: FrameLog | None = None,
+        withheld: Mapping[bytes, tuple[int, Collection[bytes]]] = MappingProxyType({}),
+        show_typing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
+        self._withheld = withheld  # ours that only their reader may be offered yet
+        self._show_typing = show_typing
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -104,6 +120,7 @@ class Neighbours:
         self._counters = counters
         self._tell = tell
         self._outcome = outcome
+        self.checks = LiveChecks(people.identity.fp, entropy, self._send_check, tell)
         self._peers: dict[int, Peer] = {}
         # A crowd of links must not make each event dearer: only these have anything to do.
         self._touched: dict[int, Peer] = {}
@@ -128,6 +145,21 @@ class Neighbours:
             if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
+    def offer_to(self, fps: Collection[bytes], eid: bytes, hint: int) -> None:
+        """The same, to nobody but these contacts, those of them that are our neighbours."""
+        for peer in self._peers.values():
+            if peer.contact in fps and peer.sync and peer.sync.offer(eid, hint):
+                self._touched[peer.link.id] = peer
+
+    def offer_one(self, eid: bytes, hint: int) -> None:
+        """The same, to one of them by chance."""
+        greeted = [peer for peer in self._peers.values() if peer.sync is not None]
+        if greeted:
+            draw = int.from_bytes(self._entropy.bytes(2), "little")
+            peer = greeted[draw % len(greeted)]
+            if peer.sync is not None and peer.sync.offer(eid, hint):
+                self._touched[peer.link.id] = peer
+
     def withdraw(self, eids: Iterable[bytes]) -> None:
         """These are not to be had here any more."""
         self._transfers.shelf.remove(eids)
@@ -137,8 +169,13 @@ class Neighbours:
         if hours(now.wall) == self._renewed_h:
             return
         self._renewed_h = hours(now.wall)
-        proofs = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
-        self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
+        offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
+        offers += [
+            offer
+            for offer in self._store.offered(hours(now.wall))
+            if offer[0] not in self._withheld
+        ]
+        self._transfers.shelf.renew(offers)
 
     def seek(self, eids: dict[bytes, None]) -> None:
         """Chunks of files for us that are still missing: all of them, now and from now on."""
@@ -164,6 +201,22 @@ class Neighbours:
             if peer.contact == author and peer.sync is not None:
                 peer.sync.push_proof(proof.done, proof.token, proof.exp_h)
                 self._touched[peer.link.id] = peer
+
+    def typing(self, fp: bytes, on: bool, now: Now) -> None:
+        """Tell a contact that we write to it, or stopped, if it is our neighbour; nobody else."""
+        for peer in self._peers.values():
+            if peer.contact != fp or peer.sync is None:
+                continue
+            was_on, at = peer.typed
+            if (now.mono - at >= TYPING_EVERY_S) if on else was_on:
+                peer.typed = (on, now.mono)
+                peer.link.send(wire_link.TYPING, write_typing(on))
+                self._touched[peer.link.id] = peer
+
+    def _on_typing(self, peer: Peer, body: bytes, now: Now) -> None:
+        on = read_typing(body)
+        if peer.contact and self._show_typing():
+            self._tell(ContactTyping(peer.contact, now.wall + TYPING_SHOWN_S if on else 0.0))
 
     def pump(self, now: Now) -> None:
         """Let every link move on that something happened to."""
@@ -256,6 +309,18 @@ class Neighbours:
             if peer.contact == fp:
                 self._close(peer, reason, wire_link.CLOSE_DONE, now)
 
+    def line(self, fp: bytes) -> Line | None:
+        """A link with a contact, if there is one."""
+        found = (peer for peer in self._peers.values() if peer.contact == fp and peer.link.is_open)
+        peer = next(found, None)
+        return _line(peer) if peer else None
+
+    def _send_check(self, link: int, body: bytes) -> None:
+        peer = self._peers.get(link)
+        if peer is not None:
+            peer.link.send(wire_link.CHECK, body)
+            self._touched[link] = peer
+
     def all(self) -> list[Neighbour]:
         """Every neighbour that has greeted us."""
         return [self._neighbour(peer) for peer in self._peers.values() if peer.sync]
@@ -312,6 +377,7 @@ class Neighbours:
 
     def _forget(self, peer: Peer, reason: str) -> None:
         del self._peers[peer.link.id]
+        self.checks.link_down(peer.link.id)
         if peer.sync is not None:
             peer.sync.close()
             self._tell(NeighbourDown(peer.link.id, peer.link.transport, reason))
@@ -353,6 +419,13 @@ class Neighbours:
                 self._hello(peer, body, now)
             elif peer.sync is None:
                 raise HandshakeError("record_before_hello")
+            elif kind == wire_link.CHECK:
+                if peer.contact:
+                    self.checks.record(_line(peer), body, now)
+                else:  # its word that we are a contact of theirs may still be on its way
+                    self._counters["check_of_stranger"] += 1
+            elif kind == wire_link.TYPING:
+                self._on_typing(peer, body, now)
             else:
                 outcome = peer.sync.record(kind, body, now)
                 if outcome is not None:
@@ -428,6 +501,9 @@ class Neighbours:
         peer.contact = fp
         if peer.sync is not None:
             peer.sync.trust(now)
+            for eid, (hint, readers) in self._withheld.items():
+                if fp in readers:
+                    peer.sync.offer(eid, hint)
         self._tell(NeighbourUp(self._neighbour(peer)))
         self._people.heard(self._people.need(fp), None, NO_TEXT, now)
 

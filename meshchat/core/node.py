@@ -5,6 +5,7 @@ synchronisation are its parts. Nothing here waits, and nothing a peer sends esca
 exception: it is counted, and the link that brought it may be ended.
 """
 
+import contextlib
 import heapq
 from collections import Counter
 from collections.abc import Callable
@@ -18,30 +19,52 @@ from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AddMember,
+    AnswerCheck,
     Block,
+    CancelCheck,
     Command,
+    CreateGroup,
     CustodyChanged,
+    Delete,
     Done,
+    Edit,
     Effect,
     Event,
+    GiveRevocation,
     Introduce,
     JoinRoom,
+    LeaveGroup,
     LeaveRoom,
     LinkDown,
     LinkUp,
+    MakeAdmin,
+    MarkInRoom,
     MarkRead,
     NewFace,
     Notice,
+    React,
     Received,
     Refused,
+    ReleaseRevocation,
+    RemoveMember,
     Rename,
+    RenameGroup,
+    ReportSeized,
+    Retract,
     SaveDraft,
     Send,
     SendFile,
+    SetChat,
     SetName,
+    SetPrivacy,
+    SetTimer,
+    StartCheck,
     Tell,
+    Typing,
     Verify,
     Wake,
+    WatchSilence,
 )
 from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
@@ -59,14 +82,19 @@ from meshchat.core.limits import (
 )
 from meshchat.core.link import FrameLog
 from meshchat.core.model import (
+    ChatOptions,
     Contact,
     Fate,
+    Group,
+    GroupMember,
     Held,
     Kind,
+    Mark,
     Message,
     NodeStatus,
     Now,
     Outline,
+    Privacy,
     Proof,
     Room,
     State,
@@ -74,6 +102,7 @@ from meshchat.core.model import (
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
+from meshchat.core.shape import Handover, Shape
 from meshchat.core.transfers import Arrived, Outcome, Stored, Token
 from meshchat.core.wire import PROOF_HINT, Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
@@ -99,6 +128,7 @@ class Node:
         limits: Limits | None = None,
         receipts: bool = True,
         log: FrameLog | None = None,
+        shape: Shape | None = None,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -110,6 +140,7 @@ class Node:
             limits: What we lend to others.
             receipts: Whether contacts may learn that their messages reached us.
             log: Told of each frame that is made; for measuring.
+            shape: How our own mail is hidden among that of others; None: not at all.
         """
         self._store = store
         self._entropy = entropy
@@ -128,7 +159,9 @@ class Node:
             self._tells.append,
             self._counters,
             receipts,
+            self._on_revoked,
         )
+        self._handover = Handover(entropy, shape or Shape(), now)
         self._neighbours = Neighbours(
             store,
             entropy,
@@ -141,7 +174,10 @@ class Node:
             now,
             self._custody.has_room,
             log,
+            self._handover.held,
+            lambda: self._chats.content.privacy.typing,
         )
+        self._chats.start(now)
         self._sought: dict[bytes, None] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
@@ -189,7 +225,14 @@ class Node:
     def next_wakeup(self) -> float | None:
         """Monotonic time at which the driver must give ``Wake``."""
         due = self._house_at
-        for at in (self._try_at, self._release_at, self._neighbours.next_wakeup()):
+        for at in (
+            self._try_at,
+            self._release_at,
+            self._chats.next_wakeup(),
+            self._neighbours.next_wakeup(),
+            self._neighbours.checks.next_wakeup(),
+            self._handover.next_wakeup(),
+        ):
             if at is not None and at < due:
                 due = at
         return due
@@ -209,11 +252,15 @@ class Node:
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
-        for held in self._chats.sealed:
-            self._neighbours.offer(held.eid, held.hint)
+        for held, readers in self._chats.sealed:
+            if self._handover.hold(held, readers, now):
+                self._neighbours.offer_to(readers, held.eid, held.hint)
+            else:
+                self._neighbours.offer(held.eid, held.hint)
         self._chats.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
+            self._handover.drop(self._custody.gone)
             self._custody.gone.clear()
         if self._custody.lost:
             self._neighbours.renew_key()
@@ -378,6 +425,15 @@ class Node:
 
     def _on_wake(self, _event: Wake, now: Now) -> None:
         self._neighbours.wake(now)
+        self._neighbours.checks.wake(now)
+        for eid, hint, alone in self._handover.due(now):
+            if alone:
+                self._neighbours.offer_one(eid, hint)
+            else:
+                self._neighbours.offer(eid, hint)
+        if self._handover.cover_due(now) and self._neighbours.all():
+            self._quietly(lambda: self._chats.cover(now))
+        self._chats.wake(now)
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
@@ -404,8 +460,11 @@ class Node:
         made = self._people.rotate(now)
         if made or self._chats.announce_due(now):
             self._quietly(lambda: self._chats.announce(now))
+        self._chats.revocations.again(now)
+        self._people.notice_silence(now)
         self._chats.give_up(now)
         self._chats.seal_waiting(now)
+        self._chats.keeping.house(now)
         self._release_due(now)
         self._neighbours.renew(now)
 
@@ -426,19 +485,22 @@ class Node:
                 return Done(command, self._commands[type(command)](self, command, now))
         except UsageError as error:
             del self._tells[told:]
+            self._chats.groups.load()
             if self._chats.sealed:  # the first half of a command whose second half was refused
                 self._chats.sealed.clear()
                 self._custody.undo()
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:
-        return self._chats.send(command.chat, command.text, command.life_s, now)
+        return self._chats.send(command.chat, command.text, command.life_s, now, command.reply_to)
 
     def _do_send_file(self, command: SendFile, now: Now) -> Message:
         return self._chats.send_file(command.chat, command.name, command.data, command.life_s, now)
 
     def _do_add(self, command: AddContact, now: Now) -> Contact:
         contact = self._people.add(command, now)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         if command.replaces:
             self._chats.key_replaced(command.replaces, now)
         self._contacts_changed(now, contact.fp)
@@ -453,12 +515,56 @@ class Node:
     def _do_verify(self, command: Verify, _now: Now) -> Contact:
         return self._people.verify(command.fp, command.verified)
 
+    def _do_start_check(self, command: StartCheck, now: Now) -> Contact:
+        contact = self._people.writable(command.fp)
+        line = self._neighbours.line(command.fp)
+        if line is None:
+            raise UsageError(
+                "not_near",
+                f"{contact.petname} is not linked directly: meet on the same network, and see "
+                f"that both of you have added the other.",
+            )
+        self._neighbours.checks.start(line, now)
+        return contact
+
+    def _do_answer_check(self, command: AnswerCheck, now: Now) -> Contact:
+        self._neighbours.checks.answer(command.fp, command.same, now)
+        return self._people.verify(command.fp, command.same)
+
+    def _do_cancel_check(self, command: CancelCheck, _now: Now) -> None:
+        self._neighbours.checks.cancel(command.fp)
+
+    def _do_watch(self, command: WatchSilence, now: Now) -> Contact:
+        contact = self._people.watch(command.fp, command.days)
+        self._people.notice_silence(now)
+        return contact
+
+    def _do_give_revocation(self, command: GiveRevocation, now: Now) -> Message:
+        return self._chats.give_revocation(command.to, now)
+
+    def _do_release_revocation(self, command: ReleaseRevocation, now: Now) -> Contact | None:
+        return self._chats.revocations.release(command.of, now)
+
+    def _on_revoked(self, contact: Contact, now: Now) -> None:
+        """A contact was frozen for good: nothing goes to it any more, and our user hears of it."""
+        self._chats.key_replaced(contact.fp, now, "revoked")
+        self._chats.keys_changed()
+        with contextlib.suppress(UsageError):  # they share no group with us
+            self._chats.groups.report_seized(contact.fp, True, now)
+        self._neighbours.drop_contact(contact.fp, "revoked", now)
+        self._tells.append(Notice("revoked", contact.petname))
+
+    def _do_mark_in_room(self, command: MarkInRoom, now: Now) -> None:
+        self._chats.mark_in_room(command, now)
+
     def _do_rename(self, command: Rename, _now: Now) -> Contact:
         return self._people.rename(command.fp, command.petname)
 
     def _do_accept(self, command: Accept, now: Now) -> Contact:
         contact = self._people.accept(command.fp, command.petname)
         self._contacts_changed(now, contact.fp)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         return contact
 
     def _do_block(self, command: Block, now: Now) -> Contact:
@@ -484,11 +590,58 @@ class Node:
     def _do_leave(self, command: LeaveRoom, _now: Now) -> Room:
         return self._chats.leave(command.rid)
 
-    def _do_read(self, command: MarkRead, _now: Now) -> None:
-        self._store.mark_read(command.chat, command.seq)
+    def _do_create_group(self, command: CreateGroup, now: Now) -> Group:
+        return self._chats.groups.create(command.name, command.members, now)
 
-    def _do_draft(self, command: SaveDraft, _now: Now) -> None:
-        self._store.save_draft(command.chat, command.text[:DRAFT_MAX_CHARS])
+    def _do_add_member(self, command: AddMember, now: Now) -> Group:
+        return self._chats.groups.add(command.gid, command.fp, now)
+
+    def _do_remove_member(self, command: RemoveMember, now: Now) -> Group:
+        return self._chats.groups.remove(command.gid, command.fp, now)
+
+    def _do_make_admin(self, command: MakeAdmin, now: Now) -> Group:
+        return self._chats.groups.make_admin(command.gid, command.fp, now)
+
+    def _do_rename_group(self, command: RenameGroup, now: Now) -> Group:
+        return self._chats.groups.rename(command.gid, command.name, now)
+
+    def _do_leave_group(self, command: LeaveGroup, now: Now) -> Group:
+        return self._chats.groups.leave(command.gid, now)
+
+    def _do_report_seized(self, command: ReportSeized, now: Now) -> list[Group]:
+        return self._chats.groups.report_seized(command.fp, command.seized, now)
+
+    def _do_read(self, command: MarkRead, now: Now) -> None:
+        self._chats.mark_read(command.chat, command.seq, now)
+
+    def _do_draft(self, command: SaveDraft, now: Now) -> None:
+        self._store.save_draft(command.chat, command.text[:DRAFT_MAX_CHARS], now.wall)
+
+    def _do_react(self, command: React, now: Now) -> Message:
+        return self._chats.content.react(command.mid, command.emoji, now)
+
+    def _do_edit(self, command: Edit, now: Now) -> Message:
+        return self._chats.content.edit(command.mid, command.text, now)
+
+    def _do_retract(self, command: Retract, now: Now) -> Message:
+        return self._chats.content.retract(command.mid, now)
+
+    def _do_delete(self, command: Delete, now: Now) -> None:
+        self._chats.delete(command.mid, now)
+
+    def _do_set_chat(self, command: SetChat, now: Now) -> ChatOptions:
+        return self._chats.keeping.set_chat(command, now)
+
+    def _do_timer(self, command: SetTimer, now: Now) -> ChatOptions:
+        return self._chats.set_timer(command.chat, command.seconds, now)
+
+    def _do_privacy(self, command: SetPrivacy, _now: Now) -> Privacy:
+        return self._chats.set_privacy(command)
+
+    def _do_typing(self, command: Typing, now: Now) -> None:
+        fp = command.chat[1:]
+        if self.privacy.typing and command.chat[:1] == b"c" and self._people.is_friend(fp):
+            self._neighbours.typing(fp, command.on, now)
 
     def _do_name(self, command: SetName, now: Now) -> None:
         self._people.rename_self(command.name)
@@ -506,6 +659,11 @@ class Node:
         """The name we give ourselves."""
         return self._people.name
 
+    @property
+    def privacy(self) -> Privacy:
+        """What others may learn of us."""
+        return self._chats.content.privacy
+
     def card_text(self) -> str:
         """Our newest card as ``meshchat:`` text."""
         return self._people.card_text()
@@ -517,6 +675,26 @@ class Node:
     def safety_words(self, fp: bytes) -> tuple[str, ...]:
         """Twelve words that are the same on the contact's screen if nobody stands between."""
         return safety_words(self.fp, self._people.need(fp).fp)
+
+    def signs_shown(self, fp: bytes) -> tuple[int, ...]:
+        """The signs of a live check that wait for our user's answer, or none."""
+        return self._neighbours.checks.shown(fp)
+
+    def revocations_kept(self) -> list[bytes]:
+        """Fingerprints of those whose revocation we could release."""
+        return self._chats.revocations.kept()
+
+    def is_hidden(self, message: Message) -> bool:
+        """Whether a message of a room is not to be shown."""
+        return self._chats.moderation.is_hidden(message)
+
+    def room_mark(self, rid: bytes, target: bytes) -> Mark | None:
+        """What our user said of an author or a post of a room."""
+        return self._chats.moderation.of(rid, target)
+
+    def members(self, gid: bytes) -> tuple[GroupMember, ...]:
+        """Who is in a group as far as we know, in order of joining; nobody if we are out of it."""
+        return self._chats.groups.roster(gid).members
 
     def seed_words(self) -> tuple[str, ...]:
         """The 24 words that restore this identity."""
@@ -555,7 +733,29 @@ class Node:
         Introduce: _do_introduce,
         JoinRoom: _do_join,
         LeaveRoom: _do_leave,
+        CreateGroup: _do_create_group,
+        AddMember: _do_add_member,
+        RemoveMember: _do_remove_member,
+        MakeAdmin: _do_make_admin,
+        RenameGroup: _do_rename_group,
+        LeaveGroup: _do_leave_group,
+        ReportSeized: _do_report_seized,
         MarkRead: _do_read,
         SaveDraft: _do_draft,
         SetName: _do_name,
+        StartCheck: _do_start_check,
+        AnswerCheck: _do_answer_check,
+        CancelCheck: _do_cancel_check,
+        WatchSilence: _do_watch,
+        GiveRevocation: _do_give_revocation,
+        ReleaseRevocation: _do_release_revocation,
+        MarkInRoom: _do_mark_in_room,
+        React: _do_react,
+        Edit: _do_edit,
+        Retract: _do_retract,
+        Delete: _do_delete,
+        SetChat: _do_set_chat,
+        SetTimer: _do_timer,
+        SetPrivacy: _do_privacy,
+        Typing: _do_typing,
     }

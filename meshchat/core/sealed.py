@@ -1,4 +1,4 @@
-"""What is inside an envelope: first direct messages, room posts, announces, chunks; their body.
+"""What is inside an envelope: first direct and group messages, room posts, announces, chunks.
 
 Layouts in docs/reference/wire.md, section 5. Every inner is bound to the one-use
 key ``e`` of its envelope. An opener raises ``ProtocolError`` and nothing else on
@@ -9,22 +9,20 @@ that recipient in anybody's name (key compromise impersonation).
 """
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
 from meshchat.core.envelope import EID_BYTES
-from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, Card, Identity, utf8
+from meshchat.core.identity import Card, Identity
 from meshchat.core.limits import FILE_CHUNKS_MAX
-from meshchat.core.model import Manifest, Prekey
-from meshchat.core.ports import Entropy
-from meshchat.errors import AuthError, UsageError, WireError
+from meshchat.core.model import Prekey
+from meshchat.core.ratchet import HEADER_BYTES, SID_BYTES
+from meshchat.errors import AuthError, WireError
 
-TEXT_MAX_BYTES = 7_000  # with name, reply and first-message overhead it fits class 2
-NUMBER_BYTES = 8
-MESSAGE_ID_BYTES = 8
 CARDS_READ_MAX = 256  # kept as they were checked; every message of a conversation brings one
 
 
@@ -32,9 +30,12 @@ class InnerKind(IntEnum):
     """First byte of an inner."""
 
     FIRST_DM = 1
+    DM = 2
+    GROUP = 3
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
+    REVOKE = 8
 
 
 def kind_of(inner: bytes) -> InnerKind:
@@ -51,95 +52,140 @@ def read_card(data: bytes) -> Card:
     return Card.decode(data)
 
 
-# --- kind 1: first direct message (X3DH, first step of a Double Ratchet) ---------------------
+# --- kinds 1 and 2: direct messages ----------------------------------------------------------
 
-_FIRST = struct.Struct("<B197s32s8s32sHH")
-_DR_AT = 1 + CARD_BYTES + 32
-
-
-def first_dm(
-    identity: Identity,
-    own_card: Card,
-    recipient: Card,
-    e: bytes,
-    body: bytes,
-    entropy: Entropy,
-) -> bytes:
-    """Write ``body`` to the owner of a card. The envelope must be sealed to the card's prekey.
-
-    Draws 32 bytes for EK, then 32 for the ratchet key.
-
-    Raises:
-        UsageError: The card is our own.
-    """
-    if recipient.fp == identity.fp:
-        raise UsageError("own_card", "This is your own card: choose another person.")
-    spk = recipient.prekey
-    ek_secret, ek = crypto.x25519_keypair(entropy.bytes(32))
-    r_secret, r = crypto.x25519_keypair(entropy.bytes(32))
-    shared = (
-        crypto.dh(identity.dh_secret, spk)
-        + crypto.dh(ek_secret, recipient.dh_public)
-        + crypto.dh(ek_secret, spk)
-    )
-    fps = identity.fp + recipient.fp
-    root, sid = _agree(shared, fps, spk, ek)
-    head = _FIRST.pack(InnerKind.FIRST_DM, own_card.encode(), ek, sid, r, 0, 0)
-    key = _first_key(root, crypto.dh(r_secret, spk), e)
-    return head + crypto.aead_seal(key, body, fps + head[_DR_AT:] + e)
+_FIRST = struct.Struct("<B197s32s")
+_FIRST_MIN = _FIRST.size + HEADER_BYTES + crypto.TAG_BYTES
+DM_HEAD_BYTES = 1 + HEADER_BYTES + crypto.TAG_BYTES  # beside the body of a message
 
 
-def open_first_dm(inner: bytes, identity: Identity, prekey: Prekey, e: bytes) -> tuple[Card, bytes]:
-    """Read a first message.
+def first_dm(card: bytes, ek: bytes, message: bytes) -> bytes:
+    """A message that starts a session: our card, the public EK, and what the ratchet sealed."""
+    return _FIRST.pack(InnerKind.FIRST_DM, card, ek) + message
 
-    Args:
-        inner: As it came out of the envelope.
-        identity: Ours.
-        prekey: The one of ours the envelope was sealed to.
-        e: The envelope's.
 
-    Returns:
-        The sender's card, proven to be the sender's, and the body.
+def read_first_dm(inner: bytes) -> tuple[Card, bytes, bytes]:
+    """``(sender's card, EK, sealed message)``; nothing is proven yet but the card.
 
     Raises:
         WireError: It is no first message of this version.
-        AuthError: It is not from the owner of the card, not for us, or not of this envelope.
+        AuthError: The card is not valid.
     """
-    if len(inner) < _FIRST.size + crypto.TAG_BYTES:
+    if len(inner) < _FIRST_MIN:
         raise WireError("first_dm_length")
-    kind, card, ek, sid, r, pn, n = _FIRST.unpack_from(inner)
+    kind, card, ek = _FIRST.unpack_from(inner)
     if kind != InnerKind.FIRST_DM:
         raise WireError("inner_kind")
-    if pn or n:
-        raise WireError("first_dm_counter")
-    sender = read_card(card)
-    if sender.fp == identity.fp:
-        raise AuthError("own_card")
+    return read_card(card), ek, inner[_FIRST.size :]
+
+
+def next_dm(message: bytes) -> bytes:
+    """A message of a session that both sides have."""
+    return bytes([InnerKind.DM]) + message
+
+
+def read_next_dm(inner: bytes) -> bytes:
+    """What the ratchet sealed. Raises ``WireError`` if it is no such message."""
+    if len(inner) < DM_HEAD_BYTES:
+        raise WireError("dm_length")
+    if inner[0] != InnerKind.DM:
+        raise WireError("inner_kind")
+    return inner[1:]
+
+
+def agree_to_write(
+    identity: Identity, ek_secret: bytes, ek: bytes, reader: Card
+) -> tuple[bytes, bytes]:
+    """X3DH of the one who writes first, without one-time prekeys: ``(root, session id)``."""
     shared = (
-        crypto.dh(prekey.secret, sender.dh_public)
+        crypto.dh(identity.dh_secret, reader.prekey)
+        + crypto.dh(ek_secret, reader.dh_public)
+        + crypto.dh(ek_secret, reader.prekey)
+    )
+    return _agree(shared, identity.fp + reader.fp, reader.prekey, ek)
+
+
+def agree_to_read(
+    identity: Identity, prekey: Prekey, writer: Card, ek: bytes
+) -> tuple[bytes, bytes]:
+    """X3DH of the one who is written to; ``prekey`` is the one the envelope was sealed to.
+
+    Raises:
+        AuthError: A key is of low order.
+    """
+    shared = (
+        crypto.dh(prekey.secret, writer.dh_public)
         + crypto.dh(identity.dh_secret, ek)
         + crypto.dh(prekey.secret, ek)
     )
-    fps = sender.fp + identity.fp
-    root, expected_sid = _agree(shared, fps, prekey.public, ek)
-    if not crypto.equal(expected_sid, sid):
-        raise AuthError("session_id")
-    key = _first_key(root, crypto.dh(prekey.secret, r), e)
-    head, ct = inner[_DR_AT : _FIRST.size], inner[_FIRST.size :]
-    return sender, crypto.aead_open(key, ct, fps + head + e)
+    return _agree(shared, writer.fp + identity.fp, prekey.public, ek)
 
 
 def _agree(shared: bytes, fps: bytes, spk: bytes, ek: bytes) -> tuple[bytes, bytes]:
-    """``(root, sid)`` from the three DH results and everything both sides know."""
     k = H(b"mc1 x3dh", shared + fps + spk + ek, 64)
-    return k[:32], H(b"mc1 sid", k[32:], 8)
+    return k[:32], H(b"mc1 sid", k[32:], SID_BYTES)
 
 
-def _first_key(root: bytes, shared: bytes, e: bytes) -> bytes:
-    """The key of the first message of the first chain; mixing ``e`` keeps it from repeating."""
-    chain = H(b"mc1 dr-root", shared, 64, root)[32:]
-    message_key = H(b"mc1 dr-chain", b"", 64, chain)[32:]
-    return H(b"mc1 mk", e, 32, message_key)
+# --- kind 3: group message -------------------------------------------------------------------
+
+_GROUP = struct.Struct("<BBI64s")
+
+
+class GroupPost(NamedTuple):
+    """A group message before its author is known to be who it says."""
+
+    by: int
+    """Place of the author in the list of the epoch's members."""
+    n: int
+    """Number of the message in the author's chain."""
+    signature: bytes
+    ct: bytes
+
+
+def group_message(
+    seed: bytes, place: bytes, by: int, n: int, key: bytes, e: bytes, body: bytes
+) -> bytes:
+    """A message to a group.
+
+    Args:
+        seed: Of our signing key in this group.
+        place: Group id and epoch id, 24 bytes.
+        by: Our place in the list of members.
+        n: Number of the message in our chain (u32).
+        key: The message key of that number; mixing ``e`` keeps it from repeating.
+        e: The envelope's.
+        body: What the members read.
+    """
+    where = place + struct.pack("<BI", by, n) + e
+    ct = crypto.aead_seal(H(b"mc1 mk", e, 32, key), body, where)
+    signature = crypto.sign(seed, _group_signed(where, ct))
+    return _GROUP.pack(InnerKind.GROUP, by, n, signature) + ct
+
+
+def read_group_message(inner: bytes) -> GroupPost:
+    """Raises ``WireError``: it is no group message."""
+    if len(inner) < _GROUP.size + crypto.TAG_BYTES:
+        raise WireError("group_length")
+    kind, by, n, signature = _GROUP.unpack_from(inner)
+    if kind != InnerKind.GROUP:
+        raise WireError("inner_kind")
+    return GroupPost(by, n, signature, inner[_GROUP.size :])
+
+
+def check_group_message(post: GroupPost, public: bytes, place: bytes, e: bytes) -> None:
+    """Raises ``AuthError``: it was not signed by this key, for this place and envelope."""
+    where = place + struct.pack("<BI", post.by, post.n) + e
+    crypto.verify(public, _group_signed(where, post.ct), post.signature)
+
+
+def open_group_message(post: GroupPost, key: bytes, place: bytes, e: bytes) -> bytes:
+    """The body. Raises ``AuthError`` if ``key`` is not the message key."""
+    where = place + struct.pack("<BI", post.by, post.n) + e
+    return crypto.aead_open(H(b"mc1 mk", e, 32, key), post.ct, where)
+
+
+def _group_signed(where: bytes, ct: bytes) -> bytes:
+    return b"mc1 group" + where + H(b"mc1 g-ct", ct, 32)
 
 
 # --- kind 4: room post -----------------------------------------------------------------------
@@ -204,208 +250,84 @@ def open_announce(inner: bytes, fp: bytes, e: bytes) -> tuple[Card, int, bytes]:
 
 # --- kind 6: chunk of a file -----------------------------------------------------------------
 
-_CHUNK = struct.Struct("<B16sI")
-CHUNK_HEAD_BYTES = _CHUNK.size
-CHUNK_BYTES = 32_634  # of the file in one chunk: what fits class 3 beside the head above
-FILE_MAX_BYTES = FILE_CHUNKS_MAX * CHUNK_BYTES
+_CHUNK = struct.Struct("<BB")
+CHUNK_BYTES = 32_653  # in one chunk: what fits class 3 beside the two bytes above
+FILE_HASH_BYTES = 32
+FILE_MAX_BYTES = FILE_CHUNKS_MAX * (CHUNK_BYTES - EID_BYTES) + EID_BYTES - FILE_HASH_BYTES
 FILE_NAME_MAX_BYTES = 96  # shown in one line; longer ones are cut by most systems as well
 
 
-def chunk(file_id: bytes, index: int, data: bytes) -> bytes:
-    """One piece of a file, 1 to ``CHUNK_BYTES`` long; the envelope is sealed to the file key."""
-    return _CHUNK.pack(InnerKind.CHUNK, file_id, index) + data
+def chunk(index: int, data: bytes) -> bytes:
+    """A part of a file, 1 to ``CHUNK_BYTES`` long; the envelope is sealed to the file key."""
+    return _CHUNK.pack(InnerKind.CHUNK, index) + data
 
 
-def open_chunk(inner: bytes) -> tuple[bytes, int, bytes]:
-    """``(file id, index, data)``. The manifest names the envelope, so nothing is signed.
+def open_chunk(inner: bytes) -> tuple[int, bytes]:
+    """``(index, data)``. Manifest and first chunk name the envelope, so nothing is signed.
 
     Raises:
         WireError: It is no chunk.
     """
     if not _CHUNK.size < len(inner) <= _CHUNK.size + CHUNK_BYTES:
         raise WireError("chunk_length")
-    kind, file_id, index = _CHUNK.unpack_from(inner)
+    kind, index = _CHUNK.unpack_from(inner)
     if kind != InnerKind.CHUNK:
         raise WireError("inner_kind")
     if index >= FILE_CHUNKS_MAX:
         raise WireError("chunk_index")
-    return file_id, index, inner[_CHUNK.size :]
+    return index, inner[_CHUNK.size :]
+
+
+def piece_sizes(size: int) -> list[int]:
+    """Bytes of a file of ``size`` in each of its chunks; the first has its table beside them."""
+    count = -(-(size + FILE_HASH_BYTES - EID_BYTES) // (CHUNK_BYTES - EID_BYTES))
+    first = min(size, CHUNK_BYTES - _table_bytes(count))
+    rest = size - first
+    return [first, *(min(CHUNK_BYTES, rest - at) for at in range(0, rest, CHUNK_BYTES))]
 
 
 def cut(data: bytes) -> list[bytes]:
     """The pieces of a file, in order."""
-    return [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+    pieces = []
+    at = 0
+    for size in piece_sizes(len(data)):
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces
+
+
+def with_table(checksum: bytes, others: Sequence[bytes], piece: bytes) -> bytes:
+    """What the first chunk holds: hash of the file, ids of the other chunks, its own piece."""
+    return b"".join((checksum, *others, piece))
+
+
+def read_table(data: bytes, count: int) -> tuple[bytes, tuple[bytes, ...], bytes]:
+    """``(hash, ids of the other chunks, piece)`` of the first of ``count`` chunks.
+
+    Raises:
+        WireError: It is too short, or names a chunk twice.
+    """
+    end = _table_bytes(count)
+    if len(data) <= end:
+        raise WireError("chunk_table")
+    ids = range(FILE_HASH_BYTES, end, EID_BYTES)
+    others = tuple(data[at : at + EID_BYTES] for at in ids)
+    if len(set(others)) < len(others):
+        raise WireError("chunk_table")
+    return data[:FILE_HASH_BYTES], others, data[end:]
+
+
+def chunk_inner_bytes(size: int) -> list[int]:
+    """Length of the inner of each chunk of a file of ``size``."""
+    lengths = [_CHUNK.size + piece for piece in piece_sizes(size)]
+    lengths[0] += _table_bytes(len(lengths))
+    return lengths
+
+
+def _table_bytes(count: int) -> int:
+    return FILE_HASH_BYTES + (count - 1) * EID_BYTES
 
 
 def file_hash(data: bytes) -> bytes:
     """32 bytes, of a whole file."""
-    return H(b"mc1 file", data, 32)
-
-
-# --- body ------------------------------------------------------------------------------------
-
-_BODY = struct.Struct("<B8sIH")
-_TAG_NAME, _TAG_REPLY, _TAG_CARD = 1, 2, 3
-_MANIFEST = struct.Struct("<32s16sI32s")
-
-
-class BodyType(IntEnum):
-    """What a body says."""
-
-    TEXT = 1
-    INTRODUCTION = 2
-    PROFILE = 3
-    FILE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The innermost layer. ``text`` and ``name`` are a peer's raw words: ``Clean`` them to show."""
-
-    type: BodyType
-    number: bytes
-    """8 random bytes, chosen once per message."""
-    sent: int
-    """The author's clock, seconds since 1970."""
-    text: str = ""
-    name: str = ""
-    """The name the author claims, or empty."""
-    reply_to: bytes = b""
-    """Id of the message replied to (8 bytes), or empty."""
-    card: bytes = b""
-    """A card (197 bytes, not checked here), or empty."""
-    file: Manifest | None = None
-    """Of a file message, and only of one; it stands where others have text."""
-
-
-def message_id(author: bytes, number: bytes) -> bytes:
-    """8 bytes, the same on every device; ``author`` is a fingerprint or a room author key."""
-    return H(b"mc1 msg", author + number, MESSAGE_ID_BYTES)
-
-
-def encode_body(body: Body) -> bytes:
-    """Write a body.
-
-    Raises:
-        UsageError: The text is empty or too long, the name too long, or not text at all.
-    """
-    text, name = utf8(body.text), utf8(body.name)
-    if (body.type is BodyType.FILE) is (body.file is None):
-        raise ValueError("a file message has a manifest, no other has")
-    if body.type is BodyType.TEXT:
-        if not text:
-            raise UsageError("empty_text", "There is nothing to send: write something.")
-        if len(text) > TEXT_MAX_BYTES:
-            raise UsageError(
-                "too_long",
-                f"A message has at most {TEXT_MAX_BYTES} bytes, this one has {len(text)}: "
-                "send it in parts.",
-            )
-    elif text:
-        raise ValueError("only a text message has text")
-    if body.file is not None:
-        text = _encode_manifest(body.file)
-    if len(name) > NAME_MAX_BYTES:
-        raise UsageError("name_too_long", f"A name has at most {NAME_MAX_BYTES} bytes: shorten it.")
-    _check_sizes(body)
-    data = _BODY.pack(body.type, body.number, body.sent, len(text)) + text
-    for tag, value in ((_TAG_NAME, name), (_TAG_REPLY, body.reply_to), (_TAG_CARD, body.card)):
-        if value:
-            data += bytes([tag, len(value)]) + value
-    return data
-
-
-def decode_body(data: bytes) -> Body:
-    """Read a body; extensions with unknown tags are skipped.
-
-    Raises:
-        WireError: Anything but the exact form.
-    """
-    if len(data) < _BODY.size:
-        raise WireError("body_length")
-    kind, number, sent, text_bytes = _BODY.unpack_from(data)
-    end = _BODY.size + text_bytes
-    if end > len(data):
-        raise WireError("body_length")
-    try:
-        kind = BodyType(kind)
-    except ValueError:
-        raise WireError("body_type") from None
-    file: Manifest | None = None
-    if kind is BodyType.FILE:
-        file, text_at = _decode_manifest(data[_BODY.size : end]), end
-    elif not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
-        raise WireError("body_text")
-    else:
-        text_at = _BODY.size
-    extensions = _extensions(data, end)
-    name = extensions.get(_TAG_NAME)
-    if name is not None and not 1 <= len(name) <= NAME_MAX_BYTES:
-        raise WireError("body_name")
-    for tag, size in ((_TAG_REPLY, MESSAGE_ID_BYTES), (_TAG_CARD, CARD_BYTES)):
-        if tag in extensions and len(extensions[tag]) != size:
-            raise WireError("body_extension")
-    if kind is BodyType.INTRODUCTION and _TAG_CARD not in extensions:
-        raise WireError("body_no_card")
-    try:
-        text, claimed = data[text_at:end].decode(), (name or b"").decode()
-    except UnicodeDecodeError:
-        raise WireError("body_utf8") from None
-    reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file)
-
-
-def _encode_manifest(file: Manifest) -> bytes:
-    name = utf8(file.name)
-    data = _MANIFEST.pack(file.key, file.file_id, file.size, file.hash)
-    data += b"".join(file.chunks) + name
-    try:
-        fits = _decode_manifest(data) == file
-    except WireError:
-        fits = False
-    if not fits:
-        raise ValueError("a field of the manifest has a wrong length")
-    return data
-
-
-def _decode_manifest(data: bytes) -> Manifest:
-    if len(data) < _MANIFEST.size:
-        raise WireError("body_file")
-    key, file_id, size, checksum = _MANIFEST.unpack_from(data)
-    if not 1 <= size <= FILE_MAX_BYTES:
-        raise WireError("body_file")
-    count = -(-size // CHUNK_BYTES)
-    names_at = _MANIFEST.size + count * EID_BYTES
-    ids = range(_MANIFEST.size, names_at, EID_BYTES)
-    chunks = tuple(data[at : at + EID_BYTES] for at in ids)
-    if not 1 <= len(data) - names_at <= FILE_NAME_MAX_BYTES or len(set(chunks)) != count:
-        raise WireError("body_file")
-    try:
-        name = data[names_at:].decode()
-    except UnicodeDecodeError:
-        raise WireError("body_utf8") from None
-    return Manifest(key, file_id, size, checksum, name, chunks)
-
-
-def _extensions(data: bytes, at: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    last = 0
-    while at < len(data):
-        if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
-            raise WireError("body_extension")
-        tag, size = data[at], data[at + 1]
-        if tag <= last:
-            raise WireError("body_extension")
-        found[tag] = data[at + 2 : at + 2 + size]
-        last, at = tag, at + 2 + size
-    return found
-
-
-def _check_sizes(body: Body) -> None:
-    if (
-        len(body.number) != NUMBER_BYTES
-        or len(body.reply_to) not in (0, MESSAGE_ID_BYTES)
-        or len(body.card) not in (0, CARD_BYTES)
-        or (body.type is BodyType.INTRODUCTION and not body.card)
-    ):
-        raise ValueError("a field of the body has a wrong length")
+    return H(b"mc1 file", data, FILE_HASH_BYTES)

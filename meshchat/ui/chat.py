@@ -223,7 +223,7 @@ class ChatScreen(Screen[None]):
         contact = self._contact(chat)
         if contact is None:
             return " "
-        return {Trust.VERIFIED: "✓", Trust.CHANGED: "!"}.get(contact.trust, "?")
+        return "!" if contact.frozen else "✓" if contact.trust is Trust.VERIFIED else "?"
 
     def _name_of(self, message: Message) -> Clean:
         """Who wrote a message, as shown in the history."""

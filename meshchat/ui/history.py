@@ -42,7 +42,13 @@ NAME_CELLS_MAX = 14
 GROUP_S = 300  # a pause this long starts a new group with its name and time
 COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
 
-_MARKS = {State.QUEUED: "·", State.CARRIED: "↑", State.DELIVERED: "✓", State.FAILED: "!"}
+_MARKS = {
+    State.QUEUED: "·",
+    State.CARRIED: "↑",
+    State.DELIVERED: "✓",
+    State.READ: "✓✓",
+    State.FAILED: "!",
+}
 _NICK_STYLES = 6
 
 

@@ -41,6 +41,9 @@ def state_parts(contact: Contact, brief: bool = False) -> tuple[Part, ...]:
     if contact.trust is Trust.CHANGED:
         warning = "key changed" if brief else "key changed: nothing is sent to this one"
         return ((Clean(f"  ! {warning}"), "bold"),)
+    if contact.trust is Trust.REVOKED:
+        warning = "key revoked" if brief else "key revoked for good: somebody else may have it"
+        return ((Clean(f"  ! {warning}"), "bold"),)
     state = "introduced" if contact.trust is Trust.INTRODUCED else "not verified"
     return (Clean(f"  ? {state} · {tag}" + ("" if brief else " · F2")),)
 

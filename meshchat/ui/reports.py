@@ -58,6 +58,7 @@ def _state(message: Message) -> str:
         State.QUEUED: f"queued: {taken}",
         State.CARRIED: f"carried: {message.carriers} neighbours keep a copy and pass it on",
         State.DELIVERED: "delivered: proven by the recipient's device",
+        State.READ: "read: the recipient's device showed it",
         State.FAILED: f"failed: {_spaced(message.reason)}",
     }
     waits = message.state is State.QUEUED and message.reason

@@ -10,8 +10,21 @@ import sys
 from tests.bench.table import Figure, show
 
 ALL = (
-    *("link", "store", "node", "ui", "idle", "sim", "delivery", "reconcile", "negentropy"),
-    *("ble", "ble_air", "ble_energy", "lxmf"),
+    "link",
+    "store",
+    "node",
+    "sealing",
+    "groups",
+    "ui",
+    "idle",
+    "sim",
+    "delivery",
+    "reconcile",
+    "negentropy",
+    "ble",
+    "ble_air",
+    "ble_energy",
+    "lxmf",
 )
 
 

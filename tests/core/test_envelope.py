@@ -14,6 +14,7 @@ from sealing import (
     EVE,
     EXP_H,
     FILE_KEY,
+    GROUP_SECRET,
     LOW_ORDER,
     ROOM_KEY,
     ROOM_S,
@@ -21,6 +22,7 @@ from sealing import (
     dm,
     fixed,
     news,
+    open_first_dm,
     opened,
     post,
     put,
@@ -40,10 +42,7 @@ from meshchat.core.envelope import (
 from meshchat.core.identity import (
     room_secret,
 )
-from meshchat.core.sealed import (
-    kind_of,
-    open_first_dm,
-)
+from meshchat.core.sealed import kind_of
 from meshchat.errors import AuthError, UsageError, WireError
 
 # --- the outer layer ---------------------------------------------------------------------------
@@ -135,7 +134,7 @@ def test_changed_envelope_does_not_open(which: str, at: int, flip: int) -> None:
     """Any change outside the stamp, expiry included, and nobody can open it."""
     data = bytearray(ENVELOPES[which])
     data[at] ^= flip
-    secrets = [ROOM_S, ANNA.announce_secret, FILE_KEY]
+    secrets = [ROOM_S, ANNA.announce_secret, FILE_KEY, GROUP_SECRET]
     keys = {"secrets": secrets, "prekeys": [BORIS.prekey]}
     assert open_sealed(ENVELOPES[which], **keys) is not None
     try:

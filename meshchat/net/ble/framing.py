@@ -1,4 +1,4 @@
-"""Frames of a link as numbered fragments, and back (wire.md 1.7). Pure.
+"""Frames of a link as numbered fragments, and back (wire.md 1.8). Pure.
 
 A ``Framer`` stands between one Bluetooth link and the frames of the core: it cuts
 frames to what one write or notification holds, puts them together again, asks for

@@ -1,4 +1,4 @@
-"""What stands on the air and in the attribute table (wire.md 1.4): names and the advert.
+"""What stands on the air and in the attribute table (wire.md 1.8): names and the advert.
 
 The advert is flags, the service UUID and the token: 3 + 18 + 10 of the 31 bytes that every
 radio can send. No name, no address of ours, no power level.

@@ -1,6 +1,6 @@
 """Every number of Bluetooth LE in one place, with its reason. Pure: the simulator reads it too."""
 
-# --- fragments (wire.md 1.7) ----------------------------------------------------------------------
+# --- fragments (wire.md 1.8) ----------------------------------------------------------------------
 
 FRAGMENT_MAX_BYTES = 489  # fits plain ATT in two 251-byte packets and EATT in two K-frames
 FRAGMENT_MIN_BYTES = 20  # ATT MTU 23, which every radio speaks

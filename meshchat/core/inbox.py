@@ -1,0 +1,216 @@
+"""The inbox: which envelopes are for us, who wrote what is inside, and who in here acts on it.
+
+Recognition needs no address: every shared secret we hold is tried, then our prekeys. Each secret
+comes with the one who opens what is found under it, and each type of body with the one who acts
+on it; whatever is malformed, or not from whom it says, raises ``ProtocolError``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
+from functools import partial
+from typing import NamedTuple
+
+from meshchat.core.body import Body, BodyType, decode_body
+from meshchat.core.contacts import People
+from meshchat.core.custody import Custody
+from meshchat.core.envelope import Opened, open_sealed
+from meshchat.core.identity import Card
+from meshchat.core.model import Contact, Held, Kind, Now, Session, Trust
+from meshchat.core.ports import Store
+from meshchat.core.receipts import Receipt
+from meshchat.core.sealed import InnerKind, open_announce, read_card
+from meshchat.core.sealer import DAY_S
+from meshchat.core.sessions import Sessions, Unreadable
+from meshchat.errors import AuthError
+from meshchat.text import Clean
+
+
+class News(Enum):
+    """What else an envelope may tell of its author."""
+
+    CARD = auto()
+    """Their card is newer: what waited for a key can go."""
+    RESTORED = auto()
+    """They lost what they could read before: what is on its way has to be sealed again."""
+    BROKEN = auto()
+    """We cannot read a session of theirs any more: they have to know, with its id."""
+
+
+class Letter(NamedTuple):
+    """A direct message that opened, proven to be from its author."""
+
+    contact: Contact
+    friend: bool
+    """Whether we deal with the author: not a stranger, not blocked, key not replaced."""
+    body: Body
+    token: bytes
+    """Proves delivery to the author; empty: not wanted."""
+    exp_h: int
+    """When its envelope ends, hours since 1970."""
+
+
+Opener = Callable[[Opened, Held, Now], Kind]
+"""Acts on what was found under a secret; says whether the envelope is one of ours (``MINE``)."""
+Secrets = Callable[[int], Iterable[tuple[bytes, Opener]]]
+"""The secrets of one part on a day (days since 1970), each with its opener."""
+Reader = Callable[[Letter, Now], list[Receipt]]
+"""Acts on a letter; returns the receipts to release."""
+
+
+class Inbox:
+    """Opens for one identity."""
+
+    def __init__(self, store: Store, people: People, custody: Custody, sessions: Sessions) -> None:
+        self._store = store
+        self._people = people
+        self._custody = custody
+        self._sessions = sessions
+        self.news: list[tuple[News, Contact, bytes]] = []
+        """What an envelope told besides its text: for the owner to act on, after ``open``."""
+        self._sources: list[Secrets] = [self._announce_secrets]
+        self._readers: dict[BodyType, Reader] = {}
+        self._from_strangers: set[BodyType] = set()
+        self.on_revocation: Callable[[bytes, bytes, Now], None] | None = None
+        """Hears ``(fingerprint, notice)`` of what is found under a contact's announce key."""
+        self._secrets: list[bytes] = []
+        self._openers: list[Opener] = []
+        self._day = -1
+
+    def add_secrets(self, source: Secrets) -> None:
+        """Try these as well; asked again each day and after ``refresh``."""
+        self._sources.append(source)
+
+    def on(self, kind: BodyType, reader: Reader, *, strangers: bool = False) -> None:
+        """Give letters with this type of body to ``reader``; those of strangers only if asked."""
+        self._readers[kind] = reader
+        if strangers:
+            self._from_strangers.add(kind)
+
+    def refresh(self) -> None:
+        """Contacts, rooms or groups changed: ask for all secrets again."""
+        self._day = -1
+
+    def _load(self, day: int) -> None:
+        pairs = [pair for source in self._sources for pair in source(day)]
+        self._secrets = [secret for secret, _ in pairs]
+        self._openers = [opener for _, opener in pairs]
+        self._day = day
+
+    def open(self, held: Held, now: Now) -> list[Receipt]:
+        """Try an envelope with all our keys and act on what is inside, held by us or not.
+
+        Returns the receipts to release when something for us was stored. Content that opens but
+        is malformed raises ``ProtocolError`` after the envelope was marked as checked.
+        """
+        day = int(now.wall // DAY_S)
+        if day != self._day:
+            self._load(day)
+        opened = open_sealed(held.data, secrets=self._secrets, prekeys=self._people.prekeys)
+        kind = Kind.CARRIED  # what anybody can send us is not pinned, nor is junk
+        try:
+            if opened is None:
+                return []
+            if opened.via_secret is not None:
+                kind = self._openers[opened.via_secret](opened, held, now)
+                return []
+            contact, receipts = self._open_dm(held, opened, now)
+            if contact is not None and self._people.is_friend(contact.fp):
+                kind = Kind.MINE
+            return receipts
+        finally:
+            self._custody.tried(held, kind)
+
+    # --- announces ----------------------------------------------------------------------------
+
+    def _announce_secrets(self, _day: int) -> Iterator[tuple[bytes, Opener]]:
+        for secret, fp in self._people.announce_secrets():
+            yield secret, partial(self._open_announce, fp)
+
+    def _open_announce(self, fp: bytes, opened: Opened, _held: Held, now: Now) -> Kind:
+        if self.on_revocation and opened.inner[:1] == bytes([InnerKind.REVOKE]):
+            self.on_revocation(fp, opened.inner[1:], now)
+            return Kind.MINE
+        card, boot, raw = open_announce(opened.inner, fp, opened.header.e)
+        body = decode_body(raw)
+        contact = self._people.get(fp)
+        if contact is not None:
+            self._restored(self._learn(contact, card, body.name, now), boot)
+        return Kind.MINE
+
+    def _restored(self, contact: Contact, boot: int) -> Contact:
+        """Somebody was restored from a backup: what was sealed for who they were is lost."""
+        if boot > contact.boot:
+            self._sessions.close_all(contact.fp)
+            contact = self._people.restored(contact, boot)
+            self.news.append((News.RESTORED, contact, b""))
+        return contact
+
+    def _learn(self, contact: Contact, card: Card | None, name: str, now: Now) -> Contact:
+        """A friend's newer card: messages that waited for a key can go."""
+        before = contact.card
+        after = self._people.heard(contact, card, Clean.line(name), now)
+        if after.card != before:
+            self.refresh()
+            self.news.append((News.CARD, after, b""))
+        return after
+
+    # --- direct messages ----------------------------------------------------------------------
+
+    def _open_dm(
+        self, held: Held, opened: Opened, now: Now
+    ) -> tuple[Contact | None, list[Receipt]]:
+        """``(author, receipts to release)``."""
+        assert opened.prekey is not None, "no secret opened it"
+        try:
+            opening = self._sessions.open(opened.inner, opened.prekey, opened.header.e, now)
+        except Unreadable as error:
+            self._broken(error.session)
+            raise
+        body, known = decode_body(opening.body), self._people.get(opening.fp)
+        if known is None and (opening.card is None or body.type not in self._from_strangers):
+            return None, []
+        if known is not None and (known.blocked or known.trust is Trust.REVOKED):
+            return known, []
+        friend = self._people.is_friend(opening.fp)
+        silent = body.type is BodyType.PROFILE
+        if not friend and not silent and body.type not in self._from_strangers:
+            return known, []  # neither strangers nor replaced keys do more than write
+        # An introduction brings name and card of somebody else.
+        name, card = body.name, opening.card
+        if body.type is BodyType.INTRODUCTION:
+            name = ""
+        elif body.card:
+            card = read_card(body.card)
+            if card.fp != opening.fp:
+                raise AuthError("card_owner")
+        if known is None:
+            assert opening.card is not None, "only a first message is from a stranger"
+            contact = self._people.meet(opening.card, Clean.line(name), now)
+        else:
+            contact = self._learn(known, card, name, now)
+        if opening.card is not None:
+            contact = self._restored(contact, body.boot)
+        token = opened.token if opened.wants_proof else b""
+        letter = Letter(contact, friend, body, token, held.exp_h)
+        # What its reader has no room for now may be opened again later: its key has to stay.
+        with self._store.savepoint():
+            self._sessions.keep(opening, now)
+            if opening.card is not None and body.boot < contact.boot:
+                self._sessions.close(opening.session)  # written before they were restored
+            if body.reset:
+                self._reset(contact, body.reset)
+            reader = self._readers.get(body.type)
+            return contact, reader(letter, now) if reader else []
+
+    def _broken(self, session: Session) -> None:
+        """The two sides of a session have come apart: one of them was put back. Say so once."""
+        contact = self._people.get(session.fp)
+        if contact is not None and not session.closed:
+            self._sessions.close(session)
+            self.news.append((News.BROKEN, contact, session.sid))
+
+    def _reset(self, contact: Contact, sid: bytes) -> None:
+        session = self._sessions.own(contact.fp, sid)
+        if session is not None and not session.closed:
+            self._sessions.close(session)
+            self.news.append((News.RESTORED, contact, b""))
