@@ -160,6 +160,7 @@ def test_bluez_restarted(guest: Guest) -> None:
     guest.bluetoothd("")
     guest.until("b", "status", lambda s: s["reason"] == "no_bluetooth", since=since)
     guest.tell("b", "send", fp=one, text="still here")
+    since = guest.mark()
     guest.bluetoothd("off")
     fixed = guest.until("b", "status", lambda s: s["on"], since=since)
     assert fixed["reason"] == "fixed_address"

@@ -18,6 +18,7 @@ async def test_a_storm_of_adverts_costs_nothing_that_grows() -> None:
     air = Air()
     one, two = VirtualNode(air, 1), VirtualNode(air, 2)
     async with running(one, two):
+        await one.until(lambda: one.ble.status().on)
         for n in range(10_000):
             device = f"AA:00:00:00:{n >> 8:02X}:{n & 255:02X}"
             one.ble.sighted(Sighting(os.urandom(6), -40, device))
