@@ -206,6 +206,15 @@ class Guest:
         """The signal between two is lost for a moment."""
         self.on_air(lambda: self.air.cut(self.radios[one], self.radios[other]))
 
+    def power(self, number: int, on: bool) -> None:
+        """As a person switches Bluetooth; BlueZ is busy at times."""
+
+        def done() -> bool:
+            said = self.tell("lab", "power", adapter=f"hci{number}", on=on)
+            return "Error" not in said
+
+        self.wait_for(done)
+
     def pull_out(self, number: int) -> None:
         """The adapter is not there any more."""
         self._absent.add(number)
@@ -359,7 +368,7 @@ class Guest:
         if self._privacy:  # a killed program leaves its connections to BlueZ
             for on in (False, True):
                 for number in set(range(self.adapters)) - self._absent:
-                    self.tell("lab", "power", adapter=f"hci{number}", on=on)
+                    self.power(number, on)
         for number in sorted(self._absent):
             self.plug_in(number)
         self.on_air(lambda: setattr(self.air, "adverts", None))

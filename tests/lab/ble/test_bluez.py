@@ -128,13 +128,13 @@ def test_bluetooth_switched_off_and_on(guest: Guest) -> None:
     """The status says so with a remedy; afterwards the radio comes back by itself."""
     _, two = guest.people("ab")
     since = guest.mark()
-    guest.tell("lab", "power", adapter="hci1", on=False)
+    guest.power(1, on=False)
     off = guest.until("b", "status", lambda s: not s["on"], since=since)
     assert off["reason"] == "off"
     assert "switch it on" in off["remedy"]
     guest.until("a", "down", since=since)
     guest.tell("a", "send", fp=two, text="good morning")
-    guest.tell("lab", "power", adapter="hci1", on=True)
+    guest.power(1, on=True)
     guest.until("b", "status", lambda s: s["on"], since=since)
     guest.until("b", "text", lambda s: s["text"] == "good morning", timeout=120)
 
@@ -199,8 +199,8 @@ def test_two_runs_have_nothing_in_common(guest: Guest) -> None:
         tokens = {advert[-6:] for _, advert in adverts}
         runs.append((addresses, tokens, pieces(data)))
         for number in range(2):  # an address lives for fifteen minutes, or until a restart
-            guest.tell("lab", "power", adapter=f"hci{number}", on=False)
-            guest.tell("lab", "power", adapter=f"hci{number}", on=True)
+            guest.power(number, on=False)
+            guest.power(number, on=True)
     for first, second in zip(*runs, strict=True):
         assert first
         assert second
