@@ -32,6 +32,7 @@ def _options(network: bool, top: bool) -> _Parser:
         add("--listen", metavar="A:P", help="accept links on this address and port")
         add("--peer", metavar="H:P", action="append", help="dial this node too; may be repeated")
         add("--no-lan", action="store_true", default=False, help="do not use the local network")
+        add("--no-ble", action="store_true", default=False, help="do not use Bluetooth")
     return parser
 
 

@@ -229,6 +229,7 @@ def _runtime_options(args: argparse.Namespace, profile: "Profile") -> "RuntimeOp
     return replace(
         options,
         lan=options.lan and not args.no_lan,
+        ble=options.ble and not args.no_ble,
         listen=args.listen or options.listen,
         peers=(*options.peers, *(args.peer or ())),
     )

@@ -60,6 +60,15 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFace:
+    """A radio shows another name and address from now on, and its links have ended.
+
+    If nothing is linked any more, the node key changes with them: it would tie the old to the
+    new.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """The time given by ``Node.next_wakeup`` has come."""
 
@@ -369,7 +378,7 @@ class SetName(Command):
     name: str
 
 
-Event = LinkUp | LinkDown | Received | Wake | Command
+Event = LinkUp | LinkDown | Received | NewFace | Wake | Command
 
 
 # --- out: for the transports -----------------------------------------------------------------

@@ -41,6 +41,7 @@ from meshchat.core.events import (
     MakeAdmin,
     MarkInRoom,
     MarkRead,
+    NewFace,
     Notice,
     React,
     Received,
@@ -718,6 +719,7 @@ class Node:
         LinkUp: lambda node, event, now: node._neighbours.up(event, now),
         LinkDown: lambda node, event, _now: node._neighbours.down(event),
         Received: lambda node, event, now: node._neighbours.received(event, now),
+        NewFace: lambda node, _event, _now: node._neighbours.new_face(),
         Wake: _on_wake,
     }
     _commands: ClassVar[dict[type, Callable[[Any, Any, Now], object]]] = {

@@ -1005,15 +1005,14 @@ def _transports(
     """Every way there is to reach others: what does not run says why."""
     here = {one.name for one in running}
     off = []
-    if "lan" not in here:
+    for name in ("lan", "ble"):
+        if name in here:
+            continue
         if session.serving:
-            why = "switched_off", "Start without --no-lan, and with [lan] enabled in the settings."
+            remedy = f"Start without --no-{name}, and with [{name}] enabled in the settings."
+            off.append(TransportStatus(name, False, "switched_off", remedy))
         else:
-            why = "no_node", "Start meshchat, or: meshchat node"
-        off.append(TransportStatus("lan", False, *why))
-    if "ble" not in here:
-        why = "not_in_this_version", "Bluetooth comes with a later version; use a local network."
-        off.append(TransportStatus("ble", False, *why))
+            off.append(TransportStatus(name, False, "no_node", "Start meshchat, or: meshchat node"))
     return (*running, *off)
 
 

@@ -21,6 +21,9 @@ ALL = (
     "delivery",
     "reconcile",
     "negentropy",
+    "ble",
+    "ble_air",
+    "ble_energy",
     "lxmf",
 )
 
