@@ -74,6 +74,12 @@ class RuntimeOptions:
     """Announce ourselves to the network and look for others."""
     interfaces: tuple[str, ...] = ()
     """Names of the interfaces to discover on; empty: all but tunnels."""
+    ble: bool = True
+    """Use Bluetooth LE where there is an adapter."""
+    ble_profile: str = "normal"
+    """What to spend on it: ``always``, ``normal`` or ``saver``."""
+    ble_adapter: str = ""
+    """Name of the adapter; empty: the first that is on."""
     mesh_passphrase: str = ""
     """Link only with nodes that have the same; empty: the open mesh."""
     receipts: bool = True
@@ -110,6 +116,11 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
         "discover": ("discover", bool),
         "interfaces": ("interfaces", list),
     },
+    "ble": {
+        "enabled": ("ble", bool),
+        "profile": ("ble_profile", str),
+        "adapter": ("ble_adapter", str),
+    },
     "mesh": {"passphrase": ("mesh_passphrase", str)},
     "receipts": {"send": ("receipts", bool)},
     "lock": {"idle_minutes": ("idle_minutes", int)},
@@ -117,6 +128,7 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
 }
+_BLE_PROFILES = ("always", "normal", "saver")
 _LEVELS = ("error", "warning", "info", "debug")
 _TYPES = {
     bool: "true or false",
@@ -221,8 +233,9 @@ class Profile:
                 field, wanted = _KEYS[section][key]
                 if not _fits(value, wanted):
                     self._bad_config(where, f"needs {_TYPES[wanted]} for {key!r} in [{section}]")
-                if field == "log_level" and value not in _LEVELS:
-                    self._bad_config(where, f"needs one of {', '.join(_LEVELS)} for 'level'")
+                for choice, allowed in (("log_level", _LEVELS), ("ble_profile", _BLE_PROFILES)):
+                    if field == choice and value not in allowed:
+                        self._bad_config(where, f"needs one of {', '.join(allowed)} for {key!r}")
                 if field == "store_megabytes" and not STORE_MIN_MB <= value <= STORE_MAX_MB:
                     self._bad_config(
                         where, f"needs {STORE_MIN_MB} to {STORE_MAX_MB} for 'megabytes'"
@@ -516,6 +529,7 @@ class Profile:
         root.setLevel(level.upper())
         logging.raiseExceptions = False  # a full disk must not print tracebacks over the screen
         logging.getLogger("zeroconf").setLevel(logging.ERROR)  # it warns of every odd datagram
+        logging.getLogger("bleak").setLevel(logging.ERROR)  # it warns with addresses
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # ``Runtime.run`` speaks for it
 
 
