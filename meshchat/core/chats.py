@@ -186,6 +186,7 @@ class Chats:
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
+        self._broken: dict[bytes, tuple[bytes, float]] = {}  # contact -> session, since when
         self._seal_again_at: dict[bytes, float] = {}  # contact -> monotonic time
         self.sealed = self._sealer.sealed
         """Envelopes of ours made in this step, for the node to offer."""
@@ -553,14 +554,29 @@ class Chats:
         """On what an envelope told besides its text."""
         fp = contact.fp
         if news is News.BROKEN:
+            self._broken[fp] = sid, now.wall
+        elif news is News.RESTORED:
+            self._broken.pop(fp, None)
+        else:  # with a new card: what we told them may have been for a key they lost too
+            sid = self._still_broken(fp)
+        if sid:
             self._tell_quietly(fp, now, sid)
         soon = now.mono < self._seal_again_at.get(fp, now.mono)
-        if news is not News.CARD:  # if it was we who were put back, they cannot read ours either
+        if sid or news is News.RESTORED:  # we may be who was put back: then ours is lost as well
             self._unseal(fp)
             if not soon:
                 self._seal_again_at[fp] = now.mono + SEAL_AGAIN_GAP_S
         if not soon:  # else housekeeping does it
             self.seal_waiting(now, fp)
+
+    def _still_broken(self, fp: bytes) -> bytes:
+        """The session we cannot read, if nothing came by another since that was found."""
+        sid, since = self._broken.get(fp, (b"", 0.0))
+        known = self._store.sessions(fp) if sid else ()
+        if any(each.heard_at > since for each in known):
+            del self._broken[fp]
+            return b""
+        return sid
 
     def _unseal(self, fp: bytes) -> None:
         """What is on its way to somebody cannot be read there: it has to be sealed again."""

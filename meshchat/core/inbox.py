@@ -15,6 +15,7 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.identity import Card
+from meshchat.core.limits import FULL_REMEMBERED_MAX
 from meshchat.core.model import Contact, Held, Kind, Now, Session, Trust
 from meshchat.core.ports import Store
 from meshchat.core.receipts import Receipt
@@ -75,6 +76,7 @@ class Inbox:
         self._secrets: list[bytes] = []
         self._openers: list[Opener] = []
         self._day = -1
+        self._passed: dict[bytes, None] = {}  # read, but there was no room: they come once more
 
     def add_secrets(self, source: Secrets) -> None:
         """Try these as well; asked again each day and after ``refresh``."""
@@ -118,7 +120,11 @@ class Inbox:
                 kind = Kind.MINE
             return receipts
         finally:
-            self._custody.tried(held, kind)
+            if not self._custody.tried(held, kind) and kind is Kind.MINE:
+                self._passed.pop(held.eid, None)
+                self._passed[held.eid] = None
+                if len(self._passed) > FULL_REMEMBERED_MAX:
+                    del self._passed[next(iter(self._passed))]
 
     # --- announces ----------------------------------------------------------------------------
 
@@ -164,7 +170,8 @@ class Inbox:
         try:
             opening = self._sessions.open(opened.inner, opened.prekey, opened.header.e, now)
         except Unreadable as error:
-            self._broken(error.session)
+            if held.eid not in self._passed:
+                self._broken(error.session)
             raise
         body, known = decode_body(opening.body), self._people.get(opening.fp)
         if known is None and (opening.card is None or body.type not in self._from_strangers):

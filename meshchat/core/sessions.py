@@ -55,8 +55,8 @@ class Opening(NamedTuple):
 class Unreadable(AuthError):
     """A message of a session we have, which does not open: the two sides have come apart."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__("session_broken")
+    def __init__(self, session: Session, reason: str = "session_broken") -> None:
+        super().__init__(reason)
         self.session = session
 
 
@@ -188,10 +188,12 @@ class Sessions:
         if header.key != ratchet.theirs:
             seen = range(0, len(past), PAST_KEY_BYTES)
             if any(past[at : at + PAST_KEY_BYTES] == newest for at in seen):
-                raise AuthError("replay")
+                raise _again(session, card)
             if ratchet.theirs:
                 past = ratchet.theirs[:PAST_KEY_BYTES] + past
                 past = past[: PAST_KEYS_MAX * PAST_KEY_BYTES]
+        elif ratchet.receiving and header.number < ratchet.received:
+            raise _again(session, card)
         fresh = b"" if header.key == ratchet.theirs else self._entropy.bytes(32)
         after, skipped, message_key = ratchet.open(header, fresh)
         try:
@@ -261,6 +263,15 @@ class Sessions:
     def house(self, now: Now) -> None:
         """Destroy keys whose messages will not come, and sessions nobody uses."""
         self._store.expire_sessions(now.wall, now.wall - SESSION_KEPT_S)
+
+
+def _again(session: Session, card: Card | None) -> AuthError:
+    """For a place of a session that is used up.
+
+    An envelope that was held is tried once more only if it was no friend's, and then it is a first
+    message. So anything else is from somebody who was put back and does not know: they have to.
+    """
+    return Unreadable(session, "replay") if card is None else AuthError("replay")
 
 
 def _used_at(session: Session) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from test_sessions import friends, pair, send, texts
+from test_sessions import friends, pair, restored, send, texts
 from world import Host, World
 
 from meshchat.core import crypto
@@ -443,3 +443,42 @@ def test_a_blocked_contact_is_told_later_what_cannot_be_read() -> None:
     world.meet(a, b, 200)
     world.meet(a, b, 200)
     assert "and after it" in texts(a, b)
+
+
+def test_mail_read_without_room_for_it_may_come_again() -> None:
+    """A full store reads what it cannot keep and is offered it again: the session is not broken."""
+    world = World()
+    a, b = friends(world)
+    send(a, b, "one")
+    world.meet(a, b, 70)
+    send(b, a, "two")
+    world.meet(a, b, 70)
+    message = send(a, b, "three")
+    held = a.store.envelope(message.eid)
+    assert held is not None
+    for _ in range(2):
+        with b.store.transaction():
+            b.node._open(held._replace(kind=Kind.CARRIED), world.now)
+    assert texts(b, a) == ["one", "two", "three"]
+    assert b.node.status(world.now).counters["replay"] == 1
+    assert not any(session.closed for session in b.store.sessions(a.node.fp))
+
+
+def test_a_restored_friend_is_not_written_to_by_lost_sessions() -> None:
+    """Bolat is restored and says nothing but his announce: that alone closes what he has lost."""
+    world = World(make_store=MemoryStore)
+    a, b = friends(world)
+    send(a, b, "one")
+    world.meet(a, b, 70)
+    send(b, a, "two")
+    world.meet(a, b, 70)
+    world.wall += 86_400
+    again = restored(world, b)
+    again.do(AddContact(a.node.card_text()))
+    a.do(AddContact(again.node.card_text()))
+    message = send(a, again, "by which session?")
+    world.meet(a, again, 100)
+    world.meet(a, again, 100)
+    assert texts(again, a) == ["by which session?"]
+    assert a.state(message) == State.DELIVERED
+    assert [session.closed for session in a.store.sessions(again.node.fp)].count(True) == 1
