@@ -140,14 +140,14 @@ class Inbox:
         body = decode_body(raw)
         contact = self._people.get(fp)
         if contact is not None:
-            self._restored(self._learn(contact, card, body.name, now), boot)
+            self._restored(self._learn(contact, card, body.name, now), boot, now)
         return Kind.MINE
 
-    def _restored(self, contact: Contact, boot: int) -> Contact:
+    def _restored(self, contact: Contact, boot: int, now: Now) -> Contact:
         """Somebody was restored from a backup: what was sealed for who they were is lost."""
         if boot > contact.boot:
             self._sessions.close_all(contact.fp)
-            contact = self._people.restored(contact, boot)
+            contact = self._people.restored(contact, boot, now)
             self.news.append((News.RESTORED, contact, b""))
         return contact
 
@@ -196,7 +196,7 @@ class Inbox:
         else:
             contact = self._learn(known, card, name, now)
         if opening.card is not None:
-            contact = self._restored(contact, body.boot)
+            contact = self._restored(contact, body.boot, now)
         token = opened.token if opened.wants_proof else b""
         letter = Letter(contact, friend, body, token, held.exp_h)
         if body.reset and body.reset != opening.session.sid:

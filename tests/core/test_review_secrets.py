@@ -9,7 +9,8 @@ from test_sessions import friends, pair, restored, send, texts
 from world import Host, World
 
 from meshchat.core import crypto
-from meshchat.core.body import NUMBER_BYTES, Body, BodyType, encode_body
+from meshchat.core.body import NUMBER_BYTES, Body, BodyType, decode_body, encode_body
+from meshchat.core.envelope import open_sealed
 from meshchat.core.events import (
     Accept,
     AddContact,
@@ -19,6 +20,7 @@ from meshchat.core.events import (
     Introduce,
     JoinRoom,
     MarkInRoom,
+    Notice,
     Retract,
     Send,
     SendFile,
@@ -482,3 +484,47 @@ def test_a_restored_friend_is_not_written_to_by_lost_sessions() -> None:
     assert texts(again, a) == ["by which session?"]
     assert a.state(message) == State.DELIVERED
     assert [session.closed for session in a.store.sessions(again.node.fp)].count(True) == 1
+
+
+def test_a_friend_who_is_restored_for_ever_does_not_flood_the_screen() -> None:
+    """Each envelope says a greater ``boot``: our user hears of the first."""
+    world = World(make_store=MemoryStore)
+    a, b = friends(world)
+    send(b, a, "hello")
+    for boot in range(1, 20):
+        b.node._people.boot = boot
+        with b.store.transaction():
+            b.node._chats._sessions.forget(a.node.fp)
+        send(b, a, f"boot {boot}")
+        world.meet(a, b, 5)
+    assert [told.code for told in a.told if isinstance(told, Notice)].count("restored") == 1
+    contact = a.store.contact(b.node.fp)
+    assert contact is not None and contact.boot == 19
+
+
+def test_a_new_card_travels_once_in_a_running_session() -> None:
+    """The next message after a new prekey brings the card, the one after it does not."""
+    world = World(make_store=MemoryStore)
+    a, b = friends(world)
+    send(a, b, "one")
+    world.meet(a, b, 70)
+    send(b, a, "two")
+    world.meet(a, b, 70)
+    with a.store.transaction():
+        a.node._people._new_prekey(world.now)  # and no announce of it
+    known, newest = b.store.contact(a.node.fp), a.node.card_bytes()
+    assert known is not None and known.card != newest
+    told = []
+    for text in ("with it", "without it"):
+        message = send(a, b, text)
+        held = a.store.envelope(message.eid)
+        assert held is not None
+        opened = open_sealed(held.data, secrets=[], prekeys=b.store.prekeys())
+        assert opened is not None and opened.prekey is not None
+        with b.store.transaction():
+            opening = b.node._chats._sessions.open(
+                opened.inner, opened.prekey, opened.header.e, world.now
+            )
+            told.append(decode_body(opening.body).card)
+            b.node._chats._sessions.keep(opening, world.now)
+    assert told == [newest, b""]
