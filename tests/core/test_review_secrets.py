@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from test_sessions import friends, pair, restored, send, texts
+from test_sessions import Party, friends, pair, restored, send, texts
 from world import Host, World
 
 from meshchat.core import crypto
@@ -32,7 +32,10 @@ from meshchat.core.limits import (
     EARLY_PER_AUTHOR_MAX,
     REQUEST_MESSAGES_MAX,
     SEAL_AGAIN_GAP_S,
+    SESSIONS_PER_CONTACT_MAX,
     SESSIONS_PER_STRANGER_MAX,
+    SKIPPED_KEPT_MAX,
+    SKIPPED_KEPT_S,
     Limits,
 )
 from meshchat.core.model import Act, Kind, Mark, Message, State
@@ -528,3 +531,89 @@ def test_a_new_card_travels_once_in_a_running_session() -> None:
             told.append(decode_body(opening.body).card)
             b.node._chats._sessions.keep(opening, world.now)
     assert told == [newest, b""]
+
+
+def test_the_session_in_use_is_not_the_one_that_goes() -> None:
+    """Room is made by closed sessions first, then by the one that was idle for longest."""
+    anna, boris = pair()
+    fp = anna.people.identity.fp
+    boris.open(anna.seal(boris, b"0"))
+    anna.open(boris.seal(anna, b"re"))
+    (used,) = boris.store.sessions(fp)
+    for hour in range(SESSIONS_PER_CONTACT_MAX - 1):
+        at = boris.now.wall + 60 * hour
+        other = replace(used, sid=b"other%03d" % hour, made_at=at, heard_at=at, closed=hour == 3)
+        with boris.store.transaction():
+            boris.store.save_session(other)
+    with boris.store.transaction():
+        boris.store.save_session(replace(used, heard_at=boris.now.wall + 99_999))
+        boris.sessions._make_room(fp)
+        assert boris.store.session(b"other003") is None, "the closed one, though not the oldest"
+        boris.store.save_session(replace(used, sid=b"one more", heard_at=boris.now.wall + 9_999))
+        boris.sessions._make_room(fp)
+        assert boris.store.session(b"other000") is None
+        assert boris.store.session(used.sid) is not None
+
+
+def test_a_session_is_of_one_person() -> None:
+    """Eve's card before a message of Anna's session is no message of Eve's."""
+    anna, boris = pair()
+    eve = Party("eve")
+    sealed = anna.seal(boris, b"1")
+    boris.open(sealed)
+    second = anna.seal(boris, b"2")
+    bent = second.inner[:1] + eve.people.card + second.inner[1 + len(eve.people.card) :]
+    with pytest.raises(AuthError, match="session owner"):
+        boris.open(second._replace(inner=bent))
+    assert boris.open(second) == b"2"
+
+
+def test_kept_keys_are_bounded_and_destroyed_by_the_node() -> None:
+    """No more than a thousand of one session, none after nine days, and the node sees to it."""
+    anna, boris = pair()
+    keys = [(b"k" * 32, n, b"m" * 32) for n in range(SKIPPED_KEPT_MAX)]
+    boris.open(anna.seal(boris, b"0"))
+    (session,) = boris.store.sessions(anna.people.identity.fp)
+    with boris.store.transaction():
+        boris.store.add_skipped(session.sid, keys, boris.now.wall + SKIPPED_KEPT_S)
+    anna.seal(boris, b"lost")
+    boris.open(anna.seal(boris, b"2"))
+    assert len(boris.store._skipped[session.sid]) == SKIPPED_KEPT_MAX
+    store = MemoryStore()
+    world = World(make_store=lambda: store if not world.hosts else MemoryStore())
+    host = world.host("Aida")
+    with store.transaction():
+        store.add_skipped(b"session!", keys[:1], world.wall + 5_000)
+    world.run(3_000)
+    assert store.skipped(b"session!", *keys[0][:2])
+    world.run(9_000)
+    assert store.skipped(b"session!", *keys[0][:2]) is None, "housekeeping of the node"
+    assert host.node.next_wakeup()
+
+
+def test_doubt_closes_what_was_silent_and_nothing_else() -> None:
+    """A message ended unproven: sessions not heard since it was written are not written with."""
+    anna, boris = pair()
+    fp = anna.people.identity.fp
+    boris.open(anna.seal(boris, b"0"))
+    (session,) = boris.store.sessions(fp)
+    with boris.store.transaction():
+        boris.sessions.doubt(fp, session.heard_at - 1)
+        assert not boris.store.sessions(fp)[0].closed
+        boris.sessions.doubt(fp, session.heard_at + 1)
+        assert boris.store.sessions(fp)[0].closed
+        assert boris.sessions.current(fp, boris.now).sid != session.sid
+    assert boris.sessions.own(fp, session.sid) is not None
+    assert boris.sessions.own(bytes(32), session.sid) is None, "nobody resets a session of others"
+
+
+def test_a_first_message_from_before_a_restore_starts_nothing() -> None:
+    """It is read, but its writer has lost the session."""
+    world = World(make_store=MemoryStore)
+    a, b = friends(world)
+    send(b, a, "from before")
+    with a.store.transaction():
+        a.node._people.restored(a.node._people.need(b.node.fp), 5, world.now)
+    world.meet(a, b, 5)
+    assert texts(a, b) == ["from before"]
+    assert [session.closed for session in a.store.sessions(b.node.fp)] == [True]
