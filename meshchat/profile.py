@@ -40,6 +40,7 @@ from meshchat.text import Clean
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
     from meshchat.store import SqlStore
 
+LOCK_MAX_MINUTES = 1_440  # a day: longer is never
 STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
 STORE_MAX_MB = 65_536  # the size of a large card
 CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
@@ -77,6 +78,20 @@ class RuntimeOptions:
     store_megabytes: int = 256
     """Room for our own mail and what we carry for others."""
     log_level: str = "warning"
+    language: str = ""
+    """Of the screens: ``en``, ``ru`` …; empty: the system's."""
+    theme: str = ""
+    """``dark``, ``light``, ``ansi-dark``, ``ansi-light``, ``contrast``; empty: by terminal."""
+    glyphs: str = ""
+    """``unicode`` or ``plain``; empty: by locale and terminal."""
+    notify: str = "bell"
+    """How to tell of news while the window is not looked at: ``off``, ``bell`` or an OSC code."""
+    lock_minutes: int = 15
+    """Without a key pressed, until the screens lock; 0: never."""
+    mouse: bool = True
+    """Take the mouse; false leaves it to the terminal."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Other keys for commands: ``(command, keys)``."""
 
 
 class SystemEntropy:
@@ -92,6 +107,7 @@ def system_now() -> Now:
     return Now(time.monotonic(), time.time())
 
 
+_LEVELS = ("error", "warning", "info", "debug")
 _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "lan": {
         "enabled": ("lan", bool),
@@ -104,8 +120,21 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "receipts": {"send": ("receipts", bool)},
     "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
+    "ui": {
+        "language": ("language", str),
+        "theme": ("theme", str),
+        "glyphs": ("glyphs", str),
+        "notify": ("notify", str),
+        "lock_minutes": ("lock_minutes", int),
+        "mouse": ("mouse", bool),
+    },
 }
-_LEVELS = ("error", "warning", "info", "debug")
+_WORDS = {
+    "log_level": _LEVELS,
+    "theme": ("", "dark", "light", "ansi-dark", "ansi-light", "contrast"),
+    "glyphs": ("", "unicode", "plain"),
+    "notify": ("off", "bell", "osc9", "osc777", "osc99"),
+}
 _TYPES = {
     bool: "true or false",
     int: "a whole number",
@@ -197,8 +226,11 @@ class Profile:
             self._bad_config("", f"is not valid TOML: {error}")
         except RecursionError:
             self._bad_config("", "is nested too deeply")
-        found: dict[str, bool | int | str | tuple[str, ...]] = {}
+        found: dict[str, bool | int | str | tuple[str, ...] | tuple[tuple[str, str], ...]] = {}
         for section, values in parsed.items():
+            if section == "keys" and isinstance(values, dict):
+                found["keys"] = self._own_keys(text, values)
+                continue
             if section not in _KEYS or not isinstance(values, dict):
                 self._bad_config(_line_of(text, section), f"has an unknown key {section!r}")
             for key, value in values.items():
@@ -208,8 +240,11 @@ class Profile:
                 field, wanted = _KEYS[section][key]
                 if not _fits(value, wanted):
                     self._bad_config(where, f"needs {_TYPES[wanted]} for {key!r} in [{section}]")
-                if field == "log_level" and value not in _LEVELS:
-                    self._bad_config(where, f"needs one of {', '.join(_LEVELS)} for 'level'")
+                if field in _WORDS and value not in _WORDS[field]:
+                    words = ", ".join(filter(None, _WORDS[field]))
+                    self._bad_config(where, f"needs one of {words} for {key!r}")
+                if field == "lock_minutes" and not 0 <= value <= LOCK_MAX_MINUTES:
+                    self._bad_config(where, f"needs 0 to {LOCK_MAX_MINUTES} for {key!r}")
                 if field == "store_megabytes" and not STORE_MIN_MB <= value <= STORE_MAX_MB:
                     self._bad_config(
                         where, f"needs {STORE_MIN_MB} to {STORE_MAX_MB} for 'megabytes'"
@@ -223,6 +258,13 @@ class Profile:
                     self._bad_config(where, f"has a bad value for {key!r}: {error}")
                 found[field] = tuple(value) if isinstance(value, list) else value
         return RuntimeOptions(**found)  # type: ignore[arg-type]  # each was checked above
+
+    def _own_keys(self, text: str, values: dict[str, object]) -> tuple[tuple[str, str], ...]:
+        for name, keys in values.items():
+            if not isinstance(keys, str):
+                where = _line_of(text, name, "keys")
+                self._bad_config(where, f"needs a key in quotes for {name!r} in [keys]")
+        return tuple((name, str(keys)) for name, keys in values.items())
 
     def _bad_config(self, where: str, problem: str) -> NoReturn:
         raise UsageError("bad_config", f"The settings file {self.config_path}{where} {problem}.")

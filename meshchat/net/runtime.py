@@ -133,6 +133,10 @@ class Runtime:
         transports = tuple(transport.status() for transport in self._transports.values())
         return RuntimeStatus(self.node.status(self._clock()), transports, self.trouble)
 
+    def now(self) -> Now:
+        """Both clocks of the node."""
+        return self._clock()
+
     def stop(self) -> None:
         """Let ``run`` return soon. Loop thread only; may be called again."""
         self._stopping.set()

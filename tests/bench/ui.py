@@ -126,10 +126,10 @@ async def open_times(sizes: tuple[int, ...]) -> dict[int, tuple[float, float]]:
         async with me.at((100, 30)) as (app, pilot):
             await me.knows(bob)
             me.read(chat, me.fill(chat, size, "message {} with a few more words".format)[-1])
-            app.chat._reload()
+            app.chat.reload()
             opened, whole = [], []
             for _ in range(ROUNDS):
-                app.chat._close_chat()
+                app.chat.close_chat()
                 await pilot.pause()
                 app.chat._chat = b""
                 began = time.process_time()

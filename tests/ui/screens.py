@@ -136,7 +136,7 @@ class TestApp(MeshApp):
         self._runtime = runtime
 
     def get_default_screen(self) -> ChatScreen:
-        return ChatScreen(self.runtime)
+        return ChatScreen(self.runtime, self)
 
     @property
     def runtime(self) -> Runtime:
@@ -144,6 +144,7 @@ class TestApp(MeshApp):
         return self._runtime
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.run_worker(self.runtime.run())
 
     @property
