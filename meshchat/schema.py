@@ -15,6 +15,10 @@ Choices that are not obvious:
   their proofs, long before the last one came. When the file is whole its pieces stay and its row
   in ``open_files`` goes: copying it would write every byte twice more, once to destroy the pieces.
   ``files`` has those we send, and those that came before this was so.
+* ``words`` is an index without texts, of folded words; ``secure-delete`` takes the words of a
+  destroyed text out of its pages at once, where a table with rows would only mark them.
+* ``early`` has acts on messages that have not come yet, ``buried`` the ids of destroyed ones
+  that could come once more.
 * ``messages_by_chat`` holds all that the layout of a history and an unread count need.
 """
 
@@ -103,7 +107,52 @@ _VERSION_2 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_ACT_COLUMNS = """id BLOB NOT NULL, kind INTEGER NOT NULL, chat BLOB NOT NULL,
+        author BLOB NOT NULL, target BLOB NOT NULL, text TEXT NOT NULL, sent INTEGER NOT NULL,
+        number BLOB NOT NULL, at REAL NOT NULL, timer_s INTEGER, eid BLOB NOT NULL"""
+
+# Conversations' content: replies, reactions, edits, receipts, timers, search (``content_tables``).
+_VERSION_3 = (
+    "ALTER TABLE messages ADD COLUMN reply_to BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE messages ADD COLUMN edited REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN retracted REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN read_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN mention INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN vanish_s INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN vanish_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX messages_vanishing ON messages (vanish_at) WHERE vanish_at > 0",
+    "CREATE INDEX messages_mentions ON messages (chat, seq) WHERE mention",
+    "ALTER TABLE chats ADD COLUMN told_seq INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN draft_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN notify TEXT NOT NULL DEFAULT 'all'",
+    "ALTER TABLE chats ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN keep_days INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN timer_s INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN timer_sent INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN timer_number BLOB NOT NULL DEFAULT x''",
+    "UPDATE chats SET told_seq = read_seq",
+    """CREATE TABLE reactions (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, mid BLOB NOT NULL, author BLOB NOT NULL,
+        emoji TEXT NOT NULL, sent INTEGER NOT NULL, number BLOB NOT NULL, at REAL NOT NULL,
+        own INTEGER NOT NULL, UNIQUE (mid, author)
+    )""",
+    """CREATE TABLE versions (
+        no INTEGER PRIMARY KEY, mid BLOB NOT NULL, sent INTEGER NOT NULL, number BLOB NOT NULL,
+        text TEXT NOT NULL, at REAL NOT NULL, UNIQUE (mid, sent, number)
+    )""",
+    f"CREATE TABLE acts ({_ACT_COLUMNS}, PRIMARY KEY (id)) WITHOUT ROWID",
+    f"""CREATE TABLE early (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, {_ACT_COLUMNS}, UNIQUE (target, author, kind)
+    )""",
+    "CREATE TABLE buried (id BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
+    """CREATE VIRTUAL TABLE words USING fts5 (
+        text, content = '', detail = none, columnsize = 0, tokenize = 'ascii'
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def migrate(db: Database) -> None:

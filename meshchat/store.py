@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+from meshchat.content_tables import SEARCH_BATCH, ContentTables, options_of
 from meshchat.core.model import (
+    NOTE_TIMER,
     ChatId,
     ChatSummary,
     Contact,
@@ -24,6 +26,7 @@ from meshchat.core.model import (
     Step,
     Trust,
 )
+from meshchat.core.words import Query
 from meshchat.custody_tables import CustodyTables
 from meshchat.database import Database, Row
 from meshchat.errors import StoreError
@@ -37,16 +40,20 @@ _MARKS_BYTES = 8  # one bit for each of at most 64 chunks
 
 _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_at,
     m.received_at, m.state, m.carriers, m.delivered_at, m.expires_at, m.reason, m.eid, m.number,
-    m.about, m.seq, m.life_s"""
+    m.about, m.seq, m.life_s, m.reply_to, m.edited, m.retracted, m.read_at, m.mention, m.vanish_s,
+    m.vanish_at, m.note"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 
+_MENTION_AT = 13  # of the columns after ``state``
 
-class SqlStore(CustodyTables):
+
+class SqlStore(ContentTables, CustodyTables):
     """A ``Store`` over SQLCipher. One process, one thread."""
 
     def __init__(self, db: Database) -> None:
         super().__init__(db)
         migrate(db)
+        self._index_all()
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
@@ -164,11 +171,14 @@ class SqlStore(CustodyTables):
     # --- conversations ---
 
     def add_message(self, message: Message) -> Message | None:
+        if self.buried(message.id):
+            return None
         stored = self._db.write(
             """INSERT INTO messages (id, chat, author, author_name, outgoing, size, sent_at,
                 received_at, state, carriers, delivered_at, expires_at, reason, eid, number, about,
-                life_s, text)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                life_s, reply_to, edited, retracted, read_at, mention, vanish_s, vanish_at, note,
+                text)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO NOTHING RETURNING seq""",
             message.id,
             self._chat_no(message.chat),
@@ -187,9 +197,21 @@ class SqlStore(CustodyTables):
             message.number,
             message.about,
             message.life_s,
+            message.reply_to,
+            message.edited,
+            message.retracted,
+            message.read_at,
+            message.mention,
+            message.vanish_s,
+            message.vanish_at,
+            message.note,
             message.text,
         )
-        return dataclasses.replace(message, seq=stored[0][0]) if stored else None
+        if not stored:
+            return None
+        if message.note != NOTE_TIMER:
+            self._index(stored[0][0], message.text)
+        return dataclasses.replace(message, seq=stored[0][0])
 
     def _chat_no(self, chat: ChatId) -> int:
         row = self._db.row("SELECT no FROM chats WHERE chat = ?", chat)
@@ -217,6 +239,11 @@ class SqlStore(CustodyTables):
         expires_at: float | None = None,
         reason: str | None = None,
         eid: bytes | None = None,
+        text: Clean | None = None,
+        edited: float | None = None,
+        retracted: float | None = None,
+        read_at: float | None = None,
+        vanish_at: float | None = None,
     ) -> Message:
         """Raises StoreError ``unknown_message`` if there is none."""
         given = {
@@ -226,7 +253,15 @@ class SqlStore(CustodyTables):
             "expires_at": expires_at,
             "reason": reason,
             "eid": eid,
+            "text": text,
+            "size": None if text is None else len(text),
+            "edited": edited,
+            "retracted": retracted,
+            "read_at": read_at,
+            "vanish_at": vanish_at,
         }
+        if text is not None:
+            self._unindex(mid)
         # Only what changes: each column named here has the indexes it is in written anew.
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
@@ -235,6 +270,8 @@ class SqlStore(CustodyTables):
         message = self.message(mid)
         if message is None:
             raise StoreError("unknown_message")
+        if text is not None and message.note != NOTE_TIMER:
+            self._index(message.seq, text)
         return message
 
     def pending(self) -> list[Message]:
@@ -264,33 +301,52 @@ class SqlStore(CustodyTables):
             chat,
         )
 
-    def trim(self, chat: ChatId, keep: int) -> int:
-        edge = self._db.row(
-            """SELECT m.seq FROM chats c JOIN messages m ON m.chat = c.no
-            WHERE c.chat = ? ORDER BY m.seq DESC LIMIT 1 OFFSET ?""",
-            chat,
-            keep,
+    def trim(self, chat: ChatId, keep: int) -> list[bytes]:
+        old = self._db.rows(
+            """SELECT m.id FROM chats c JOIN messages m ON m.chat = c.no
+            WHERE c.chat = ? ORDER BY m.seq DESC LIMIT -1 OFFSET ?""",
+            *(chat, keep),
         )
-        if edge is None:
-            return 0
-        old = """(SELECT m.id FROM chats c JOIN messages m ON m.chat = c.no
-            WHERE c.chat = ? AND m.seq <= ?)"""
-        self._db.write(f"DELETE FROM steps WHERE mid IN {old}", chat, *edge)
-        gone = self._db.write(f"DELETE FROM messages WHERE id IN {old} RETURNING id", chat, *edge)
-        return len(gone)
+        return self.drop_messages([row[0] for row in old[::-1]], 0.0)
+
+    def search(
+        self, text: str, *, chat: ChatId | None = None, limit: int = 50, before: int | None = None
+    ) -> list[Message]:
+        query = Query.parse(text)
+        found: list[Message] = []
+        if not query.starts:
+            return found
+        before = _SEQ_MAX if before is None else before
+        batch = max(limit, SEARCH_BATCH) if query.exact else limit
+        while len(found) < limit:
+            seqs = self._found(query, chat, before, batch)
+            for seq in seqs:
+                row = self._db.row(f"{_MESSAGE} WHERE m.seq = ?", seq)
+                if row and len(found) < limit and query.is_exact(row[5]):
+                    found.append(_message(row))
+            if len(seqs) < batch:
+                break
+            before = seqs[-1]
+        return found
 
     def chats(self) -> list[ChatSummary]:
         known = {
             row[0]: ChatSummary(
                 chat=row[0],
-                last=_message(row[4:]) if row[4] is not None else None,
+                last=_message(row[12:]) if row[12] is not None else None,
                 unread=row[3],
                 read_seq=row[1],
                 draft=Clean(row[2]),
+                mentions=row[4],
+                options=options_of(row[5:12]),
             )
             for row in self._db.rows(
                 f"""SELECT c.chat, c.read_seq, c.draft, (SELECT count(*) FROM messages u
-                    WHERE u.chat = c.no AND u.seq > c.read_seq AND NOT u.outgoing), {_COLUMNS}
+                    WHERE u.chat = c.no AND u.seq > c.read_seq AND NOT u.outgoing),
+                    (SELECT count(*) FROM messages n
+                    WHERE n.chat = c.no AND n.seq > c.read_seq AND n.mention),
+                    c.notify, c.pinned, c.archived, c.keep_days, c.timer_s, c.timer_sent,
+                    c.timer_number, {_COLUMNS}
                 FROM chats c LEFT JOIN messages m
                     ON m.seq = (SELECT max(n.seq) FROM messages n WHERE n.chat = c.no)"""
             )
@@ -304,11 +360,12 @@ class SqlStore(CustodyTables):
             *(chat, seq),
         )
 
-    def save_draft(self, chat: ChatId, text: str) -> None:
+    def save_draft(self, chat: ChatId, text: str, at: float = 0.0) -> None:
         self._db.write(
-            """INSERT INTO chats (chat, draft) VALUES (?, ?)
-            ON CONFLICT (chat) DO UPDATE SET draft = excluded.draft""",
-            *(chat, Clean(text)),
+            """INSERT INTO chats (chat, draft, draft_at) VALUES (?, ?, ?)
+            ON CONFLICT (chat) DO UPDATE SET draft = excluded.draft,
+                draft_at = excluded.draft_at""",
+            *(chat, Clean(text), at),
         )
 
     def add_step(self, mid: bytes, step: Step) -> None:
@@ -444,6 +501,7 @@ def _contact(row: Row) -> Contact:
 
 def _message(row: Row) -> Message:
     mid, chat, author, author_name, outgoing, text, sent_at, received_at, state, *rest = row
+    rest[_MENTION_AT] = bool(rest[_MENTION_AT])
     return Message(
         mid,
         chat,

@@ -9,6 +9,7 @@ import pytest
 
 from meshchat.arguments import make_parser
 from meshchat.core import link, wire
+from meshchat.core.body import TEXT_MAX_BYTES
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES
 from meshchat.core.limits import (
     ANNOUNCE_LIFE_H,
@@ -33,12 +34,7 @@ from meshchat.core.limits import (
     WANTS_OPEN_MAX,
 )
 from meshchat.core.model import PIECES_BITS_MAX, TAG_BITS
-from meshchat.core.sealed import (
-    CHUNK_BYTES,
-    FILE_MAX_BYTES,
-    FILE_NAME_MAX_BYTES,
-    TEXT_MAX_BYTES,
-)
+from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
 from meshchat.net.beacon import BEACON_PORT, GROUP_V4, GROUP_V6
 from meshchat.net.candidates import PERIOD_S
 from meshchat.net.discovery import SERVICE

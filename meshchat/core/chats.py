@@ -5,21 +5,35 @@ The only part that knows what an envelope of ours contains. Stage 1 of the seali
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
+from meshchat.core.body import (
+    ACTS,
+    NUMBER_BYTES,
+    Body,
+    BodyType,
+    decode_body,
+    encode_body,
+    message_id,
+)
 from meshchat.core.contacts import People
+from meshchat.core.content import Content, quoted, text_to_send
 from meshchat.core.crypto import sign_public
 from meshchat.core.custody import HOUR_S, Custody, hours
-from meshchat.core.envelope import Opened, open_sealed
+from meshchat.core.envelope import Opened
 from meshchat.core.events import (
     MessageAdded,
     MessageChanged,
     RoomChanged,
+    SetPrivacy,
     Tell,
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
+from meshchat.core.inbox import Inbox, Letter, Opener
+from meshchat.core.keeping import Keeping, timer_text
 from meshchat.core.limits import (
     ANNOUNCE_EVERY_S,
     ANNOUNCE_LIFE_H,
@@ -30,34 +44,32 @@ from meshchat.core.limits import (
 )
 from meshchat.core.model import (
     NO_TEXT,
+    NOTE_FILE,
+    NOTE_INTRODUCTION,
+    NOTE_TIMER,
     ChatId,
+    ChatOptions,
     Contact,
     Fate,
     Held,
     Kind,
     Message,
     Now,
+    Privacy,
     Room,
     State,
     Step,
 )
 from meshchat.core.ports import Entropy, Store
+from meshchat.core.readings import Readings
 from meshchat.core.receipts import Receipt, Receipts
 from meshchat.core.sealed import (
-    NUMBER_BYTES,
-    TEXT_MAX_BYTES,
-    Body,
-    BodyType,
     announce,
-    decode_body,
-    encode_body,
-    message_id,
-    open_announce,
-    open_first_dm,
     open_room_post,
     read_card,
 )
-from meshchat.core.sealer import DAY_S, Sealer, end_of
+from meshchat.core.sealer import Sealer, end_of
+from meshchat.core.words import mentions
 from meshchat.errors import QuotaError, UsageError
 from meshchat.text import Clean
 
@@ -82,6 +94,13 @@ def room_chat(rid: bytes) -> ChatId:
     return b"r" + rid
 
 
+_NOTES = {
+    BodyType.FILE: NOTE_FILE,
+    BodyType.INTRODUCTION: NOTE_INTRODUCTION,
+    BodyType.TIMER: NOTE_TIMER,
+}
+
+
 class Chats:
     """Messages of one node."""
 
@@ -101,14 +120,40 @@ class Chats:
         self._custody = custody
         self._tell = tell
         self._rooms = {room.rid: room for room in store.rooms()}
-        self._secrets: list[bytes] = []
-        self._owners: list[bytes] = []  # fingerprint or room id behind each secret
-        self._secrets_day = -1
         self._receipts = Receipts(entropy, people, custody, receipts)
         self._sealer = Sealer(store, entropy, people, custody)
         self._files = Files(
             store, entropy, people, custody, self._sealer, self._receipts, tell, counters
         )
+        self.content = Content(
+            store,
+            entropy,
+            custody,
+            self._files,
+            self._author_for,
+            self._seal_body,
+            tell,
+            counters,
+        )
+        self.keeping = Keeping(store, self._files, self.content, tell)
+        self._readings = Readings(
+            store,
+            entropy,
+            people,
+            self._files,
+            self._seal_body,
+            tell,
+            lambda: self.content.privacy.read_receipts,
+        )
+        self._inbox = Inbox(people, custody, lambda fp, now: self.seal_waiting(now, fp))
+        self._inbox.add_secrets(self._room_secrets)
+        self._inbox.on(BodyType.TEXT, self._text, strangers=True)
+        self._inbox.on(BodyType.FILE, self._file, strangers=True)
+        self._inbox.on(BodyType.INTRODUCTION, self._introduction)
+        for kind in ACTS:
+            self._inbox.on(kind, self._act)
+        self._inbox.on(BodyType.READ, self._read)
+        self._inbox.on(BodyType.TIMER, self._timer)
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
@@ -117,20 +162,17 @@ class Chats:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def send(self, chat: ChatId, text: str, life_s: float, now: Now) -> Message:
+    def send(
+        self, chat: ChatId, text: str, life_s: float, now: Now, reply_to: bytes = b""
+    ) -> Message:
         """Accept a message: stored when the transaction commits, sealed now or when a key comes."""
-        body = text.strip("\n").encode("utf-8", "replace")
-        clean = Clean(body.decode())
-        if not clean.strip():
-            raise UsageError("empty_text", "There is nothing to send: write some text.")
-        body = max(body, clean.encode(), key=len)  # canonical form can be longer
-        if len(body) > TEXT_MAX_BYTES:
+        message = self._draft(chat, text_to_send(text), now, life_s=life_s)
+        message = replace(message, reply_to=reply_to)
+        if reply_to and quoted(self._store, message) is None:
             raise UsageError(
-                "text_too_long",
-                f"The text has {len(body)} bytes; a message holds {TEXT_MAX_BYTES} "
-                f"(a Cyrillic letter counts as two). Send it in parts.",
+                "unknown_reply", "The message you reply to is not in this chat (any more)."
             )
-        return self._write(self._draft(chat, clean, now, life_s=life_s), now)
+        return self._write(message, now)
 
     def send_file(self, chat: ChatId, name: str, data: bytes, life_s: float, now: Now) -> Message:
         """Accept a file for a contact, like any message."""
@@ -139,7 +181,7 @@ class Chats:
                 "no_files_in_rooms", "A file goes to one person: choose a contact, not a room."
             )
         name = check_file(name, data)
-        message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s)
+        message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s, note=NOTE_FILE)
         self._files.begin(message.id, chat[1:], name, data)
         return self._write(message, now)
 
@@ -154,8 +196,47 @@ class Chats:
             self._write(self._draft(contact_chat(other), texts[1], now, about=one), now),
         )
 
+    def set_timer(self, chat: ChatId, seconds: int, now: Now) -> ChatOptions:
+        """Let new messages of both sides disappear; the other side is told by a message."""
+        self.keeping.check_timer(chat, seconds)
+        last = self._store.chat_options(chat)
+        if seconds != last.timer_s:
+            message = self._draft(chat, timer_text(seconds), now, note=NOTE_TIMER)
+            sent = max(int(now.wall), last.timer_sent + 1)
+            message = self._write(replace(message, sent_at=float(sent), vanish_s=seconds), now)
+            self.keeping.set_timer(chat, seconds, sent, message.number, now)
+        return self._store.chat_options(chat)
+
+    def set_privacy(self, command: SetPrivacy) -> Privacy:
+        old = self.content.privacy
+        given = (command.read_receipts, command.typing, command.retractions)
+        known = (old.read_receipts, old.typing, old.retractions)
+        new = Privacy(*(was if now is None else now for now, was in zip(given, known, strict=True)))
+        self.content.set_privacy(new)
+        if new.read_receipts is not old.read_receipts:
+            self._readings.wanted_changed()
+        return new
+
+    def mark_read(self, chat: ChatId, seq: int, now: Now) -> None:
+        """Our user has seen everything up to ``seq``."""
+        self._store.mark_read(chat, seq)
+        self._readings.read(chat, now)
+        self.keeping.read(chat, seq, now)
+
+    def delete(self, mid: bytes, now: Now) -> None:
+        """Destroy a message here."""
+        self._under_way.discard(self.content.need(mid).eid)
+        self.keeping.delete(mid, now)
+
     def _draft(
-        self, chat: ChatId, text: Clean, now: Now, *, about: bytes = b"", life_s: float = 0.0
+        self,
+        chat: ChatId,
+        text: Clean,
+        now: Now,
+        *,
+        about: bytes = b"",
+        life_s: float = 0.0,
+        note: str = "",
     ) -> Message:
         author = self._author_for(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
@@ -173,17 +254,24 @@ class Chats:
             number=number,
             about=about,
             life_s=life_s,
+            vanish_s=self._store.chat_options(chat).timer_s,
+            note=NOTE_INTRODUCTION if about else note,
         )
 
     def _write(self, message: Message, now: Now) -> Message:
         """Seal a new message, if we have a key for it, and store it: one row, written once."""
         eid = self._seal(message, now)
         reason = "" if eid else "no_key"
-        stored = self._store.add_message(replace(message, eid=eid, reason=reason))
+        vanish_at = self.keeping.begins_sealed(message, now) if eid else 0.0
+        stored = self._store.add_message(
+            replace(message, eid=eid, reason=reason, vanish_at=vanish_at)
+        )
         assert stored is not None, "a fresh random number cannot be known"
         self._store.add_step(message.id, Step(now.wall, "written"))
         if eid:
             self._store.add_step(message.id, Step(now.wall, "sealed"))
+        if vanish_at:
+            self.keeping.plan(now)
         self._tell(MessageAdded(stored))
         return stored
 
@@ -200,8 +288,16 @@ class Chats:
         """Seal a message into an envelope; its id, or empty if we have no key for it."""
         about = message.about
         body = Body(
-            BodyType.TEXT, message.number, int(message.sent_at), message.text, self._people.name
+            BodyType.TEXT,
+            message.number,
+            int(message.sent_at),
+            message.text,
+            self._people.name,
+            message.reply_to,
+            timer_s=message.vanish_s or None,
         )
+        if message.note == NOTE_TIMER:
+            body = replace(body, type=BodyType.TIMER, text="", timer_s=message.vanish_s)
         if about:
             body = replace(
                 body,
@@ -210,17 +306,23 @@ class Chats:
                 name=_fitting(self._people.need(about).petname),
                 card=self._people.need(about).card,
             )
-        if message.chat[:1] == b"c":
-            fp = message.chat[1:]
+        return self._seal_body(message.chat, body, now, message)
+
+    def _seal_body(
+        self, chat: ChatId, body: Body, now: Now, message: Message | None = None
+    ) -> bytes:
+        """Seal a body for a chat, of a message or by itself; as ``_seal``."""
+        if chat[:1] == b"c":
+            fp = chat[1:]
             exp_h = self._sealer.dm_end_h(fp, message, now)
             if exp_h is None:
                 return b""
-            if self._files.is_ours(message.id):
+            if message is not None and self._files.is_ours(message.id):
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
             data = self._sealer.dm(fp, body, exp_h)
         else:
-            room = self._rooms[message.chat[1:]]
+            room = self._rooms[chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
         eid = self._sealer.keep(data, now)
         self._under_way.add(eid)
@@ -256,6 +358,7 @@ class Chats:
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
+        self.content.seal_waiting(now, lambda chat: fp in (None, chat[1:]) and self._can_send(chat))
         for message in self._store.pending():
             if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
                 if not self._can_send(message.chat) or _is_over(message, now):
@@ -269,6 +372,10 @@ class Chats:
                 if eid:
                     self._store.add_step(message.id, Step(now.wall, "sealed"))
                     changed = self._store.change_message(message.id, eid=eid, reason="")
+                    vanish_at = self.keeping.begins_sealed(changed, now)
+                    if vanish_at and not changed.vanish_at:
+                        changed = self._store.change_message(message.id, vanish_at=vanish_at)
+                        self.keeping.plan(now)
                     self._tell(MessageChanged(changed))
                 elif message.reason != "no_key":
                     self._store.change_message(message.id, reason="no_key")
@@ -303,7 +410,7 @@ class Chats:
         if room is None:
             raise UsageError("unknown_room", "You are not in this room.")
         self._store.drop_room(rid)
-        self._secrets_day = -1
+        self._inbox.refresh()
         self._tell(RoomChanged(room, joined=False))
         return room
 
@@ -311,21 +418,14 @@ class Chats:
 
     def keys_changed(self) -> None:
         """A contact, card or room is new: what we carry may open now."""
-        self._secrets_day = -1
+        self._inbox.refresh()
         self._custody.retry_all()
         self._files.refresh()
 
-    def _load_secrets(self, day: int) -> None:
-        self._secrets.clear()
-        self._owners.clear()
-        for secret, fp in self._people.announce_secrets():
-            self._secrets.append(secret)
-            self._owners.append(fp)
+    def _room_secrets(self, day: int) -> Iterator[tuple[bytes, Opener]]:
         for room in self._rooms.values():
             for back in range(-1, ROOM_DAYS_BACK + 1):
-                self._secrets.append(room_secret(room.key, day - back))
-                self._owners.append(room.rid)
-        self._secrets_day = day
+                yield room_secret(room.key, day - back), partial(self._open_room, room)
 
     @property
     def sought(self) -> dict[bytes, None]:
@@ -348,97 +448,67 @@ class Chats:
                 # Not pinned: what it held is kept aside, and it leaves with its proof.
                 self._custody.tried(held, Kind.CARRIED)
                 return receipts
-        day = int(now.wall // DAY_S)
-        if day != self._secrets_day:
-            self._load_secrets(day)
-        opened = open_sealed(held.data, secrets=self._secrets, prekeys=self._people.prekeys)
-        if opened is None:
-            self._custody.tried(held, Kind.CARRIED)
-            return []
-        kind = Kind.CARRIED  # what anybody can send us is not pinned, nor is junk
-        try:
-            if opened.prekey is not None:
-                author, receipts = self._open_dm(held, opened, now)
-                if self._people.is_friend(author):
-                    kind = Kind.MINE
-                return receipts
-            assert opened.via_secret is not None
-            owner = self._owners[opened.via_secret]
-            room = self._rooms.get(owner)
-            if room is None:
-                self._open_announce(owner, opened, now)
-            else:
-                self._open_room(room, held, opened, now)
-            if room is None or room.private:
-                kind = Kind.MINE
-        finally:
-            self._custody.tried(held, kind)
-        return []
+        return self._inbox.open(held, now)
 
-    def _open_announce(self, fp: bytes, opened: Opened, now: Now) -> None:
-        card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
-        body = decode_body(raw)
-        contact = self._people.get(fp)
-        if contact is not None:
-            self._learn(contact, card, body.name, now)
+    def _introduction(self, letter: Letter, now: Now) -> list[Receipt]:
+        """A friend gives us a third person's card."""
+        third, name = Card.decode(letter.body.card), Clean.line(letter.body.name)
+        if self._people.introduced(third, name, letter.contact, now) is not None:
+            self.keys_changed()
+        return self._text(letter, now, Clean(f'[introduces "{name}"]'))
 
-    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> Contact:
-        """A friend's newer card: messages that waited for a key can go."""
-        before = contact.card
-        after = self._people.heard(contact, card, Clean.line(name), now)
-        if after.card != before:
-            self._secrets_day = -1
-            self.seal_waiting(now, contact.fp)
-        return after
+    def _text(self, letter: Letter, now: Now, text: Clean | None = None) -> list[Receipt]:
+        author, body = letter.contact.fp, letter.body
+        self._check_request(letter.contact)
+        shown = Clean(body.text) if text is None else text
+        self._store_incoming(contact_chat(author), author, NO_TEXT, shown, body, letter.exp_h, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
 
-    def _open_dm(self, held: Held, opened: Opened, now: Now) -> tuple[bytes, list[Receipt]]:
-        """``(author, receipts to release)``."""
-        assert opened.prekey is not None
-        card, raw = open_first_dm(
-            opened.inner, self._people.identity, opened.prekey, opened.header.e
-        )
-        body = decode_body(raw)
-        known = self._people.get(card.fp)
-        if known is not None and known.blocked:
-            return card.fp, []
-        if body.type == BodyType.PROFILE:
-            if known is not None:
-                self._learn(known, card, body.name, now)
-            return card.fp, []
-        friend = self._people.is_friend(card.fp)
-        if body.type == BodyType.INTRODUCTION and not friend:
-            return card.fp, []  # neither strangers nor replaced keys bring us people
-        name = "" if body.type == BodyType.INTRODUCTION else body.name
-        if known is None:
-            contact = self._people.meet(card, Clean.line(name), now)
-        else:
-            contact = self._learn(known, card, name, now)
-        if body.type == BodyType.INTRODUCTION:
-            third = Card.decode(body.card)
-            if self._people.introduced(third, Clean.line(body.name), contact, now) is not None:
-                self.keys_changed()
-            text = Clean(f'[introduces "{Clean.line(body.name)}"]')
-        else:
-            text = file_text(body.file.name, body.file.size) if body.file else Clean(body.text)
-            sizes = self._store.message_sizes(contact_chat(card.fp)) if contact.request else ()
-            if len(sizes) >= REQUEST_MESSAGES_MAX:
-                raise QuotaError("request_messages")
-        token = opened.token if opened.wants_proof else b""
-        chat, mid = contact_chat(card.fp), message_id(card.fp, body.number)
-        if body.file is None:
-            self._store_incoming(chat, card.fp, NO_TEXT, text, body, held.exp_h, now)
-            return card.fp, self._receipts.give(card.fp, token, held.exp_h, now) if friend else []
-        self._files.check_room(mid, card.fp)
-        self._store_incoming(chat, card.fp, NO_TEXT, text, body, held.exp_h, now)
-        return card.fp, self._files.offered(mid, card.fp, body.file, token, held.exp_h, now)
+    def _file(self, letter: Letter, now: Now) -> list[Receipt]:
+        author, body = letter.contact.fp, letter.body
+        assert body.file is not None, "a file message has a manifest"
+        self._check_request(letter.contact)
+        mid, text = message_id(author, body.number), file_text(body.file.name, body.file.size)
+        self._files.check_room(mid, author)
+        self._store_incoming(contact_chat(author), author, NO_TEXT, text, body, letter.exp_h, now)
+        return self._files.offered(mid, author, body.file, letter.token, letter.exp_h, now)
 
-    def _open_room(self, room: Room, held: Held, opened: Opened, now: Now) -> None:
+    def _act(self, letter: Letter, now: Now) -> list[Receipt]:
+        author = letter.contact.fp
+        self.content.take(contact_chat(author), author, letter.body, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
+    def _read(self, letter: Letter, now: Now) -> list[Receipt]:
+        author = letter.contact.fp
+        for message in self._readings.take(contact_chat(author), letter.body, now):
+            self._under_way.discard(message.eid)
+            self.keeping.way_ended(message, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
+    def _timer(self, letter: Letter, now: Now) -> list[Receipt]:
+        author, body, chat = letter.contact.fp, letter.body, contact_chat(letter.contact.fp)
+        assert body.timer_s is not None, "a timer says how long"
+        text = timer_text(body.timer_s)
+        self._store_incoming(chat, author, NO_TEXT, text, body, letter.exp_h, now)
+        self.keeping.set_timer(chat, body.timer_s, body.sent, body.number, now)
+        return self._receipts.give(author, letter.token, letter.exp_h, now)
+
+    def _check_request(self, contact: Contact) -> None:
+        """Raises ``QuotaError`` if a stranger has written enough."""
+        sizes = self._store.message_sizes(contact_chat(contact.fp)) if contact.request else ()
+        if len(sizes) >= REQUEST_MESSAGES_MAX:
+            raise QuotaError("request_messages")
+
+    def _open_room(self, room: Room, opened: Opened, held: Held, now: Now) -> Kind:
+        kind = Kind.MINE if room.private else Kind.CARRIED
         author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
-        if body.type != BodyType.TEXT:
-            return
         if author == sign_public(self._sealer.author_seed(room.rid)):
-            return
+            return kind
+        if body.type in ACTS:
+            self.content.take(room_chat(room.rid), author, body, now)
+        if body.type is not BodyType.TEXT:
+            return kind
         self._store_incoming(
             room_chat(room.rid),
             author,
@@ -448,6 +518,7 @@ class Chats:
             held.exp_h,
             now,
         )
+        return kind
 
     def _store_incoming(
         self,
@@ -459,27 +530,33 @@ class Chats:
         exp_h: int,
         now: Now,
     ) -> None:
-        message = self._store.add_message(
-            Message(
-                id=message_id(author, body.number),
-                chat=chat,
-                author=author,
-                author_name=author_name,
-                outgoing=False,
-                text=text,
-                sent_at=float(body.sent),
-                received_at=now.wall,
-                state=State.RECEIVED,
-                expires_at=float(exp_h * HOUR_S),
-                reason=OPEN if body.file else "",
-            )
+        message = Message(
+            id=message_id(author, body.number),
+            chat=chat,
+            author=author,
+            author_name=author_name,
+            outgoing=False,
+            text=text,
+            sent_at=float(body.sent),
+            received_at=now.wall,
+            state=State.RECEIVED,
+            expires_at=float(exp_h * HOUR_S),
+            reason=OPEN if body.file else "",
+            reply_to=body.reply_to,
+            vanish_s=0 if chat[:1] == b"r" else body.timer_s or 0,
+            note=_NOTES.get(body.type, ""),
         )
-        if message is not None:
+        answered = quoted(self._store, message)
+        to_us = answered is not None and answered.outgoing
+        message = replace(message, mention=to_us or mentions(text, self._people.name))
+        stored = self._store.add_message(message)
+        if stored is not None:
             how = "direct" if chat[:1] == b"c" else "room"
-            self._store.add_step(message.id, Step(now.wall, "received", how))
-            if chat[:1] == b"r" and message.seq % TRIM_EVERY == 0:
-                self._store.trim(chat, ROOM_KEPT_MAX)
-            self._tell(MessageAdded(message))
+            self._store.add_step(stored.id, Step(now.wall, "received", how))
+            if chat[:1] == b"r" and stored.seq % TRIM_EVERY == 0:
+                self.keeping.gone(chat, self._store.trim(chat, ROOM_KEPT_MAX))
+            self._tell(MessageAdded(stored))
+            self.content.arrived(stored, now)
 
     # --- what becomes of ours -----------------------------------------------------------------
 
@@ -525,14 +602,18 @@ class Chats:
             return True
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
-            return False
+            known = eid in self._under_way  # of what is gone from here since
+            self._under_way.discard(eid)
+            return self.content.delivered(eid, now) or known
         self._under_way.discard(eid)
-        if message.state is not State.DELIVERED:
+        if message.state not in (State.DELIVERED, State.READ):
+            state = State.READ if message.read_at else State.DELIVERED
             changed = self._store.change_message(
-                message.id, state=State.DELIVERED, delivered_at=now.wall, reason=""
+                message.id, state=state, delivered_at=now.wall, reason=""
             )
             self._store.add_step(message.id, Step(now.wall, "delivered"))
             self._files.close(message.id, Fate.PROVEN)
+            self.keeping.way_ended(changed, now)
             self._tell(MessageChanged(changed))
         return True
 
@@ -543,6 +624,8 @@ class Chats:
         its time.
         """
         for eid in eids:
+            if self.content.ended(eid):
+                continue
             message = self._store.message_by_envelope(eid)
             if message is None or message.state not in (State.QUEUED, State.CARRIED):
                 continue
@@ -558,6 +641,7 @@ class Chats:
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
         self._files.give_up(now)
+        self.content.give_up(now)
         for message in self._store.pending():
             if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
                 self._store.change_message(message.id, expires_at=end_of(message.life_s, now))
@@ -566,6 +650,7 @@ class Chats:
 
     def key_replaced(self, fp: bytes, now: Now) -> None:
         """What waits for a replaced key is not sent again, and not carried on by us."""
+        self.content.drop_chat(contact_chat(fp))
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
                 if message.eid:
@@ -576,4 +661,22 @@ class Chats:
         changed = self._store.change_message(message.id, state=State.FAILED, reason=reason)
         self._store.add_step(message.id, Step(now.wall, "failed", reason))
         self._files.close(message.id, Fate.EVICTED)
+        self.keeping.way_ended(changed, now)
         self._tell(MessageChanged(changed))
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def start(self, now: Now) -> None:
+        """Take up after a restart what has to happen at its time."""
+        self._readings.start(now)
+        self.keeping.plan(now)
+
+    def wake(self, now: Now) -> None:
+        """What is due: receipts to send, messages to destroy."""
+        self._readings.wake(now)
+        self.keeping.wake(now)
+
+    def next_wakeup(self) -> float | None:
+        """Monotonic time at which ``wake`` is due."""
+        due = (self._readings.next_wakeup(), self.keeping.next_wakeup())
+        return min((at for at in due if at is not None), default=None)

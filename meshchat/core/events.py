@@ -6,7 +6,15 @@ store transaction, commits, then carries out the effects in order.
 
 from dataclasses import dataclass, field
 
-from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
+from meshchat.core.model import (
+    ChatId,
+    ChatOptions,
+    Contact,
+    Message,
+    Neighbour,
+    Notify,
+    Room,
+)
 from meshchat.errors import UsageError
 
 # --- in: links -----------------------------------------------------------------------------
@@ -71,6 +79,8 @@ class Send(Command):
     life_s: float = 0.0
     """How long to try, in seconds, rounded up to the hour and at most 170 h; 0: the usual week.
     A chosen end can be read by whoever carries the message."""
+    reply_to: bytes = b""
+    """Id of a message of the same chat, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,75 @@ class SaveDraft(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class React(Command):
+    """Answer a message with one emoji, or take that back. Result: the ``Message``."""
+
+    mid: bytes
+    emoji: str
+    """Empty: take back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Command):
+    """Change the text of a message of ours. Result: the ``Message``."""
+
+    mid: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retract(Command):
+    """Delete a message of ours and ask all readers to do the same. Result: what is left of it."""
+
+    mid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Command):
+    """Destroy a message here; one of ours that still waits is not sent any more."""
+
+    mid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetChat(Command):
+    """Set what is ours alone; None leaves it. Result: the ``ChatOptions``."""
+
+    chat: ChatId
+    notify: Notify | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    keep_days: int | None = None
+    """Destroy older messages here, 1 to 3,650 days; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer(Command):
+    """Let new messages of both sides disappear. Result: the ``ChatOptions``."""
+
+    chat: ChatId
+    seconds: int
+    """After being read, 5 seconds to a year; 0: they stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPrivacy(Command):
+    """Set what others may learn; None leaves it. Result: the ``Privacy``."""
+
+    read_receipts: bool | None = None
+    typing: bool | None = None
+    retractions: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Typing(Command):
+    """Our user writes, or stopped: told to that contact if it is our neighbour and we want it."""
+
+    chat: ChatId
+    on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SetName(Command):
     """The name we give ourselves, sent inside messages and announces."""
 
@@ -212,9 +291,32 @@ class MessageAdded:
 
 @dataclass(frozen=True, slots=True)
 class MessageChanged:
-    """State, carriers or reason of a message changed."""
+    """State, carriers, reason, text, or the reactions to a message changed."""
 
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesGone:
+    """Messages were destroyed here: deleted, disappeared, or too old."""
+
+    chat: ChatId
+    mids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChanged:
+    chat: ChatId
+    options: ChatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ContactTyping:
+    """A contact on a direct link writes to us. Never stored."""
+
+    fp: bytes
+    until: float
+    """Wall time from which this says nothing any more; 0: they stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +370,9 @@ class Notice:
 Tell = (
     MessageAdded
     | MessageChanged
+    | MessagesGone
+    | ChatChanged
+    | ContactTyping
     | FileComplete
     | ContactChanged
     | RoomChanged

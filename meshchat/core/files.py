@@ -231,6 +231,21 @@ class Files:
             self._store.drop_open_file(mid)
             self._store.drop_file(mid)
 
+    def forget(self, mid: bytes) -> None:
+        """A message is destroyed: its file with it, ours or theirs, whole or not.
+
+        Chunks of ours that are on their way go on; nothing of them can be read here.
+        """
+        file = self._open.pop(mid, None)
+        if file is not None:
+            for eid in file.manifest.chunks:
+                self._ours.pop(eid, None)
+                self._alone.pop(eid, None)
+            self._store.drop_open_file(mid)
+            if not file.outgoing:
+                self.refresh()
+        self._store.drop_file(mid)
+
     # --- of others ----------------------------------------------------------------------------
 
     def check_room(self, mid: bytes, author: bytes) -> None:

@@ -56,6 +56,7 @@ SYMBOLS = 27
 MARKS = 28
 AGREED = 29
 NEGENTROPY = 30
+TYPING = 128  # a version that does not know it ignores it
 
 CLOSE_DONE = 1
 CLOSE_DUPLICATE = 2
@@ -92,7 +93,7 @@ _RECORD = Struct("<BH")
 _HELLO = Struct("<BBH")
 _PING = Struct("<Q")
 _REKEY_RECORD = _RECORD.pack(REKEY, 0)
-_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1)))  # for the caller
+_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), TYPING))  # for the caller
 _IGNORED_FROM = 128  # types later versions may try without a flag day
 _ZEROS = bytes(FRAME_MAX_BYTES)
 

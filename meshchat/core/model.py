@@ -12,6 +12,10 @@ from typing import NamedTuple
 from meshchat.text import Clean
 
 NO_TEXT = Clean()
+NOTE_FILE = "file"
+NOTE_INTRODUCTION = "introduction"
+NOTE_TIMER = "timer"
+"""The author set the timer of the chat to ``vanish_s`` seconds."""
 
 ChatId = bytes
 """``b"c" + fingerprint`` (33 bytes) for a contact, ``b"r" + room id`` (17 bytes) for a room."""
@@ -84,6 +88,8 @@ class State(StrEnum):
     Of a file: its manifest and each of its chunks, though not all to the same neighbour."""
     DELIVERED = "delivered"
     """The recipient's proof token reached us."""
+    READ = "read"
+    """The recipient's device told us that it was shown: more than delivered, never less."""
     FAILED = "failed"
 
 
@@ -122,6 +128,22 @@ class Message:
     """Local order of arrival, given by the store; 0 before it is stored."""
     life_s: float = 0.0
     """Lifetime our user chose for it; 0: the usual one, whose end says nothing."""
+    reply_to: bytes = b""
+    """Id of the message it answers, or empty. A peer's claim: see ``content.quoted``."""
+    edited: float = 0.0
+    """Author's time of the version shown, or 0 for the first one."""
+    retracted: float = 0.0
+    """When its author asked for it to be deleted, 0: never. Nothing but the row is left then."""
+    read_at: float = 0.0
+    """When the receipt of its reader came (outgoing)."""
+    mention: bool = False
+    """It mentions us, or answers a message of ours (incoming)."""
+    vanish_s: int = 0
+    """Seconds from being read (sent, if ours) until it disappears here; 0: it stays."""
+    vanish_at: float = 0.0
+    """When it disappears here; 0: not begun."""
+    note: str = ""
+    """Empty for what people write, else one of ``NOTE_...``: ``text`` has words of ours then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +153,7 @@ class Step:
     at: float
     what: str
     """``written``, ``sealed``, ``handed``, ``expired``, ``delivered``, ``received``, ``complete``,
-    ``failed``."""
+    ``failed``, ``read``, ``edited``, ``edit_delivered``, ``retracted``, ``retract_delivered``."""
     detail: str = ""
     """Such as ``lan`` or the reason; never a peer's text."""
 
@@ -172,6 +194,96 @@ class OpenFile:
     """When the newest envelope of the manifest ends (theirs), hours since 1970."""
 
 
+class Version(NamedTuple):
+    """A text of a message that was edited."""
+
+    sent: int
+    """The author's clock, seconds since 1970."""
+    number: bytes
+    """8 bytes, empty for the first text. The greatest ``(sent, number)`` is the one shown."""
+    text: Clean
+    at: float
+    """When it came, wall seconds."""
+
+
+class Reaction(NamedTuple):
+    """What one person answered a message with."""
+
+    mid: bytes
+    author: bytes
+    """As in ``Message``."""
+    emoji: Clean
+    """Empty: taken back."""
+    sent: int
+    number: bytes
+    """Of one author's, the greatest ``(sent, number)`` counts."""
+    at: float
+    """When it came, wall seconds."""
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something done to a message: a reaction, an edit, a retraction; or a timer, done to a chat.
+
+    Kept of our own until it is delivered or its time is over, of others while the message it is
+    about has not come yet.
+    """
+
+    id: bytes
+    """8 bytes, made like that of a message."""
+    kind: int
+    """Of its body, a ``BodyType``."""
+    chat: ChatId
+    author: bytes
+    target: bytes
+    """Id of the message (8 bytes); empty for a timer."""
+    text: str
+    """As it goes into a body."""
+    sent: int
+    number: bytes
+    at: float
+    """When it was made or came, wall seconds."""
+    timer_s: int | None = None
+    eid: bytes = b""
+    """Envelope it travels in (ours), or empty while it waits to be sealed."""
+
+
+class Notify(StrEnum):
+    """What a chat may call us for."""
+
+    ALL = "all"
+    MENTIONS = "mentions"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What is set for one chat. All but the timer is ours alone."""
+
+    notify: Notify = Notify.ALL
+    pinned: bool = False
+    archived: bool = False
+    keep_days: int = 0
+    """Older messages are destroyed here; 0: none."""
+    timer_s: int = 0
+    """New messages disappear so many seconds after they were read; 0: they stay."""
+    timer_sent: int = 0
+    timer_number: bytes = b""
+    """Of both sides' timers, the greatest ``(sent, number)`` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What others may learn of us beside what we write."""
+
+    read_receipts: bool = False
+    typing: bool = False
+    """Tell contacts on a direct link while we write, and show it of them."""
+    retractions: bool = True
+    """Delete here what its author asks to be deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatSummary:
     """A row of the chat list."""
@@ -182,6 +294,9 @@ class ChatSummary:
     read_seq: int
     """Messages with a greater ``seq`` are new."""
     draft: Clean
+    mentions: int = 0
+    """How many of the unread ones mention us."""
+    options: ChatOptions = ChatOptions()
 
 
 class Kind(IntEnum):

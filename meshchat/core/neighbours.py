@@ -15,6 +15,7 @@ from meshchat.core.crypto import KEY_BYTES, H
 from meshchat.core.custody import hours
 from meshchat.core.events import (
     CloseLink,
+    ContactTyping,
     LinkDown,
     LinkUp,
     NeighbourDown,
@@ -29,6 +30,8 @@ from meshchat.core.limits import (
     HELLO_WAIT_S,
     NODE_KEY_LIFE_S,
     REHELLO_S,
+    TYPING_EVERY_S,
+    TYPING_SHOWN_S,
     Limits,
 )
 from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
@@ -37,7 +40,7 @@ from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
 from meshchat.core.sync import Sync
 from meshchat.core.transfers import Outcome, Transfers
-from meshchat.core.wire import PROOF_HINT
+from meshchat.core.wire import PROOF_HINT, read_typing, write_typing
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
 TRANSPORTS = {"lan": 0, "net": 1, "ble": 2}  # a LAN moves a thousand times what Bluetooth does
@@ -70,6 +73,8 @@ class Peer:
     greet_at: float = 0.0
     hello_by: float = NEVER
     """When the peer must have greeted us."""
+    typed: tuple[bool, float] = (False, -NEVER)
+    """What we last told this contact of our writing, and when."""
     alarm: float = NEVER
     """When this link has something to do by itself."""
 
@@ -94,8 +99,10 @@ class Neighbours:
         now: Now,
         has_room: Callable[[int, bool], bool],
         log: FrameLog | None = None,
+        show_typing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
+        self._show_typing = show_typing
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -159,6 +166,22 @@ class Neighbours:
             if peer.contact == author and peer.sync is not None:
                 peer.sync.push_proof(proof.done, proof.token, proof.exp_h)
                 self._touched[peer.link.id] = peer
+
+    def typing(self, fp: bytes, on: bool, now: Now) -> None:
+        """Tell a contact that we write to it, or stopped, if it is our neighbour; nobody else."""
+        for peer in self._peers.values():
+            if peer.contact != fp or peer.sync is None:
+                continue
+            was_on, at = peer.typed
+            if (now.mono - at >= TYPING_EVERY_S) if on else was_on:
+                peer.typed = (on, now.mono)
+                peer.link.send(wire_link.TYPING, write_typing(on))
+                self._touched[peer.link.id] = peer
+
+    def _on_typing(self, peer: Peer, body: bytes, now: Now) -> None:
+        on = read_typing(body)
+        if peer.contact and self._show_typing():
+            self._tell(ContactTyping(peer.contact, now.wall + TYPING_SHOWN_S if on else 0.0))
 
     def pump(self, now: Now) -> None:
         """Let every link move on that something happened to."""
@@ -348,6 +371,8 @@ class Neighbours:
                 self._hello(peer, body, now)
             elif peer.sync is None:
                 raise HandshakeError("record_before_hello")
+            elif kind == wire_link.TYPING:
+                self._on_typing(peer, body, now)
             else:
                 outcome = peer.sync.record(kind, body, now)
                 if outcome is not None:

@@ -21,7 +21,9 @@ from meshchat.core.events import (
     Block,
     Command,
     CustodyChanged,
+    Delete,
     Done,
+    Edit,
     Effect,
     Event,
     Introduce,
@@ -31,14 +33,20 @@ from meshchat.core.events import (
     LinkUp,
     MarkRead,
     Notice,
+    React,
     Received,
     Refused,
     Rename,
+    Retract,
     SaveDraft,
     Send,
     SendFile,
+    SetChat,
     SetName,
+    SetPrivacy,
+    SetTimer,
     Tell,
+    Typing,
     Verify,
     Wake,
 )
@@ -58,6 +66,7 @@ from meshchat.core.limits import (
 )
 from meshchat.core.link import FrameLog
 from meshchat.core.model import (
+    ChatOptions,
     Contact,
     Fate,
     Held,
@@ -66,6 +75,7 @@ from meshchat.core.model import (
     NodeStatus,
     Now,
     Outline,
+    Privacy,
     Proof,
     Room,
     State,
@@ -140,7 +150,9 @@ class Node:
             now,
             self._custody.has_room,
             log,
+            lambda: self._chats.content.privacy.typing,
         )
+        self._chats.start(now)
         self._sought: dict[bytes, None] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
@@ -188,7 +200,12 @@ class Node:
     def next_wakeup(self) -> float | None:
         """Monotonic time at which the driver must give ``Wake``."""
         due = self._house_at
-        for at in (self._try_at, self._release_at, self._neighbours.next_wakeup()):
+        for at in (
+            self._try_at,
+            self._release_at,
+            self._chats.next_wakeup(),
+            self._neighbours.next_wakeup(),
+        ):
             if at is not None and at < due:
                 due = at
         return due
@@ -377,6 +394,7 @@ class Node:
 
     def _on_wake(self, _event: Wake, now: Now) -> None:
         self._neighbours.wake(now)
+        self._chats.wake(now)
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
@@ -405,6 +423,7 @@ class Node:
             self._quietly(lambda: self._chats.announce(now))
         self._chats.give_up(now)
         self._chats.seal_waiting(now)
+        self._chats.keeping.house(now)
         self._release_due(now)
         self._neighbours.renew(now)
 
@@ -431,7 +450,7 @@ class Node:
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:
-        return self._chats.send(command.chat, command.text, command.life_s, now)
+        return self._chats.send(command.chat, command.text, command.life_s, now, command.reply_to)
 
     def _do_send_file(self, command: SendFile, now: Now) -> Message:
         return self._chats.send_file(command.chat, command.name, command.data, command.life_s, now)
@@ -483,11 +502,37 @@ class Node:
     def _do_leave(self, command: LeaveRoom, _now: Now) -> Room:
         return self._chats.leave(command.rid)
 
-    def _do_read(self, command: MarkRead, _now: Now) -> None:
-        self._store.mark_read(command.chat, command.seq)
+    def _do_read(self, command: MarkRead, now: Now) -> None:
+        self._chats.mark_read(command.chat, command.seq, now)
 
-    def _do_draft(self, command: SaveDraft, _now: Now) -> None:
-        self._store.save_draft(command.chat, command.text[:DRAFT_MAX_CHARS])
+    def _do_draft(self, command: SaveDraft, now: Now) -> None:
+        self._store.save_draft(command.chat, command.text[:DRAFT_MAX_CHARS], now.wall)
+
+    def _do_react(self, command: React, now: Now) -> Message:
+        return self._chats.content.react(command.mid, command.emoji, now)
+
+    def _do_edit(self, command: Edit, now: Now) -> Message:
+        return self._chats.content.edit(command.mid, command.text, now)
+
+    def _do_retract(self, command: Retract, now: Now) -> Message:
+        return self._chats.content.retract(command.mid, now)
+
+    def _do_delete(self, command: Delete, now: Now) -> None:
+        self._chats.delete(command.mid, now)
+
+    def _do_set_chat(self, command: SetChat, now: Now) -> ChatOptions:
+        return self._chats.keeping.set_chat(command, now)
+
+    def _do_timer(self, command: SetTimer, now: Now) -> ChatOptions:
+        return self._chats.set_timer(command.chat, command.seconds, now)
+
+    def _do_privacy(self, command: SetPrivacy, _now: Now) -> Privacy:
+        return self._chats.set_privacy(command)
+
+    def _do_typing(self, command: Typing, now: Now) -> None:
+        fp = command.chat[1:]
+        if self.privacy.typing and command.chat[:1] == b"c" and self._people.is_friend(fp):
+            self._neighbours.typing(fp, command.on, now)
 
     def _do_name(self, command: SetName, now: Now) -> None:
         self._people.rename_self(command.name)
@@ -504,6 +549,11 @@ class Node:
     def name(self) -> str:
         """The name we give ourselves."""
         return self._people.name
+
+    @property
+    def privacy(self) -> Privacy:
+        """What others may learn of us."""
+        return self._chats.content.privacy
 
     def card_text(self) -> str:
         """Our newest card as ``meshchat:`` text."""
@@ -556,4 +606,12 @@ class Node:
         MarkRead: _do_read,
         SaveDraft: _do_draft,
         SetName: _do_name,
+        React: _do_react,
+        Edit: _do_edit,
+        Retract: _do_retract,
+        Delete: _do_delete,
+        SetChat: _do_set_chat,
+        SetTimer: _do_timer,
+        SetPrivacy: _do_privacy,
+        Typing: _do_typing,
     }

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from meshchat.core.model import (
+    Act,
     ChatId,
+    ChatOptions,
     ChatSummary,
     Contact,
     Fate,
@@ -24,11 +26,14 @@ from meshchat.core.model import (
     Partial,
     Prekey,
     Proof,
+    Reaction,
     Room,
     State,
     Step,
     Usage,
+    Version,
 )
+from meshchat.text import Clean
 
 
 class Entropy(Protocol):
@@ -92,7 +97,8 @@ class Store(Protocol):
 
     # --- conversations ---
     def add_message(self, message: Message) -> Message | None:
-        """Store a new message; returns it with its ``seq``, or None if its id is known."""
+        """Store a new message; returns it with its ``seq``, or None if its id is known, or that
+        of one that was destroyed."""
         ...
 
     def message(self, mid: bytes) -> Message | None: ...
@@ -111,6 +117,11 @@ class Store(Protocol):
         expires_at: float | None = None,
         reason: str | None = None,
         eid: bytes | None = None,
+        text: Clean | None = None,
+        edited: float | None = None,
+        retracted: float | None = None,
+        read_at: float | None = None,
+        vanish_at: float | None = None,
     ) -> Message:
         """Change the given fields; returns the message as it is now."""
         ...
@@ -131,8 +142,15 @@ class Store(Protocol):
         enough to lay out a history of any length without loading it."""
         ...
 
-    def trim(self, chat: ChatId, keep: int) -> int:
-        """Delete all but the newest ``keep`` messages of a chat; returns how many went."""
+    def trim(self, chat: ChatId, keep: int) -> list[bytes]:
+        """Destroy all but the newest ``keep`` messages of a chat; returns the ids of the others."""
+        ...
+
+    def search(
+        self, text: str, *, chat: ChatId | None = None, limit: int = 50, before: int | None = None
+    ) -> list[Message]:
+        """Messages that a ``words.Query`` finds, newest first, in all chats or one; only those
+        with ``seq < before``."""
         ...
 
     def chats(self) -> list[ChatSummary]:
@@ -143,12 +161,119 @@ class Store(Protocol):
         """Everything up to ``seq`` has been seen; never goes back."""
         ...
 
-    def save_draft(self, chat: ChatId, text: str) -> None: ...
+    def save_draft(self, chat: ChatId, text: str, at: float = 0.0) -> None:
+        """``at``: when it was written, wall seconds."""
+        ...
 
     def add_step(self, mid: bytes, step: Step) -> None: ...
 
     def journey(self, mid: bytes) -> list[Step]:
         """In order of being added."""
+        ...
+
+    # --- what is done to messages ---
+    def reactions(self, mids: Sequence[bytes]) -> list[Reaction]:
+        """Of all these messages, in order of arrival; without those that were taken back."""
+        ...
+
+    def reaction(self, mid: bytes, author: bytes) -> Reaction | None:
+        """The newest of one person, taken back or not."""
+        ...
+
+    def count_reactions(self, mid: bytes) -> int:
+        """How many people ever reacted."""
+        ...
+
+    def save_reaction(self, reaction: Reaction) -> None:
+        """In the place of that person's last one."""
+        ...
+
+    def versions(self, mid: bytes) -> list[Version]:
+        """Oldest first; none of a message that was never edited."""
+        ...
+
+    def add_version(self, mid: bytes, version: Version, keep: int) -> bool:
+        """Keep a version, and the newest ``keep`` of all. False if it was there."""
+        ...
+
+    def save_act(self, act: Act) -> None:
+        """Keep one of ours; replaces."""
+        ...
+
+    def acts(self) -> list[Act]:
+        """Ours, oldest first."""
+        ...
+
+    def drop_act(self, mid: bytes) -> None: ...
+
+    def save_early(self, act: Act, keep: int, keep_of_author: int) -> None:
+        """Keep an act of another on a message that is not here: one of each kind and author, the
+        one with the greatest ``(sent, number)``; the newest ``keep`` of all."""
+        ...
+
+    def take_early(self, target: bytes) -> list[Act]:
+        """Those on this message, oldest first; they are not kept any more."""
+        ...
+
+    # --- what is set for a chat ---
+    def chat_options(self, chat: ChatId) -> ChatOptions: ...
+
+    def save_chat_options(self, chat: ChatId, options: ChatOptions) -> None: ...
+
+    def kept_chats(self) -> list[tuple[ChatId, int]]:
+        """Every chat with ``keep_days``, and these."""
+        ...
+
+    # --- read receipts ---
+    def untold(self) -> list[ChatId]:
+        """Chats in which more was read than its authors were told."""
+        ...
+
+    def untold_messages(self, chat: ChatId, limit: int) -> list[tuple[int, bytes]]:
+        """``(seq, id)`` of messages of others in there, oldest first."""
+        ...
+
+    def mark_told(self, chat: ChatId, seq: int | None) -> None:
+        """Authors were told of all up to ``seq``; None: they need to be told nothing so far."""
+        ...
+
+    # --- destruction ---
+    def start_timers(self, chat: ChatId, upto: int, now: float) -> int:
+        """Messages of others up to this ``seq`` were read: those with a timer disappear in time;
+        returns how many began."""
+        ...
+
+    def next_vanish(self) -> float | None:
+        """The soonest ``vanish_at``."""
+        ...
+
+    def due_to_vanish(self, wall: float, limit: int) -> list[tuple[ChatId, bytes]]:
+        """Messages with ``vanish_at <= wall``, soonest first."""
+        ...
+
+    def older(self, chat: ChatId, wall: float, limit: int) -> list[bytes]:
+        """Messages that came before ``wall`` and do not wait to be sent, oldest first."""
+        ...
+
+    def drop_old_draft(self, chat: ChatId, wall: float) -> bool:
+        """Destroy a draft that was written before ``wall``."""
+        ...
+
+    def drop_messages(self, mids: Iterable[bytes], until: float) -> list[bytes]:
+        """Destroy messages with all that belongs to them, in the index too; returns those that
+        were there. Until ``until`` (0: not at all) none of them is stored again."""
+        ...
+
+    def drop_content(self, mid: bytes) -> None:
+        """Destroy versions, reactions and file of a message."""
+        ...
+
+    def buried(self, mid: bytes) -> bool:
+        """Whether a message was destroyed and is not to be stored again."""
+        ...
+
+    def forget_buried(self, wall: float, early_before: float) -> None:
+        """Forget destroyed messages whose ``until`` has come, and early acts that came before."""
         ...
 
     # --- files ---

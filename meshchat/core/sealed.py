@@ -1,4 +1,4 @@
-"""What is inside an envelope: first direct messages, room posts, announces, chunks; their body.
+"""What is inside an envelope: first direct messages, room posts, announces, chunks.
 
 Layouts in docs/reference/wire.md, section 5. Every inner is bound to the one-use
 key ``e`` of its envelope. An opener raises ``ProtocolError`` and nothing else on
@@ -9,22 +9,17 @@ that recipient in anybody's name (key compromise impersonation).
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
-from meshchat.core.envelope import EID_BYTES
-from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, Card, Identity, utf8
+from meshchat.core.identity import CARD_BYTES, Card, Identity
 from meshchat.core.limits import FILE_CHUNKS_MAX
-from meshchat.core.model import Manifest, Prekey
+from meshchat.core.model import Prekey
 from meshchat.core.ports import Entropy
 from meshchat.errors import AuthError, UsageError, WireError
 
-TEXT_MAX_BYTES = 7_000  # with name, reply and first-message overhead it fits class 2
-NUMBER_BYTES = 8
-MESSAGE_ID_BYTES = 8
 CARDS_READ_MAX = 256  # kept as they were checked; every message of a conversation brings one
 
 
@@ -240,172 +235,3 @@ def cut(data: bytes) -> list[bytes]:
 def file_hash(data: bytes) -> bytes:
     """32 bytes, of a whole file."""
     return H(b"mc1 file", data, 32)
-
-
-# --- body ------------------------------------------------------------------------------------
-
-_BODY = struct.Struct("<B8sIH")
-_TAG_NAME, _TAG_REPLY, _TAG_CARD = 1, 2, 3
-_MANIFEST = struct.Struct("<32s16sI32s")
-
-
-class BodyType(IntEnum):
-    """What a body says."""
-
-    TEXT = 1
-    INTRODUCTION = 2
-    PROFILE = 3
-    FILE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The innermost layer. ``text`` and ``name`` are a peer's raw words: ``Clean`` them to show."""
-
-    type: BodyType
-    number: bytes
-    """8 random bytes, chosen once per message."""
-    sent: int
-    """The author's clock, seconds since 1970."""
-    text: str = ""
-    name: str = ""
-    """The name the author claims, or empty."""
-    reply_to: bytes = b""
-    """Id of the message replied to (8 bytes), or empty."""
-    card: bytes = b""
-    """A card (197 bytes, not checked here), or empty."""
-    file: Manifest | None = None
-    """Of a file message, and only of one; it stands where others have text."""
-
-
-def message_id(author: bytes, number: bytes) -> bytes:
-    """8 bytes, the same on every device; ``author`` is a fingerprint or a room author key."""
-    return H(b"mc1 msg", author + number, MESSAGE_ID_BYTES)
-
-
-def encode_body(body: Body) -> bytes:
-    """Write a body.
-
-    Raises:
-        UsageError: The text is empty or too long, the name too long, or not text at all.
-    """
-    text, name = utf8(body.text), utf8(body.name)
-    if (body.type is BodyType.FILE) is (body.file is None):
-        raise ValueError("a file message has a manifest, no other has")
-    if body.type is BodyType.TEXT:
-        if not text:
-            raise UsageError("empty_text", "There is nothing to send: write something.")
-        if len(text) > TEXT_MAX_BYTES:
-            raise UsageError(
-                "too_long",
-                f"A message has at most {TEXT_MAX_BYTES} bytes, this one has {len(text)}: "
-                "send it in parts.",
-            )
-    elif text:
-        raise ValueError("only a text message has text")
-    if body.file is not None:
-        text = _encode_manifest(body.file)
-    if len(name) > NAME_MAX_BYTES:
-        raise UsageError("name_too_long", f"A name has at most {NAME_MAX_BYTES} bytes: shorten it.")
-    _check_sizes(body)
-    data = _BODY.pack(body.type, body.number, body.sent, len(text)) + text
-    for tag, value in ((_TAG_NAME, name), (_TAG_REPLY, body.reply_to), (_TAG_CARD, body.card)):
-        if value:
-            data += bytes([tag, len(value)]) + value
-    return data
-
-
-def decode_body(data: bytes) -> Body:
-    """Read a body; extensions with unknown tags are skipped.
-
-    Raises:
-        WireError: Anything but the exact form.
-    """
-    if len(data) < _BODY.size:
-        raise WireError("body_length")
-    kind, number, sent, text_bytes = _BODY.unpack_from(data)
-    end = _BODY.size + text_bytes
-    if end > len(data):
-        raise WireError("body_length")
-    try:
-        kind = BodyType(kind)
-    except ValueError:
-        raise WireError("body_type") from None
-    file: Manifest | None = None
-    if kind is BodyType.FILE:
-        file, text_at = _decode_manifest(data[_BODY.size : end]), end
-    elif not (1 <= text_bytes <= TEXT_MAX_BYTES if kind is BodyType.TEXT else text_bytes == 0):
-        raise WireError("body_text")
-    else:
-        text_at = _BODY.size
-    extensions = _extensions(data, end)
-    name = extensions.get(_TAG_NAME)
-    if name is not None and not 1 <= len(name) <= NAME_MAX_BYTES:
-        raise WireError("body_name")
-    for tag, size in ((_TAG_REPLY, MESSAGE_ID_BYTES), (_TAG_CARD, CARD_BYTES)):
-        if tag in extensions and len(extensions[tag]) != size:
-            raise WireError("body_extension")
-    if kind is BodyType.INTRODUCTION and _TAG_CARD not in extensions:
-        raise WireError("body_no_card")
-    try:
-        text, claimed = data[text_at:end].decode(), (name or b"").decode()
-    except UnicodeDecodeError:
-        raise WireError("body_utf8") from None
-    reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file)
-
-
-def _encode_manifest(file: Manifest) -> bytes:
-    name = utf8(file.name)
-    data = _MANIFEST.pack(file.key, file.file_id, file.size, file.hash)
-    data += b"".join(file.chunks) + name
-    try:
-        fits = _decode_manifest(data) == file
-    except WireError:
-        fits = False
-    if not fits:
-        raise ValueError("a field of the manifest has a wrong length")
-    return data
-
-
-def _decode_manifest(data: bytes) -> Manifest:
-    if len(data) < _MANIFEST.size:
-        raise WireError("body_file")
-    key, file_id, size, checksum = _MANIFEST.unpack_from(data)
-    if not 1 <= size <= FILE_MAX_BYTES:
-        raise WireError("body_file")
-    count = -(-size // CHUNK_BYTES)
-    names_at = _MANIFEST.size + count * EID_BYTES
-    ids = range(_MANIFEST.size, names_at, EID_BYTES)
-    chunks = tuple(data[at : at + EID_BYTES] for at in ids)
-    if not 1 <= len(data) - names_at <= FILE_NAME_MAX_BYTES or len(set(chunks)) != count:
-        raise WireError("body_file")
-    try:
-        name = data[names_at:].decode()
-    except UnicodeDecodeError:
-        raise WireError("body_utf8") from None
-    return Manifest(key, file_id, size, checksum, name, chunks)
-
-
-def _extensions(data: bytes, at: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    last = 0
-    while at < len(data):
-        if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
-            raise WireError("body_extension")
-        tag, size = data[at], data[at + 1]
-        if tag <= last:
-            raise WireError("body_extension")
-        found[tag] = data[at + 2 : at + 2 + size]
-        last, at = tag, at + 2 + size
-    return found
-
-
-def _check_sizes(body: Body) -> None:
-    if (
-        len(body.number) != NUMBER_BYTES
-        or len(body.reply_to) not in (0, MESSAGE_ID_BYTES)
-        or len(body.card) not in (0, CARD_BYTES)
-        or (body.type is BodyType.INTRODUCTION and not body.card)
-    ):
-        raise ValueError("a field of the body has a wrong length")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.contacts import People
 from meshchat.core.custody import HOUR_S, Custody, hours
 from meshchat.core.envelope import TOKEN_BYTES, envelope_id, seal
@@ -9,7 +10,7 @@ from meshchat.core.identity import room_author_seed, room_secret
 from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
 from meshchat.core.model import Held, Message, Now, Room
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sealed import Body, BodyType, encode_body, first_dm, read_card, room_post
+from meshchat.core.sealed import first_dm, read_card, room_post
 from meshchat.errors import UsageError
 
 DAY_S = 86_400

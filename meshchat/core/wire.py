@@ -185,3 +185,14 @@ def read_count(body: bytes) -> int:
         raise WireError("count_length")
     count: int = _COUNT.unpack(body)[0]
     return count
+
+
+def write_typing(on: bool) -> bytes:
+    return bytes((on,))
+
+
+def read_typing(body: bytes) -> bool:
+    """Whether a neighbour says that it writes to us (TYPING)."""
+    if body not in (b"\x00", b"\x01"):
+        raise WireError("typing")
+    return body == b"\x01"

@@ -6,7 +6,8 @@ from functools import cache
 import msgspec
 from msgspec import inspect
 
-from meshchat.core.sealed import FILE_MAX_BYTES, TEXT_MAX_BYTES
+from meshchat.core.body import TEXT_MAX_BYTES
+from meshchat.core.sealed import FILE_MAX_BYTES
 from meshchat.sim.convert import Wrong, close_to, flat, listed
 from meshchat.sim.document import Result, Workload
 from meshchat.sim.locate import Path

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from meshchat.core import link as records
+from meshchat.core.body import TEXT_MAX_BYTES
 from meshchat.core.events import Effect, FileComplete, MessageAdded, MessageChanged
 from meshchat.core.model import Message, State
-from meshchat.core.sealed import TEXT_MAX_BYTES
 from meshchat.core.wire import PART_HEAD_BYTES
 from meshchat.sim.ways import Contact, Wanted
 

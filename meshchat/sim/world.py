@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from struct import Struct
 from typing import Any
 
+from meshchat.core.body import TEXT_MAX_BYTES
 from meshchat.core.events import JoinRoom, Send, SendFile
 from meshchat.core.identity import public_room_key
 from meshchat.core.limits import Limits
-from meshchat.core.sealed import TEXT_MAX_BYTES
 from meshchat.errors import MeshchatError, UsageError
 from meshchat.sim import fast
 from meshchat.sim.chance import Chance

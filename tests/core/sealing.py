@@ -6,6 +6,7 @@ from hashlib import shake_256
 from pathlib import Path
 
 from meshchat.core import crypto
+from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.envelope import (
     Opened,
     open_sealed,
@@ -22,11 +23,8 @@ from meshchat.core.identity import (
 )
 from meshchat.core.model import Prekey
 from meshchat.core.sealed import (
-    Body,
-    BodyType,
     announce,
     chunk,
-    encode_body,
     first_dm,
     room_post,
 )

@@ -40,10 +40,7 @@ from meshchat.core.envelope import (
 from meshchat.core.identity import (
     room_secret,
 )
-from meshchat.core.sealed import (
-    kind_of,
-    open_first_dm,
-)
+from meshchat.core.sealed import kind_of, open_first_dm
 from meshchat.errors import AuthError, UsageError, WireError
 
 # --- the outer layer ---------------------------------------------------------------------------

@@ -37,10 +37,7 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.model import Fate, Kind, Message, Now, State
-from meshchat.core.sealed import (
-    CHUNK_BYTES,
-    FILE_MAX_BYTES,
-)
+from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES
 from meshchat.core.sync import Sync
 from meshchat.errors import TrustError, UsageError
 

@@ -19,6 +19,7 @@ from filetool import (
 from mallory import Mallory, Stranger
 from world import Host, World
 
+from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.chats import contact_chat
 from meshchat.core.envelope import envelope_id, seal
 from meshchat.core.events import (
@@ -37,11 +38,8 @@ from meshchat.core.limits import (
 from meshchat.core.model import Manifest, Message, State
 from meshchat.core.sealed import (
     CHUNK_BYTES,
-    Body,
-    BodyType,
     chunk,
     cut,
-    encode_body,
     file_hash,
 )
 

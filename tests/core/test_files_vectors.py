@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from nacl import bindings as nacl
 
+from meshchat.core.body import (
+    Body,
+    BodyType,
+    decode_body,
+    encode_body,
+)
 from meshchat.core.envelope import envelope_id, open_sealed, part_of, seal
 from meshchat.core.model import Manifest
 from meshchat.core.sealed import (
-    Body,
-    BodyType,
     chunk,
     cut,
-    decode_body,
-    encode_body,
     file_hash,
     open_chunk,
 )

@@ -7,6 +7,7 @@ from mallory import Mallory, Stranger, have, junk, silence, totals_match
 from world import Host, World
 
 from meshchat.core import link as wire_link
+from meshchat.core.body import BodyType
 from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.envelope import done_of, envelope_id
 from meshchat.core.events import (
@@ -28,7 +29,6 @@ from meshchat.core.limits import (
 )
 from meshchat.core.link import make_hello, read_hello
 from meshchat.core.model import Fate, Held, Kind, Message, State, Trust, hint_of
-from meshchat.core.sealed import BodyType
 from meshchat.core.sync import IDS_REMEMBERED_MAX
 from meshchat.core.wire import (
     PROOF_HINT,

@@ -27,9 +27,7 @@ from meshchat.core.limits import (
     HOUSEKEEPING_S,
 )
 from meshchat.core.model import Message, State
-from meshchat.core.sealed import (
-    CHUNK_BYTES,
-)
+from meshchat.core.sealed import CHUNK_BYTES
 from meshchat.errors import UsageError
 
 

@@ -27,6 +27,12 @@ from sealing import (
 )
 
 from meshchat.core import crypto
+from meshchat.core.body import (
+    Body,
+    BodyType,
+    decode_body,
+    encode_body,
+)
 from meshchat.core.envelope import (
     open_sealed,
     parse_header,
@@ -41,14 +47,10 @@ from meshchat.core.model import Manifest, Prekey
 from meshchat.core.sealed import (
     CHUNK_BYTES,
     FILE_MAX_BYTES,
-    Body,
-    BodyType,
     InnerKind,
     announce,
     chunk,
     cut,
-    decode_body,
-    encode_body,
     first_dm,
     kind_of,
     open_announce,

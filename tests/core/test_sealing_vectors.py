@@ -10,6 +10,13 @@ from sealing import (
     Person,
 )
 
+from meshchat.core.body import (
+    Body,
+    BodyType,
+    decode_body,
+    encode_body,
+    message_id,
+)
 from meshchat.core.envelope import (
     CLASS_SIZES,
     envelope_id,
@@ -18,13 +25,8 @@ from meshchat.core.envelope import (
     stamp_bits,
 )
 from meshchat.core.sealed import (
-    Body,
-    BodyType,
     announce,
-    decode_body,
-    encode_body,
     first_dm,
-    message_id,
     open_announce,
     open_first_dm,
     open_room_post,

@@ -9,8 +9,9 @@ import json
 from make_sealing import EXP_H, SENT, Recorder, fixed
 
 from meshchat.core import envelope, sealed
+from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.model import Manifest
-from meshchat.core.sealed import CHUNK_BYTES, Body, BodyType
+from meshchat.core.sealed import CHUNK_BYTES
 
 
 def content(size: int) -> bytes:
@@ -78,7 +79,7 @@ def main() -> None:
             "number": body.number.hex(),
             "sent": SENT,
             "name": body.name,
-            "data": sealed.encode_body(body).hex(),
+            "data": encode_body(body).hex(),
         },
     }
     print(json.dumps(vectors, indent=1, ensure_ascii=False))

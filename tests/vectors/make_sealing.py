@@ -7,8 +7,8 @@ import hashlib
 import json
 
 from meshchat.core import envelope, identity, sealed
+from meshchat.core.body import Body, BodyType, encode_body, message_id
 from meshchat.core.identity import Identity, make_card
-from meshchat.core.sealed import Body, BodyType
 
 EXP_H = 500_000
 SENT = 1_800_000_000
@@ -76,8 +76,8 @@ def main() -> None:
         ),
         "profile": Body(BodyType.PROFILE, fixed("n4", 8), SENT, name="Айгүл"),
     }
-    encoded = {name: sealed.encode_body(body) for name, body in bodies.items()}
-    long_body = sealed.encode_body(Body(BodyType.TEXT, fixed("n5", 8), SENT, "ә" * 3_500))
+    encoded = {name: encode_body(body) for name, body in bodies.items()}
+    long_body = encode_body(Body(BodyType.TEXT, fixed("n5", 8), SENT, "ә" * 3_500))
 
     def dm(body: bytes, recorder: Recorder, e: bytes) -> bytes:
         return sealed.first_dm(a, a_card, b_card, e, body, recorder)
@@ -167,7 +167,7 @@ def main() -> None:
                 "reply_to": body.reply_to.hex(),
                 "card": body.card.hex(),
                 "data": encoded[name].hex(),
-                "message_id_by_first_person": sealed.message_id(a.fp, body.number).hex(),
+                "message_id_by_first_person": message_id(a.fp, body.number).hex(),
             }
             for name, body in bodies.items()
         },

@@ -1,0 +1,158 @@
+"""The inbox: which envelopes are for us, who wrote what is inside, and who in here acts on it.
+
+Recognition needs no address: every shared secret we hold is tried, then our prekeys. Each secret
+comes with the one who opens what is found under it, and each type of body with the one who acts
+on it; whatever is malformed, or not from whom it says, raises ``ProtocolError``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from meshchat.core.body import Body, BodyType, decode_body
+from meshchat.core.contacts import People
+from meshchat.core.custody import Custody
+from meshchat.core.envelope import Opened, open_sealed
+from meshchat.core.identity import Card
+from meshchat.core.model import Contact, Held, Kind, Now
+from meshchat.core.receipts import Receipt
+from meshchat.core.sealed import open_announce, open_first_dm
+from meshchat.core.sealer import DAY_S
+from meshchat.text import Clean
+
+
+class Letter(NamedTuple):
+    """A direct message that opened, proven to be from its author."""
+
+    contact: Contact
+    friend: bool
+    """Whether we deal with the author: not a stranger, not blocked, key not replaced."""
+    body: Body
+    token: bytes
+    """Proves delivery to the author; empty: not wanted."""
+    exp_h: int
+    """When its envelope ends, hours since 1970."""
+
+
+Opener = Callable[[Opened, Held, Now], Kind]
+"""Acts on what was found under a secret; says whether the envelope is one of ours (``MINE``)."""
+Secrets = Callable[[int], Iterable[tuple[bytes, Opener]]]
+"""The secrets of one part on a day (days since 1970), each with its opener."""
+Reader = Callable[[Letter, Now], list[Receipt]]
+"""Acts on a letter; returns the receipts to release."""
+
+
+class Inbox:
+    """Opens for one identity."""
+
+    def __init__(self, people: People, custody: Custody, learned: Callable[[bytes, Now], None]):
+        """``learned`` hears of every friend whose newer card arrived."""
+        self._people = people
+        self._custody = custody
+        self._learned = learned
+        self._sources: list[Secrets] = [self._announce_secrets]
+        self._readers: dict[BodyType, Reader] = {}
+        self._from_strangers: set[BodyType] = set()
+        self._secrets: list[bytes] = []
+        self._openers: list[Opener] = []
+        self._day = -1
+
+    def add_secrets(self, source: Secrets) -> None:
+        """Try these as well; asked again each day and after ``refresh``."""
+        self._sources.append(source)
+
+    def on(self, kind: BodyType, reader: Reader, *, strangers: bool = False) -> None:
+        """Give letters with this type of body to ``reader``; those of strangers only if asked."""
+        self._readers[kind] = reader
+        if strangers:
+            self._from_strangers.add(kind)
+
+    def refresh(self) -> None:
+        """Contacts, rooms or groups changed: ask for all secrets again."""
+        self._day = -1
+
+    def _load(self, day: int) -> None:
+        pairs = [pair for source in self._sources for pair in source(day)]
+        self._secrets = [secret for secret, _ in pairs]
+        self._openers = [opener for _, opener in pairs]
+        self._day = day
+
+    def open(self, held: Held, now: Now) -> list[Receipt]:
+        """Try an envelope with all our keys and act on what is inside, held by us or not.
+
+        Returns the receipts to release when something for us was stored. Content that opens but
+        is malformed raises ``ProtocolError`` after the envelope was marked as checked.
+        """
+        day = int(now.wall // DAY_S)
+        if day != self._day:
+            self._load(day)
+        opened = open_sealed(held.data, secrets=self._secrets, prekeys=self._people.prekeys)
+        kind = Kind.CARRIED  # what anybody can send us is not pinned, nor is junk
+        try:
+            if opened is None:
+                return []
+            if opened.via_secret is not None:
+                kind = self._openers[opened.via_secret](opened, held, now)
+                return []
+            contact, receipts = self._open_dm(held, opened, now)
+            if contact is not None and self._people.is_friend(contact.fp):
+                kind = Kind.MINE
+            return receipts
+        finally:
+            self._custody.tried(held, kind)
+
+    # --- announces ----------------------------------------------------------------------------
+
+    def _announce_secrets(self, _day: int) -> Iterator[tuple[bytes, Opener]]:
+        for secret, fp in self._people.announce_secrets():
+            yield secret, partial(self._open_announce, fp)
+
+    def _open_announce(self, fp: bytes, opened: Opened, _held: Held, now: Now) -> Kind:
+        card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
+        body = decode_body(raw)
+        contact = self._people.get(fp)
+        if contact is not None:
+            self._learn(contact, card, body.name, now)
+        return Kind.MINE
+
+    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> Contact:
+        """A friend's newer card: messages that waited for a key can go."""
+        before = contact.card
+        after = self._people.heard(contact, card, Clean.line(name), now)
+        if after.card != before:
+            self.refresh()
+            self._learned(contact.fp, now)
+        return after
+
+    # --- direct messages ----------------------------------------------------------------------
+
+    def _open_dm(
+        self, held: Held, opened: Opened, now: Now
+    ) -> tuple[Contact | None, list[Receipt]]:
+        """``(author, receipts to release)``."""
+        assert opened.prekey is not None, "no secret opened it"
+        card, raw = open_first_dm(
+            opened.inner, self._people.identity, opened.prekey, opened.header.e
+        )
+        body = decode_body(raw)
+        known = self._people.get(card.fp)
+        if known is not None and known.blocked:
+            return known, []
+        if body.type is BodyType.PROFILE:
+            if known is not None:
+                self._learn(known, card, body.name, now)
+            return known, []
+        friend = self._people.is_friend(card.fp)
+        if not friend and body.type not in self._from_strangers:
+            return known, []  # neither strangers nor replaced keys do more than write
+        # An introduction brings the name of somebody else.
+        name = "" if body.type is BodyType.INTRODUCTION else body.name
+        if known is None:
+            contact = self._people.meet(card, Clean.line(name), now)
+        else:
+            contact = self._learn(known, card, name, now)
+        token = opened.token if opened.wants_proof else b""
+        reader = self._readers.get(body.type)
+        if reader is None:
+            return contact, []
+        return contact, reader(Letter(contact, friend, body, token, held.exp_h), now)
