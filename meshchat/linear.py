@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from meshchat import i18n
 from meshchat.core import events as core
+from meshchat.core.content import count_reactions, quoted
 from meshchat.core.identity import card_text, key_tag
 from meshchat.core.model import ChatId, Message, State, Trust
 from meshchat.errors import MeshchatError, TransportError, UsageError
@@ -60,6 +61,7 @@ class Linear:
         self._deeds = Deeds(self)
         self._prompt = Prompt(self._finish)
         self._told: dict[bytes, State] = {}
+        self._acts: dict[bytes, tuple[str, str]] = {}  # what was printed of messages here
         self._locked = False
         self._ended = False
         self._tasks: set[asyncio.Future[None]] = set()  # kept: the loop holds them weakly
@@ -162,6 +164,7 @@ class Linear:
     def _show_change(self, message: Message) -> None:
         """Tell what became of ours, once for each state; being carried is only told by /info."""
         before = self._told.get(message.id)
+        self._show_act(message)
         if not message.outgoing or before is None or before is message.state or self._locked:
             return
         self._told[message.id] = message.state
@@ -171,13 +174,35 @@ class Linear:
         name, words = self.names.of_chat(message.chat), state_words(message)
         self.say(text.format(name=name, state=words, text=Clean.line(message.text, 60)))
 
+    def _show_act(self, message: Message) -> None:
+        """Tell of edits and reactions in the open chat."""
+        extras = (message.text, self._extras(message) if not message.outgoing else "")
+        if message.chat != self._chat or self._locked:
+            return
+        known = self._acts.get(message.id)
+        self._acts[message.id] = extras
+        if known is not None and known != extras:
+            self._print_message(message)
+
+    def _extras(self, message: Message) -> str:
+        """What stands behind a message: an edit, reactions, the state."""
+        parts = [_("(edited)")] if message.edited else []
+        for emoji, many, _own in count_reactions(self._backend.store.reactions([message.id])):
+            parts.append(f"({emoji} {many})")
+        mark = glyphs.state_mark(self.glyphs, message)
+        return " ".join([*parts, mark]).strip()
+
     def _print_message(self, message: Message, chat: str = "") -> None:
         clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
-        mark = glyphs.state_mark(self.glyphs, message)
+        mark = self._extras(message)
         where = f"[{chat}] " if chat else ""
         head = f"{where}{clock} {self.names.of_author(message)}: "
         first, *rest = str(message.text).split("\n")
+        if (answered := quoted(self._backend.store, message)) is not None:
+            head += _("(answers “{text}”) ").format(text=Clean.line(answered.text, 40))
         lines = [head + first, *(f"    {line}" for line in rest)]
+        if not message.outgoing:
+            self._acts[message.id] = (message.text, mark)
         self._prompt.print("\n".join(lines) + (f" {mark}" if mark else ""))
 
     def _mark_read(self, seq: int) -> None:
@@ -260,6 +285,25 @@ class Linear:
         if fresh:
             self._mark_read(fresh[-1].seq)
 
+    def open_at(self, message: Message) -> None:
+        if message.chat != self._chat:
+            self.open(message.chat)
+        store = self._backend.store
+        around = store.messages(message.chat, before=message.seq + 1, limit=BEFORE)
+        self.say(_("Around that message:"))
+        for one in [*around, *store.messages(message.chat, after=message.seq, limit=BEFORE)]:
+            self._print_message(one)
+
+    @property
+    def is_choosing(self) -> bool:
+        return False
+
+    def begin_reply(self, message: Message) -> None:  # noqa: ARG002
+        self.say(_("Say more: {usage}").format(usage="/reply TEXT"))
+
+    def begin_edit(self, message: Message) -> None:  # noqa: ARG002
+        self.say(_("Say more: {usage}").format(usage="/edit TEXT"))
+
     def close_chat(self) -> None:
         self._chat = b""
         self.reload()
@@ -291,7 +335,7 @@ class Linear:
         self.reading(title, card)
 
     async def add_contact(self, card: str) -> None:
-        from meshchat.ui.cards import read_card
+        from meshchat.ui.files import read_card
 
         typed = card or await self.fill(_("Their card, or the name of a file that holds it"))
         if not typed:

@@ -65,7 +65,8 @@ class Palette(Provider):
         matcher = self.matcher(query)
         for command in COMMANDS:
             text, run = self._hit(command)
-            if (score := matcher.match(text.plain)) > 0:
+            words = f"{text.plain} {' '.join(command.aliases)}"
+            if (score := matcher.match(words)) > 0:
                 yield Hit(score, text, run, text.plain, self._keys(command))
 
 

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import TextArea
 
 from meshchat.core import events as core
 from meshchat.core.model import ChatId, Contact, Message
@@ -20,9 +19,8 @@ from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
 from meshchat.ui.commands import Command
-from meshchat.ui.completion import Found, authors_of, completions
 from meshchat.ui.composer import Composer
-from meshchat.ui.deeds import Deeds, key_warning, last_messages, sendable, unknown_command
+from meshchat.ui.deeds import Deeds, key_warning
 from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen
 from meshchat.ui.find import FindBar
 from meshchat.ui.helptext import help_lines
@@ -32,6 +30,7 @@ from meshchat.ui.names import Names
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, about_lines, state_parts
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
 from meshchat.ui.statusbar import StatusBar
+from meshchat.ui.writing import Writing
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import News
@@ -40,10 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DRAFT_AFTER_S = 1.0  # of quiet before a draft is stored: one commit per pause, not per key
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
-OFFERS_SHOWN = 6
-SENT_READ = 200  # messages of the open chat among which what we sent is looked for
 
 
 class ChatScreen(Screen[None]):
@@ -61,12 +57,10 @@ class ChatScreen(Screen[None]):
         self.runtime = runtime
         self.names = Names()
         self.glyphs = app.glyphs
-        self._deeds = Deeds(self)
+        self.deeds = Deeds(self)
         self._chat: ChatId = b""
         self._read: tuple[ChatId, int] = (b"", 0)
-        self._drafts: dict[ChatId, str] = {}  # of this run; newer than the summaries
-        self._saved_draft = ""
-        self._draft_timer: Timer | None = None
+        self._typing_until = 0.0
         self._status_timer: Timer | None = None
         self._stale = False
         self._news: list[News] = []
@@ -83,9 +77,7 @@ class ChatScreen(Screen[None]):
                 yield History(self.runtime.store, self.names, self.glyphs, id="history")
                 yield Line(id="below")
                 yield FindBar(self.runtime, id="find")
-                yield Line(id="notice")
-                yield Line(id="offers")
-                yield Composer(self._finish, self._sent, id="composer")
+                yield Writing(self, self._app.choices, id="writing")
             yield Line(id="about")
         yield StatusBar(self.glyphs, id="status")
 
@@ -157,6 +149,13 @@ class ChatScreen(Screen[None]):
             elif isinstance(news, core.ContactChanged | core.RoomChanged):
                 self._later()
                 history.renamed()
+            elif isinstance(news, core.MessagesGone):
+                history.gone(news.chat)
+                self._later()
+            elif isinstance(news, core.ChatChanged):
+                self._later()
+            elif isinstance(news, core.ContactTyping):
+                self._show_typing(news)
             elif isinstance(news, core.Notice):
                 self.say(_(news.detail) if news.detail else news.code.replace("_", " "))
         self._announce(fresh)
@@ -167,7 +166,15 @@ class ChatScreen(Screen[None]):
         """Ring for what came, if our user wants to hear of it: never for strangers."""
         wanted = [message for message in fresh if self.names.is_wanted(message)]
         if wanted:
-            self._app.announce(loud=any(self.names.mentions_us(m) for m in wanted))
+            self._app.announce(loud=any(message.mention for message in wanted))
+
+    def _show_typing(self, news: core.ContactTyping) -> None:
+        if news.fp == self._chat[1:]:
+            self._typing_until = news.until
+            self._show_around()
+            left = news.until - self.runtime.now().wall
+            if left > 0:
+                self.set_timer(left, self._show_around)
 
     def _later(self) -> None:
         if not self._stale:
@@ -200,7 +207,9 @@ class ChatScreen(Screen[None]):
         back: tuple[Part, ...] = (Clean(f"{self.glyphs.back} " if self.narrow else " "),)
         header = self.query_one("#header", Line)
         if contact is not None:
-            parts = state_parts(contact, self.glyphs, self.narrow)
+            parts = [*state_parts(contact, self.glyphs, self.narrow)]
+            if self._typing_until > self.runtime.now().wall:
+                parts.append(Clean("  " + _("is writing")))
             header.show(*back, (contact.petname, "bold"), *parts)
         elif room is not None:
             kind = _("private room") if room.private else _("public room: anyone may read")
@@ -233,12 +242,6 @@ class ChatScreen(Screen[None]):
         bar = self.query_one(FindBar)
         return "find" if focused is not None and bar in focused.ancestors else "write"
 
-    def say(self, text: str) -> None:
-        """Tell our user one sentence, until the next key that does something."""
-        notice = self.query_one("#notice", Line)
-        notice.show(Clean(text))
-        notice.display = bool(text)
-
     # --- chats -------------------------------------------------------------------------------
 
     @property
@@ -256,12 +259,10 @@ class ChatScreen(Screen[None]):
     def open(self, chat: ChatId) -> None:
         """Show a chat and write to it."""
         if chat != self._chat:
-            self._keep_draft()
+            self._typing_until = 0.0
             summary = self.names.summary(chat)
             self._chat = chat
-            stored = summary.draft if summary else ""
-            self._saved_draft = self._drafts.get(chat, stored)
-            self.query_one(Composer).put(self._saved_draft)
+            self.writing.open(chat, summary.draft if summary else "")
             self.query_one(FindBar).close()
             self.query_one(History).open(chat, summary.read_seq if summary else 0)
             self.reload()
@@ -299,8 +300,7 @@ class ChatScreen(Screen[None]):
 
     def close_chat(self) -> None:
         self._chat = b""
-        self._saved_draft = ""
-        self.query_one(Composer).put("")
+        self.writing.open(b"", "")
         self.query_one(History).close()
         self.reload()
         if self.names.chats:
@@ -316,6 +316,8 @@ class ChatScreen(Screen[None]):
     def action_back(self) -> None:
         """From the find bar or the list to writing, from writing to the list of chats."""
         self.say("")
+        if self.writing.end_acting():
+            return
         if self.place == "list" and self._chat:
             self.open(self._chat)
         elif self.place == "find":
@@ -342,7 +344,7 @@ class ChatScreen(Screen[None]):
             return
         if (self._chat, seq) != self._read:
             self._read = (self._chat, seq)
-            self._do(core.MarkRead(self._chat, seq), then=self.reload)
+            self.do(core.MarkRead(self._chat, seq), then=self.reload)
 
     @on(History.Below)
     def _show_below(self, event: History.Below) -> None:
@@ -354,107 +356,6 @@ class ChatScreen(Screen[None]):
     @on(events.Click, "#below")
     def _to_end(self) -> None:
         self.query_one(History).action_last()
-
-    # --- writing -----------------------------------------------------------------------------
-
-    @on(Composer.Submitted)
-    async def _submitted(self, event: Composer.Submitted) -> None:
-        event.stop()
-        text = event.text
-        if commands.is_command(text):
-            command, rest = commands.parse(text)
-            if command is None or (wrong := self._deeds.refusal(command, rest)):
-                self._give_back(text)
-                self.say(unknown_command(text) if command is None else wrong)
-            else:
-                self.carry_out(command, rest)
-            return
-        if not self._chat:
-            self._give_back(text)
-            self.say(_("Choose a chat first: /add a friend or /join #room."))
-            return
-        self._work(self._send(self._chat, sendable(text), text))
-
-    async def _send(self, chat: ChatId, text: str, typed: str) -> None:
-        try:
-            await self.runtime.command(core.Send(chat, text))
-        except MeshchatError:
-            if chat == self._chat and self.is_mounted:
-                self._give_back(typed)
-            else:
-                self._drafts[chat] = typed
-            raise
-        if chat == self._chat and not self.query_one(Composer).text:
-            self._keep_draft()
-        self.say("")
-
-    def _give_back(self, text: str) -> None:
-        """What could not be sent stands in the composer again, before what was typed since."""
-        composer = self.query_one(Composer)
-        composer.put(text + composer.text)
-
-    @on(TextArea.Changed, "#composer")
-    def _typed(self) -> None:
-        self.query_one(Composer).typed()
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-        self._draft_timer = self.set_timer(DRAFT_AFTER_S, self._keep_draft)
-
-    def _keep_draft(self) -> None:
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-            self._draft_timer = None
-        text = self.query_one(Composer).text
-        if self._chat and text != self._saved_draft:
-            self._saved_draft = self._drafts[self._chat] = text
-            self._do(core.SaveDraft(self._chat, text))
-
-    async def flush(self) -> None:
-        """Store what is being written; for the way out."""
-        text = self.query_one(Composer).text
-        if self._chat and text != self._saved_draft:
-            self._saved_draft = text
-            await self.runtime.command(core.SaveDraft(self._chat, text))
-
-    def _finish(self, before: str) -> list[Found]:
-        """What Tab may insert."""
-        messages = last_messages(self, self._chat, SENT_READ) if self._chat else []
-        authors = authors_of(self.names, self._chat, messages)
-        return completions(before, self.names, authors, self._app.choices())
-
-    def _sent(self) -> list[str]:
-        """What our user sent here before, oldest first."""
-        messages = last_messages(self, self._chat, SENT_READ) if self._chat else []
-        return list(dict.fromkeys(str(m.text) for m in messages if m.outgoing and m.text))
-
-    @on(Composer.Offers)
-    def _show_offers(self, event: Composer.Offers) -> None:
-        offers = self.query_one("#offers", Line)
-        first = max(0, min(event.at - OFFERS_SHOWN + 2, len(event.found) - OFFERS_SHOWN))
-        shown = event.found[first : first + OFFERS_SHOWN]
-        rows: list[Part] = []
-        for number, found in enumerate(shown, first):
-            here = number == event.at
-            text = f"{self.glyphs.here if here else ' '} {found.shown}\n"
-            rows.append((Clean(text), "bold" if here else ""))
-        more = len(event.found) - first - len(shown)
-        if more > 0:
-            rows.append(Clean(_("  and {count} more: type on").format(count=more)))
-        offers.show(*rows)
-        offers.display = len(event.found) > 0
-
-    @on(Composer.Pasted)
-    def _pasted(self, event: Composer.Pasted) -> None:
-        if not event.text:
-            text = _("{count} characters are too much for a message: /file PATH sends a file.")
-            self.say(text.format(count=f"{event.size:,}"))
-            return
-        self._work(self._paste(event.text))
-
-    async def _paste(self, text: str) -> None:
-        lines = text.count("\n") + 1
-        if await self.ask(_("Paste {count} lines into the message?").format(count=lines)):
-            self.query_one(Composer).insert(text)
 
     @on(Composer.Upwards)
     def _choose_message(self) -> None:
@@ -471,6 +372,33 @@ class ChatScreen(Screen[None]):
     @on(History.Picked)
     def _picked(self, event: History.Picked) -> None:
         self.carry_out(commands.BY_NAME[event.command], "")
+
+    @on(Writing.Asked)
+    def _asked(self, event: Writing.Asked) -> None:
+        self.carry_out(event.command, event.rest)
+
+    @property
+    def writing(self) -> Writing:
+        return self.query_one(Writing)
+
+    def say(self, text: str) -> None:
+        self.writing.say(text)
+
+    async def flush(self) -> None:
+        """Store what is being written; for the way out."""
+        await self.writing.flush()
+
+    @property
+    def is_choosing(self) -> bool:
+        return self.query_one(History).is_choosing
+
+    def begin_reply(self, message: Message) -> None:
+        self.query_one(History).action_leave()
+        self.writing.begin_reply(message)
+
+    def begin_edit(self, message: Message) -> None:
+        self.query_one(History).action_leave()
+        self.writing.begin_edit(message)
 
     # --- finding -----------------------------------------------------------------------------
 
@@ -498,25 +426,25 @@ class ChatScreen(Screen[None]):
         composer = self.query_one(Composer)
         if not command.needs_words:
             self.carry_out(command, "")
-        elif wrong := self._deeds.refusal(command, "…"):
+        elif wrong := self.deeds.refusal(command, "…"):
             self.say(wrong)
         elif not composer.text:
             composer.put(f"/{name} ")
             composer.focus()
         else:  # a message is being written: it stays
-            self._work(self._ask_words(command))
+            self.work(self._ask_words(command))
 
     async def _ask_words(self, command: Command) -> None:
         typed = await self.fill(command.title, command.usage)
         if typed and typed.strip():
-            await self._deeds.carry_out(command, typed.strip())
+            await self.deeds.carry_out(command, typed.strip())
 
     def carry_out(self, command: Command, rest: str) -> None:
         """Do what was asked, or say why not."""
         self.say("")
-        self._work(self._deeds.carry_out(command, rest))
+        self.work(self.deeds.carry_out(command, rest))
 
-    def _work(self, work: Awaitable[None]) -> None:
+    def work(self, work: Awaitable[None]) -> None:
         async def guarded() -> None:
             try:
                 await work
@@ -526,13 +454,13 @@ class ChatScreen(Screen[None]):
 
         self.run_worker(guarded(), exit_on_error=True)
 
-    def _do(self, wish: core.Command, then: Callable[[], object] | None = None) -> None:
+    def do(self, wish: core.Command, then: Callable[[], object] | None = None) -> None:
         async def work() -> None:
             await self.runtime.command(wish)
             if then is not None and self.is_mounted:
                 then()
 
-        self._work(work())
+        self.work(work())
 
     # --- what commands need ------------------------------------------------------------------
 
@@ -541,7 +469,8 @@ class ChatScreen(Screen[None]):
 
     async def ask(self, question: str) -> bool:
         screen: Screen[bool] = Ask(Clean(question))
-        return bool(await self.app.push_screen_wait(screen))
+        answer = await self.app.push_screen_wait(screen)
+        return bool(answer)
 
     async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
         return await self.app.push_screen_wait(Prompt(title, hint, password=secret))

@@ -15,7 +15,9 @@ CHAT_KEYS = 9
 HELP_WIDE_CELLS = 70  # from here on one line for each command
 
 Where = Literal["any", "chat", "contact", "room", "request", "message"]
-Completes = Literal["", "chat", "person", "command", "path", "emoji", "theme", "mute", "room"]
+Completes = Literal[
+    "", "chat", "person", "command", "path", "emoji", "theme", "mute", "room", "switch"
+]
 
 # The same key in the Russian layout, for terminals that send it (kitty keyboard protocol).
 _CYRILLIC = dict(zip("qwertyuiopasdfghjklzxcvbnm", "йцукенгшщзфывапролдячсмить", strict=True))
@@ -94,7 +96,37 @@ COMMANDS: tuple[Command, ...] = (
         aliases=("journey",),
         pick="i,enter",
     ),
+    Command(
+        *("reply", N_("Answer the last (or chosen) message")),
+        takes="[TEXT]",
+        where="message",
+        pick="r",
+    ),
+    Command(
+        *("react", N_("Answer the last (or chosen) message with one emoji; - takes it back")),
+        takes="[EMOJI]",
+        where="message",
+        aliases=("+",),
+        pick="plus",
+        completes="emoji",
+    ),
+    Command(
+        *("edit", N_("Change the last (or chosen) message of yours")),
+        takes="[TEXT]",
+        where="message",
+        pick="e",
+    ),
     Command("copy", N_("Copy the last (or chosen) message"), where="message", pick="y"),
+    Command(
+        *("delete", N_("Delete the last (or chosen) message here, for you only")),
+        where="message",
+        pick="d",
+    ),
+    Command(
+        *("retract", N_("Delete your message and ask the others to do the same")),
+        where="message",
+        pick="D",
+    ),
     Command(
         *("file", N_("Send a file, 2 MiB at most")),
         takes="PATH",
@@ -107,6 +139,25 @@ COMMANDS: tuple[Command, ...] = (
         where="message",
         pick="s",
         completes="path",
+    ),
+    # this chat
+    Command(
+        *("mute", N_("What this chat may ring for: all, mentions or none")),
+        takes="[WHAT]",
+        where="chat",
+        completes="mute",
+    ),
+    Command("pin", N_("Keep this chat on top, or not any more"), where="chat"),
+    Command("archive", N_("Put this chat at the end of the list, or back"), where="chat"),
+    Command(
+        *("disappear", N_("Let new messages of both sides disappear after being read")),
+        takes="[TIME or off]",
+        where="contact",
+    ),
+    Command(
+        *("retain", N_("Destroy messages here after so many days")),
+        takes="[DAYS or off]",
+        where="chat",
     ),
     # people
     Command("card", N_("Your own card, as text and as a QR code")),
@@ -136,6 +187,16 @@ COMMANDS: tuple[Command, ...] = (
     Command(*("radios", N_("What is on, what is off and why"), "f4"), aliases=("status", "radio")),
     # this client
     Command("name", N_("What you call yourself"), takes="[NEW]", aliases=("nick",)),
+    Command(
+        *("receipts", N_("Whether others learn that you have read their messages")),
+        takes="[on or off]",
+        completes="switch",
+    ),
+    Command(
+        *("typing", N_("Whether neighbours you know see that you are writing")),
+        takes="[on or off]",
+        completes="switch",
+    ),
     Command("theme", N_("Other colours"), takes="[THEME]", completes="theme"),
     Command("keys", N_("Every key, and how to choose others")),
     Command("lock", N_("Hide everything behind the passphrase"), "ctrl+l"),

@@ -80,6 +80,8 @@ def _argument(
         words = [str(c.petname) for c in names.contacts.values()]
     elif kind == "room":
         words = [f"#{room.name}" for room in names.rooms.values()]
+    elif kind == "switch":
+        words = ["on", "off"]
     else:
         words = choices.get(kind, [])
     return _of(start, typed, words, "")

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from meshchat.core import events as core
-from meshchat.core.identity import private_room_key, public_room_key, room_name
-from meshchat.core.model import ChatId, Contact, Message, Room, Trust
+from meshchat.core.model import ChatId, Contact, Message, Trust
 from meshchat.errors import UsageError
 from meshchat.i18n import _, ngettext
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.commands import Command
 from meshchat.ui.front import Front
-from meshchat.ui.reports import journey_text
+from meshchat.ui.message_deeds import MessageDeeds
+from meshchat.ui.people_deeds import PeopleDeeds
 
-FILE_READ_MAX_BYTES = 4 * 1024 * 1024  # the node refuses over 2 MiB and says so; never read more
 LAST_DEFAULT, LAST_MAX = 20, 1_000  # messages shown by /read
 WIPE_WORD = "wipe"
 
 
-class Deeds:
+class Deeds(MessageDeeds, PeopleDeeds):
     """Carries out commands at a front end."""
-
-    def __init__(self, front: Front) -> None:
-        self._front = front
 
     def refusal(self, command: Command, rest: str) -> str:
         """Why a command cannot be carried out now, in one sentence; empty: it can."""
@@ -55,9 +49,6 @@ class Deeds:
             return
         method: Callable[[str], Awaitable[None]] = getattr(self, command.method)
         await method(rest)
-
-    async def _do(self, wish: core.Command) -> object:
-        return await self._front.backend.command(wish)
 
     # --- finding the way ---------------------------------------------------------------------
 
@@ -140,132 +131,6 @@ class Deeds:
             raise UsageError("bad_number", _("How many? A number such as 20."))
         self._front.show_last(min(int(rest or LAST_DEFAULT), LAST_MAX))
 
-    # --- messages ----------------------------------------------------------------------------
-
-    def _chosen(self, rest: str = "") -> Message:
-        number = int(rest) if rest.isascii() and rest.isdigit() else 0
-        message = self._front.chosen(number)
-        if message is None:
-            raise UsageError("no_message", _("There is no such message here."))
-        return message
-
-    async def do_find(self, rest: str) -> None:
-        self._front.find(rest)
-
-    async def do_search(self, rest: str) -> None:
-        await self._search(rest)
-
-    async def do_info(self, rest: str) -> None:
-        front = self._front
-        message = self._chosen(rest)
-        fresh = front.backend.store.message(message.id) or message
-        text = journey_text(
-            fresh,
-            front.backend.store.journey(message.id),
-            front.glyphs,
-            front.backend.now().wall,
-            front.width,
-            front.names.of_author(fresh),
-        )
-        front.reading(_("Journey of the message"), text)
-
-    async def do_copy(self, _rest: str) -> None:
-        self._front.copy(self._chosen().text)
-
-    async def do_file(self, rest: str) -> None:
-        name, data = await asyncio.to_thread(_read_file, rest)
-        await self._do(core.SendFile(self._front.chat, name, data))
-        self._front.say("")
-
-    async def do_save(self, rest: str) -> None:
-        message = self._chosen()
-        data = self._front.backend.store.file(message.id)
-        if data is None:
-            raise UsageError("no_file", _("There is no whole file in this message."))
-        name = rest or await self._front.fill(_("Save the file as"), message.text)
-        if name:
-            path = await asyncio.to_thread(save_new, name, data)
-            self._front.say(_("Saved as {path}").format(path=path))
-
-    # --- people ------------------------------------------------------------------------------
-
-    async def do_card(self, _rest: str) -> None:
-        self._front.show_card(self._front.backend.node.card_text(), _("Your card"))
-
-    async def do_add(self, rest: str) -> None:
-        await self._front.add_contact(rest)
-
-    async def do_contact(self, _rest: str) -> None:
-        await self._front.show_contact()
-
-    async def do_verify(self, _rest: str) -> None:
-        await self._front.show_contact()
-
-    async def do_rename(self, rest: str) -> None:
-        await self._do(core.Rename(self._front.chat[1:], rest))
-
-    def _person(self, name: str) -> Contact:
-        found = self._front.names.person(name)
-        if found is None:
-            raise UsageError("unknown_contact", _("You know nobody of that name."))
-        return found
-
-    async def do_introduce(self, rest: str) -> None:
-        one, other = self._front.names.contacts[self._front.chat[1:]], self._person(rest)
-        if one.fp == other.fp:
-            raise UsageError("same_contact", _("Name somebody else to introduce."))
-        question = _("Send {one} the card of {other}, and {other} the card of {one}?")
-        if await self._front.ask(question.format(one=one.petname, other=other.petname)):
-            await self._do(core.Introduce(one.fp, other.fp))
-
-    async def do_accept(self, rest: str) -> None:
-        await self._do(core.Accept(self._front.chat[1:], rest))
-        self._front.say(_("Accepted: you can write to each other now."))
-
-    async def do_block(self, _rest: str) -> None:
-        contact = self._front.names.contacts[self._front.chat[1:]]
-        question = _("Hear nothing more from {name}?").format(name=contact.petname)
-        if await self._front.ask(question):
-            await self._do(core.Block(contact.fp))
-            self._front.close_chat()
-
-    async def do_unblock(self, rest: str) -> None:
-        contact = self._person(rest)
-        if not contact.blocked:
-            raise UsageError("not_blocked", _("Nobody of that name is blocked."))
-        await self._do(core.Block(contact.fp, blocked=False))
-        self._front.say(_("Unblocked."))
-
-    # --- rooms -------------------------------------------------------------------------------
-
-    async def do_join(self, rest: str) -> None:
-        name = room_name(rest)
-        await self._join(name, public_room_key(name), private=False)
-
-    async def do_private(self, rest: str) -> None:
-        name = room_name(rest)
-        passphrase = await self._front.fill(
-            _("Passphrase of #{name}").format(name=name),
-            _("All who use the same words are in the room; whoever learns them reads it."),
-            secret=True,
-        )
-        if passphrase:
-            self._front.say(_("One moment…"))
-            key = await asyncio.to_thread(private_room_key, name, passphrase)
-            await self._join(name, key, private=True)
-
-    async def _join(self, name: str, key: bytes, *, private: bool) -> None:
-        joined = await self._do(core.JoinRoom(name, key, private))
-        assert isinstance(joined, Room)
-        self._front.reload()
-        self._front.open(b"r" + joined.rid)
-
-    async def do_leave(self, _rest: str) -> None:
-        name = self._front.names.of_chat(self._front.chat)
-        if await self._front.ask(_("Leave {name}?").format(name=name)):
-            await self._do(core.LeaveRoom(self._front.chat[1:]))
-            self._front.close_chat()
-
     # --- the mesh and this client ------------------------------------------------------------
 
     async def do_mesh(self, _rest: str) -> None:
@@ -321,32 +186,3 @@ def key_warning(contact: Contact | None) -> str:
 def last_messages(front: Front, chat: ChatId, count: int) -> list[Message]:
     """The newest messages of a chat, oldest first."""
     return front.backend.store.messages(chat, limit=count)
-
-
-def save_new(name: str, data: bytes) -> Clean:
-    """Write a new file; returns its path.
-
-    Raises:
-        UsageError: It cannot be written, or is there already.
-    """
-    path = Path(name).expanduser().absolute()
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except (OSError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or _("no such name is possible")
-        text = _("Cannot write {name}: {why}.").format(name=Clean.line(name), why=why)
-        raise UsageError("cannot_save", text) from error
-    return Clean.line(str(path), 200)
-
-
-def _read_file(name: str) -> tuple[str, bytes]:
-    """Name without its folder, and what is in it."""
-    try:
-        path = Path(name).expanduser()
-        with path.open("rb") as file:
-            return path.name, file.read(FILE_READ_MAX_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or _("no such name is possible")
-        text = _("Cannot read {name}: {why}.").format(name=Clean.line(name, 100), why=why)
-        raise UsageError("cannot_read", text) from error

@@ -67,6 +67,23 @@ class Front(Protocol):
         """The chosen message, else the last of our own, else the last; ``number`` counts back."""
         ...
 
+    @property
+    def is_choosing(self) -> bool:
+        """Whether our user has chosen a message."""
+        ...
+
+    def open_at(self, message: Message) -> None:
+        """Show a message in its chat."""
+        ...
+
+    def begin_reply(self, message: Message) -> None:
+        """What is written next answers this message."""
+        ...
+
+    def begin_edit(self, message: Message) -> None:
+        """What is written next takes this message's place."""
+        ...
+
     def copy(self, text: str) -> None:
         """Put a text on the clipboard, as far as that is possible here."""
         ...

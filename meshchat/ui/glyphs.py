@@ -94,15 +94,15 @@ def state_mark(glyphs: Glyphs, message: Message) -> str:
             State.QUEUED: _("queued"),
             State.CARRIED: _("carried {count}").format(count=message.carriers),
             State.DELIVERED: _("delivered"),
+            State.READ: _("read"),
         }
-        word = _("read") if is_read(message) else words.get(message.state, "")
+        word = words.get(message.state, "")
         return f"({word})" if word else ""
-    if is_read(message):
-        return glyphs.read
     signs = {
         State.QUEUED: glyphs.queued,
         State.CARRIED: glyphs.carried,
         State.DELIVERED: glyphs.delivered,
+        State.READ: glyphs.read,
     }
     count = str(message.carriers) if message.state is State.CARRIED and message.carriers > 1 else ""
     return signs.get(message.state, "") + count
@@ -110,7 +110,7 @@ def state_mark(glyphs: Glyphs, message: Message) -> str:
 
 def is_read(message: Message) -> bool:
     """Whether the reader told us that they have seen it."""
-    return bool(getattr(message, "read_at", 0.0))
+    return message.state is State.READ
 
 
 def reason_words(code: str) -> str:

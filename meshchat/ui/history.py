@@ -212,6 +212,22 @@ class History(ScrollView, can_focus=True):
         self._wrapped.pop(message.seq, None)
         self._later()
 
+    def gone(self, chat: ChatId) -> None:
+        """Messages of a chat were destroyed: lay out what is left; the place stays."""
+        if chat != self._chat or not self._seqs:
+            return
+        if not self._following:
+            self._remember()
+        first, last = self._seqs[0], self._seqs[-1]
+        sizes = self._store.message_sizes(chat)
+        if not self._whole:
+            sizes = [s for s in sizes if s[0] >= first and (self._tail or s[0] <= last)]
+        self._pages.clear()
+        self._fill(sizes)
+        if self._row(self._cursor) is None:
+            self._cursor = -1
+        self._later()
+
     def renamed(self) -> None:
         """Names have changed."""
         self._wrapped.clear()
@@ -415,6 +431,11 @@ class History(ScrollView, can_focus=True):
         if self._seqs:
             self.focus()
             self._choose(len(self._seqs) - 1)
+
+    @property
+    def is_choosing(self) -> bool:
+        """Whether a message is chosen."""
+        return self._row(self._cursor) is not None
 
     def chosen(self, number: int = 0) -> Message | None:
         """The message under the cursor, else the last of our own, else the last.

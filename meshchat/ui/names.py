@@ -3,16 +3,12 @@
 A copy of the store's lists of people, rooms and chats, read again when told to.
 """
 
-import re
-
 from meshchat.core.identity import key_tag, name_skeleton
-from meshchat.core.model import ChatId, ChatSummary, Contact, Message, Room
+from meshchat.core.model import ChatId, ChatSummary, Contact, Message, Notify, Room
 from meshchat.core.ports import Store
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
-
-MENTIONS_READ_MAX = 200  # new messages of one chat that are looked through for our name
 
 
 class Names:
@@ -22,10 +18,9 @@ class Names:
         self.contacts: dict[bytes, Contact] = {}
         self.rooms: dict[bytes, Room] = {}
         self.chats: list[ChatSummary] = []
-        """Newest first, without requests."""
+        """Pinned ones first, then newest first, archived ones last; without requests."""
         self.requests: list[ChatSummary] = []
         self.own = Clean()
-        self._mentions: dict[tuple[ChatId, int, int], bool] = {}
 
     def load(self, store: Store, own: Clean) -> None:
         """Read everything again."""
@@ -34,18 +29,9 @@ class Names:
         self.rooms = {room.rid: room for room in store.rooms()}
         summaries = store.chats()
         asking = {b"c" + c.fp for c in self.contacts.values() if c.request}
-        self.chats = [s for s in summaries if s.chat not in asking]
-        self.requests = [s for s in summaries if s.chat in asking]
-        before, self._mentions = self._mentions, {}
-        for row in self.chats:
-            if row.unread and row.last is not None:
-                key = (row.chat, row.read_seq, row.last.seq)
-                known = before.get(key)
-                self._mentions[key] = self._look(store, row) if known is None else known
-
-    def _look(self, store: Store, row: ChatSummary) -> bool:
-        fresh = store.messages(row.chat, after=row.read_seq, limit=MENTIONS_READ_MAX)
-        return any(self.mentions_us(message) for message in fresh)
+        mine = [row for row in summaries if row.chat not in asking]
+        self.chats = sorted(mine, key=lambda r: (r.options.archived, not r.options.pinned))
+        self.requests = [row for row in summaries if row.chat in asking]
 
     @property
     def everything(self) -> list[ChatSummary]:
@@ -78,29 +64,17 @@ class Names:
             return Clean.line(f"{name[:9] or _('someone')}~{key_tag(message.author)}")
         return name
 
-    def mentions_us(self, message: Message) -> bool:
-        """Whether ``@`` and our name stand in it."""
-        if message.outgoing or not self.own or "@" not in message.text:
-            return False
-        wanted = re.escape(self.own.casefold())
-        return re.search(rf"@{wanted}(?!\w)", message.text.casefold()) is not None
-
-    def mentioned(self, row: ChatSummary) -> bool:
-        """Whether something new in a chat mentions us."""
-        return row.last is not None and self._mentions.get(
-            (row.chat, row.read_seq, row.last.seq), False
-        )
-
-    def is_quiet(self, row: ChatSummary) -> bool:  # noqa: ARG002
-        """Whether our user does not want to be told of what is new in a chat."""
-        return False
+    def is_quiet(self, row: ChatSummary) -> bool:
+        """Whether our user does not want to be told of all that is new in a chat."""
+        return row.options.notify is not Notify.ALL
 
     def is_wanted(self, message: Message) -> bool:
-        """Whether our user wants to hear of a message that came."""
+        """Whether our user wants to hear of a message that came: never of strangers."""
         row = next((row for row in self.chats if row.chat == message.chat), None)
-        contact = self.contact(message.chat)
-        known = message.chat[:1] != b"c" or (contact is not None and not contact.request)
-        return known and (row is None or not self.is_quiet(row) or self.mentions_us(message))
+        if row is None:
+            return False
+        notify = row.options.notify
+        return notify is Notify.ALL or (notify is Notify.MENTIONS and message.mention)
 
     def unread_first(self) -> list[ChatSummary]:
         """For the switcher: what is new first, then as in the list."""

@@ -17,9 +17,8 @@ from meshchat.core.model import Contact, Room, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.cards import read_card
-from meshchat.ui.deeds import save_new
 from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
+from meshchat.ui.files import read_card, save_new
 from meshchat.ui.glyphs import Glyphs
 from meshchat.ui.reports import moment
 

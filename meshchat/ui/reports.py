@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from meshchat.core.custody import TRUSTED_SHIFT
 from meshchat.core.identity import key_tag
-from meshchat.core.model import Contact, Message, State, Step
+from meshchat.core.model import Contact, Message, State, Step, Version
 from meshchat.core.ports import Store
 from meshchat.i18n import _, ngettext
 from meshchat.text import Clean
@@ -29,13 +29,20 @@ TABLE_WIDE_CELLS = 60
 
 
 def journey_text(
-    message: Message, steps: Sequence[Step], glyphs: Glyphs, now: float, width: int, author: str
+    message: Message,
+    steps: Sequence[Step],
+    versions: Sequence[Version],
+    glyphs: Glyphs,
+    now: float,
+    width: int,
+    author: str,
 ) -> str:
     """Where a message is, how it got there, and how long it still lives, as far as we know.
 
     Args:
         message: It.
         steps: Its journey from the store.
+        versions: Its texts, oldest first, if it was edited.
         glyphs: To draw with.
         now: Seconds since 1970.
         width: Cells of a line.
@@ -51,8 +58,14 @@ def journey_text(
         rows.append((_("since"), _ago(handed[0], now)))
     if message.delivered_at:
         rows.append((_("delivered"), _ago(message.delivered_at, now)))
-    if is_read(message):
-        rows.append((_("read"), _ago(message.read_at, now)))  # type: ignore[attr-defined]
+    if message.read_at:
+        rows.append((_("read"), _ago(message.read_at, now)))
+    if message.edited:
+        rows.append((_("edited"), _ago(message.edited, now)))
+    if message.vanish_s:
+        after = _("{span} after being read").format(span=span(message.vanish_s))
+        gone = _ahead(message.vanish_at, now) if message.vanish_at else after
+        rows.append((_("disappears"), gone))
     rows.append((_("written"), f"{moment(message.sent_at)}  {_('(the author’s clock)')}"))
     if not message.outgoing:
         rows.append((_("received"), moment(message.received_at)))
@@ -66,6 +79,10 @@ def journey_text(
     lines += [f"{name:<{wide}}  {what}" for name, what in rows]
     lines += ["", _("Its way, as far as we know:")]
     lines += [f"  {moment(step.at)}  {_step(step)}" for step in steps]
+    if versions:
+        lines += ["", _("What it said before:")]
+        old = versions[:-1]
+        lines += [f"  {moment(v.sent)}  {Clean.line(v.text, QUOTE_CHARS)}" for v in old]
     if not steps:
         lines.append("  " + _("nothing is known of it"))
     return "\n".join(lines)
@@ -75,7 +92,7 @@ def _path(message: Message, glyphs: Glyphs, width: int) -> str:
     """The stations of one of our messages, those it has passed marked."""
     failed = message.state is State.FAILED
     carried = message.carriers > 0 or message.state is State.CARRIED
-    delivered = message.state is State.DELIVERED
+    delivered = message.state in (State.DELIVERED, State.READ)
     carriers = _("carried by {count}").format(count=message.carriers) if carried else _("carried")
     stations = [
         (True, _("written")),
@@ -108,9 +125,9 @@ def state_words(message: Message) -> str:
         taken = _("only a part of it was taken") if count else _("nobody has taken it yet")
         waits = f" ({reason_words(message.reason)})" if message.reason else ""
         return _("queued: {what}").format(what=taken) + waits
+    if message.state is State.READ:
+        return _("read: the reader's device says so")
     if message.state is State.DELIVERED:
-        if is_read(message):
-            return _("read: the reader's device says so")
         return _("delivered: proven by the recipient's device")
     return _("received")
 
@@ -126,6 +143,9 @@ def _step(step: Step) -> str:
         "complete": _("all pieces are here"),
         "read": _("the reader has seen it"),
         "edited": _("edited"),
+        "edit_delivered": _("the edit has reached the reader"),
+        "retracted": _("asked to be deleted"),
+        "retract_delivered": _("the wish to delete it has reached the reader"),
         "failed": _("failed"),
     }
     what = words.get(step.what) or step.what.replace("_", " ")
@@ -279,6 +299,9 @@ def size_words(count: int) -> str:
 def span(seconds: float) -> str:
     """A time for people: the largest unit of which there are two, or minutes."""
     minutes = max(0, int(seconds // 60))
+    if 0 < seconds < 60:
+        left = int(seconds)
+        return ngettext("{count} second", "{count} seconds", left).format(count=left)
     if minutes < 120:
         return ngettext("{count} minute", "{count} minutes", minutes).format(count=minutes)
     hours = minutes // 60
@@ -289,6 +312,10 @@ def span(seconds: float) -> str:
 
 def _ago(at: float, now: float) -> str:
     return _("{moment}, {span} ago").format(moment=moment(at), span=span(now - at))
+
+
+def _ahead(at: float, now: float) -> str:
+    return _("in {span}, {moment}").format(moment=moment(at), span=span(at - now))
 
 
 def moment(at: float) -> str:

@@ -11,13 +11,16 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from meshchat.core.model import Message, State
+from meshchat.core.content import count_reactions, quoted
+from meshchat.core.model import NOTE_TIMER, Message, State
 from meshchat.core.ports import Store
+from meshchat.core.words import places
 from meshchat.i18n import N_, _
 from meshchat.text import Clean
 from meshchat.ui.glyphs import Glyphs, state_mark
 from meshchat.ui.lines import fit, wrap
 from meshchat.ui.names import Names
+from meshchat.ui.reports import span
 
 WIDE_CELLS = 56  # from here on names have a column of their own
 NAME_CELLS_MAX = 14
@@ -72,7 +75,7 @@ class Rows:
         room = max(2, width - cell_len(indent) - (0 if wide else 1))
         lines = self._lines(message, room)
         mark, mark_style = self._mark(message)
-        if mark and cell_len(_text(lines[-1])) + 1 + cell_len(mark) > room:
+        if mark and cell_len(_plain(lines[-1])) + 1 + cell_len(mark) > room:
             lines.append([])
         for number, parts in enumerate(lines):
             start = list(head[0]) if wide and number == 0 else [Segment(indent)]
@@ -102,15 +105,42 @@ class Rows:
         return [Strip(parts)]
 
     def _lines(self, message: Message, room: int) -> list[list[Segment]]:
-        """What is read, broken into lines."""
-        style = self._style("mention") if self._names.mentions_us(message) else None
-        aligned = right_to_left(message.text)
+        """What is read, broken into lines: what it answers, the text, what others think of it."""
         lines: list[list[Segment]] = []
-        for line in wrap(message.text, room):
+        if message.reply_to:
+            lines.append([Segment(self._quote(message, room), self._style("quote"))])
+        text, style = self._text(message)
+        aligned = right_to_left(text)
+        for line in wrap(text, room):
             gap = room - cell_len(line) if aligned else 0
             start = [Segment(" " * gap)] if gap > 0 else []
             lines.append([*start, *self._marked(line, style)])
+        counted = count_reactions(self._store.reactions([message.id]))
+        if counted:
+            shown = [
+                f"[{emoji} {many}]" if ours else f"{emoji} {many}" for emoji, many, ours in counted
+            ]
+            lines += [[Segment(line, self._style("mark"))] for line in wrap("  ".join(shown), room)]
         return lines
+
+    def _quote(self, message: Message, room: int) -> str:
+        """The message that this one answers, in one line."""
+        found = quoted(self._store, message)
+        if found is None:
+            text = _("(answers a message that is not here)")
+        else:
+            text = f"{self._names.of_author(found)}: {Clean.line(found.text, room * 2)}"
+        text = f"{self._glyphs.quote} {text}"
+        return fit(text, min(room, cell_len(text)), self._glyphs.more)
+
+    def _text(self, message: Message) -> tuple[str, Style | None]:
+        if message.retracted:
+            own, other = _("(you asked to delete it)"), _("(deleted by its author)")
+            return (own if message.outgoing else other), self._style("time")
+        if message.note == NOTE_TIMER:
+            return timer_note(message.vanish_s), self._style("time")
+        style = self._style("mention") if message.mention else None
+        return message.text, style
 
     def _marked(self, line: str, style: Style | None) -> list[Segment]:
         """A line with the words that are looked for marked."""
@@ -126,32 +156,22 @@ class Rows:
         return [part for part in parts if part.text]
 
     def _mark(self, message: Message) -> tuple[str, Style]:
-        mark = state_mark(self._glyphs, message)
+        parts = [_("(edited)")] if message.edited and not message.retracted else []
+        if message.vanish_s and not message.note:
+            parts.append(_("(disappears)"))
+        mark = " ".join([*parts, state_mark(self._glyphs, message)]).rstrip()
         return mark, self._style("failed" if message.state is State.FAILED else "mark")
 
 
-def _text(parts: list[Segment]) -> str:
+def _plain(parts: list[Segment]) -> str:
     return "".join(part.text for part in parts)
 
 
-def places(text: str, query: str) -> list[tuple[int, int]]:
-    """Where words stand in a text."""
-    found: list[tuple[int, int]] = []
-    folded = text.casefold()
-    if len(folded) != len(text):
-        return []
-    for word in query.casefold().split():
-        at = folded.find(word)
-        while at >= 0:
-            found.append((at, at + len(word)))
-            at = folded.find(word, at + len(word))
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+def timer_note(seconds: int) -> str:
+    """What is said when somebody set the timer of a chat."""
+    if not seconds:
+        return _("New messages do not disappear any more.")
+    return _("New messages disappear {span} after being read.").format(span=span(seconds))
 
 
 def right_to_left(text: str) -> bool:

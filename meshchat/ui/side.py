@@ -89,11 +89,11 @@ class Side(Vertical):
         names, contact = self._names, self._names.contact(row.chat)
         sign = trust_sign(self._glyphs, contact) if contact is not None else " "
         count = str(min(row.unread, UNREAD_SHOWN_MAX)) if row.unread else ""
-        if names.mentioned(row):
+        if row.mentions:
             count = f"@{count}"
         here = row.chat == open_chat
         width = cells - 6 - len(count) if count else cells - 5
-        quiet = names.is_quiet(row)
+        quiet = names.is_quiet(row) or row.options.archived
         style = "bold" if (row.unread and not quiet) or here else "dim" if quiet else ""
         return plain(
             Clean(self._glyphs.here if here else " "),

@@ -10,10 +10,11 @@ from meshchat.core.events import AddContact, ContactChanged, JoinRoom
 from meshchat.core.identity import private_room_key, public_room_key
 from meshchat.core.model import State, Trust
 from meshchat.ui.commands import BY_NAME, COMMANDS, with_twins
-from meshchat.ui.deeds import Deeds
-from meshchat.ui.glyphs import UNICODE
 from meshchat.ui.composer import Composer
+from meshchat.ui.deeds import Deeds
 from meshchat.ui.dialogs import Ask, Prompt, TextScreen
+from meshchat.ui.glyphs import UNICODE
+from meshchat.ui.mesh import RadiosScreen
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen
 from meshchat.ui.side import Side
 
@@ -107,10 +108,10 @@ async def test_tab_completes_a_command(me: Person) -> None:
     """Tab finishes a command and does not move the focus."""
     async with me.at() as (app, pilot):
         await pilot.press(*"/stat", "tab")
-        assert writing(me).text == "/status"
+        assert writing(me).text == "/radios"
         await pilot.press("enter")
         await pilot.pause()
-        assert isinstance(app.screen, TextScreen)
+        assert isinstance(app.screen, RadiosScreen)
 
 
 async def test_switching_chats_keeps_each_draft(me: Person, bob: Person) -> None:
@@ -369,8 +370,8 @@ async def test_own_card_and_help_open(me: Person) -> None:
         await pilot.pause()
         assert "While writing" in app.shown() and "complete a name" in app.shown()
         await pilot.press("escape", "ctrl+p", *"status", "enter")
-        await until(lambda: isinstance(app.screen, TextScreen), pilot)
-        assert "queue" in app.shown()
+        await until(lambda: isinstance(app.screen, RadiosScreen), pilot)
+        assert "no radio and no network" in app.shown()
 
 
 async def test_closed_before_it_was_drawn(me: Person, bob: Person) -> None:
