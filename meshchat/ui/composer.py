@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from textual import events
 from textual.message import Message as UiMessage
+from textual.strip import Strip
 from textual.widgets import TextArea
 
 from meshchat.i18n import _
@@ -81,6 +82,11 @@ class Composer(TextArea):
         self._line = ""  # what was being written before Ctrl+Up
         self._back = 0  # how many sent lines back we are
         self._ours = ""  # the text as we put it: a change to anything else ends going through
+
+    def render_line(self, y: int) -> Strip:
+        if self.content_size.width < 2:  # no room at all: Textual would fail to break the hint
+            return Strip.blank(self.size.width)
+        return super().render_line(y)
 
     async def _on_key(self, event: events.Key) -> None:
         if self._takes(event.key):

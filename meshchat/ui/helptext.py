@@ -44,8 +44,8 @@ def help_lines(place: str, width: int, glyphs: Glyphs, chosen: Mapping[str, str]
             keys = chosen.get(c.name, c.keys)
             if keys:
                 shown = " ".join(key_label(key) for key in keys.split(","))
-                lines.append(_row(shown, c.title))
-        lines += ["", *(_row(key, _(what)) for key, what in commands.PANE_KEYS)]
+                lines.append(_row(width, shown, c.title))
+        lines += ["", *(_row(width, key, _(what)) for key, what in commands.PANE_KEYS)]
         return "\n".join([*lines, "", _(REBIND)])
     lines.append(_(_TITLES[place]))
     rows = {
@@ -55,8 +55,8 @@ def help_lines(place: str, width: int, glyphs: Glyphs, chosen: Mapping[str, str]
         "write": commands.PANE_KEYS,
     }[place]
     if place == "message":
-        lines += [_row(key_label(c.pick), c.title) for c in COMMANDS if c.pick]
-    lines += [_row(key, _(what)) for key, what in rows]
+        lines += [_row(width, key_label(c.pick), c.title) for c in COMMANDS if c.pick]
+    lines += [_row(width, key, _(what)) for key, what in rows]
     lines += ["", _("Commands"), _("Type one, choose it with Ctrl+P, or press its key."), ""]
     lines += [commands.row(width, c, chosen.get(c.name, c.keys)) for c in COMMANDS]
     lines += ["", _("Start a message with // to send it with a slash.")]
@@ -64,5 +64,7 @@ def help_lines(place: str, width: int, glyphs: Glyphs, chosen: Mapping[str, str]
     return "\n".join(lines)
 
 
-def _row(keys: str, what: str) -> str:
+def _row(width: int, keys: str, what: str) -> str:
+    if width < commands.HELP_WIDE_CELLS:
+        return f"{keys}\n   {what}"
     return f"  {keys:<20} {what}" if len(keys) <= 20 else f"  {keys}\n{'':23}{what}"

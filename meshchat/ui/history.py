@@ -366,7 +366,7 @@ class History(ScrollView, can_focus=True):
         row, within = self._heights.find(line)
         strips = self._strips(row)
         strip = strips[within] if within < len(strips) else Strip.blank(width)
-        if self._seqs[row] == self._cursor:
+        if self._seqs[row] == self._cursor and strip.text.startswith(" "):  # not a day line
             here = Segment(self._glyphs.here, self._style("cursor"))
             marked = Strip([here, *strip.crop(1)])
             strip = marked.apply_style(self._style("cursor"))

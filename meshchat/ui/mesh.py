@@ -45,7 +45,7 @@ class LiveScreen(Closing[None]):
             yield Line((Clean(self.heading()), "bold"), classes="title")
             with VerticalScroll(classes="body"):
                 yield Line(id="page")
-            yield Line(Clean(_("F3 mesh   F4 radios   PgDn more   Esc back")), classes="hint")
+            yield Line(Clean(_("F3 mesh  F4 radios  PgDn  Esc back")), classes="hint")
 
     def ready(self) -> None:
         self.query_one(VerticalScroll).focus()

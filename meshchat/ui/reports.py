@@ -222,7 +222,10 @@ def mesh_text(
     if custody.untried:
         rows.append((_("not looked at yet"), str(custody.untried)))
     wide = max(len(name) for name, _what in rows)
-    lines += [f"  {name:<{wide}}  {what:>6}" for name, what in rows]
+    if width < TABLE_WIDE_CELLS:
+        lines += [f"  {what} {name}" for name, what in rows]
+    else:
+        lines += [f"  {name:<{wide}}  {what:>6}" for name, what in rows]
     lines += ["", _quota(custody.size_bytes, custody.quota_bytes, glyphs), ""]
     lines.append(_("Your messages"))
     lines.append("  " + _("{count} waiting for a neighbour").format(count=node.queued))
@@ -268,7 +271,7 @@ def graph_lines(
     if away:
         lines += ["", _("Contacts out of reach")]
         for contact in sorted(away, key=lambda c: -c.heard_at):
-            heard = _("heard {when}").format(when=_ago(contact.heard_at, now))
+            heard = _("heard {span} ago").format(span=span(now - contact.heard_at))
             when = heard if contact.heard_at else _("never heard")
             lines.append(f"  {contact.petname} {trust_sign(glyphs, contact)}  {when}")
     return lines
