@@ -137,6 +137,73 @@ def _add_sim(verb: Any, verbs: Any) -> None:
     )
 
 
+def _add_content(verb: Any, verbs: Any) -> None:
+    """What is done to messages and chats."""
+    mid = ("id", {"metavar": "ID", "help": "of the message, 16 digits"})
+    to = ("to", {"metavar": "TO", "help": "a contact or #room"})
+    undo = ("--undo", {"action": "store_true", "help": "take it back"})
+    switch = ("on", {"metavar": "on|off", "nargs": "?", "choices": ("on", "off")})
+    verb(
+        verbs,
+        "react",
+        "answer a message with one emoji",
+        mid,
+        ("emoji", {"metavar": "EMOJI", "nargs": "?", "help": "left out: take yours back"}),
+    )
+    verb(
+        verbs,
+        "edit",
+        "change the text of a message of yours",
+        mid,
+        ("text", {"metavar": "TEXT", "help": "the new text, or - for standard input"}),
+    )
+    verb(
+        verbs,
+        "delete",
+        "delete a message here",
+        mid,
+        (
+            "--everywhere",
+            {"action": "store_true", "help": "ask its readers too; they may not do it"},
+        ),
+    )
+    verb(
+        verbs,
+        "search",
+        "find messages by the beginnings of words",
+        ("text", {"metavar": "TEXT", "help": 'words; "words in quotes" exactly as they stand'}),
+        ("--in", {"metavar": "TO", "dest": "to", "help": "only this contact or #room"}),
+        ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),
+        ("--before", {"metavar": "ID", "help": "only those older than this message"}),
+    )
+    verb(verbs, "read-receipts", "whether contacts may know what you have read", switch)
+    verb(verbs, "typing", "whether contacts on a direct link may see that you write", switch)
+    verb(
+        verbs,
+        "disappear",
+        "let new messages of a chat disappear on both sides",
+        to,
+        ("time", {"metavar": "TIME|off", "nargs": "?", "help": "such as 30s, 5m, 8h, 1d, 4w"}),
+    )
+    verb(
+        verbs,
+        "retain",
+        "destroy messages of a chat here when they are old",
+        to,
+        ("days", {"metavar": "DAYS|off", "nargs": "?", "help": "how long they are kept"}),
+    )
+    verb(
+        verbs,
+        "mute",
+        "no notifications of a chat",
+        to,
+        ("--mentions", {"action": "store_true", "help": "but of messages that mention you"}),
+        undo,
+    )
+    verb(verbs, "pin", "keep a chat at the top", to, undo)
+    verb(verbs, "archive", "put a chat away", to, undo)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Parses to a namespace whose ``verb`` is a key of ``cli._COMMANDS``; empty: the screens."""
     parser = _Parser(
@@ -250,7 +317,9 @@ def make_parser() -> argparse.ArgumentParser:
         "write a message; prints its id",
         ("to", {"metavar": "TO", "help": "a contact or #room"}),
         ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
+        ("--reply", {"metavar": "ID", "help": "as an answer to this message of the same chat"}),
     )
+    _add_content(verb, verbs)
     verb(
         verbs,
         "read",

@@ -516,12 +516,86 @@ def _room_leave(args: argparse.Namespace) -> int:
 
 
 def _send(args: argparse.Namespace) -> int:
-    text = args.text
-    if text == "-":
-        text = _read_file("-", "The message")
-        text = text[:-1] if text.endswith("\n") else text
-    result = _ask(args, "send", to=args.to, text=text)
+    result = _ask(args, "send", to=args.to, text=_text(args.text), reply=args.reply)
     return _print(args, result, [str(plain.part(result, "message").get("id"))])
+
+
+def _text(given: str) -> str:
+    """What was written, or standard input for ``-``."""
+    if given != "-":
+        return given
+    text = _read_file("-", "The message")
+    return text[:-1] if text.endswith("\n") else text
+
+
+def _one_message(args: argparse.Namespace, result: Json) -> int:
+    return _print(args, result, plain.message_lines(plain.part(result, "message")))
+
+
+def _react(args: argparse.Namespace) -> int:
+    return _one_message(args, _ask(args, "react", id=args.id, emoji=args.emoji or ""))
+
+
+def _edit(args: argparse.Namespace) -> int:
+    return _one_message(args, _ask(args, "edit", id=args.id, text=_text(args.text)))
+
+
+def _delete(args: argparse.Namespace) -> int:
+    result = _ask(args, "delete", id=args.id, everywhere=args.everywhere)
+    said = "Deleted here. Copies elsewhere stay."
+    if args.everywhere:
+        said = "Deleted here, and its readers are asked to delete it; nobody can promise that."
+    return _print(args, result, [said])
+
+
+def _search(args: argparse.Namespace) -> int:
+    given = {"to": args.to, "limit": args.limit, "before": args.before}
+    result = _ask(args, "search", text=args.text, **given)
+    if args.json:
+        return _print(args, result, ())
+    for message in plain.rows(result, "messages"):
+        _print(args, message, plain.message_lines(message))
+    return 0
+
+
+def _privacy(args: argparse.Namespace) -> int:
+    name = args.verb.replace("-", "_")
+    on = None if args.on is None else args.on == "on"
+    result = _ask(args, "privacy", **{name: on})
+    return _print(args, result, [f"{args.verb}: {'on' if result.get(name) else 'off'}"])
+
+
+def _chat(args: argparse.Namespace) -> int:
+    given: Json = {}
+    if args.verb == "disappear":
+        given["timer_s"] = None if args.time is None else _seconds(args.time)
+    elif args.verb == "retain":
+        given["keep_days"] = None if args.days is None else _days(args.days)
+    elif args.verb == "mute":
+        given["notify"] = "all" if args.undo else "mentions" if args.mentions else "none"
+    else:
+        given[{"pin": "pinned", "archive": "archived"}[args.verb]] = not args.undo
+    result = _ask(args, "chat", to=args.to, **given)
+    return _print(args, result, plain.chat_lines(result))
+
+
+def _seconds(text: str) -> int:
+    """Seconds of a time such as ``8h``; 0 for ``off``."""
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+    count, unit = text[:-1], text[-1:]
+    if text == "off":
+        return 0
+    if unit not in units or not (count.isascii() and count.isdigit() and len(count) < 10):
+        raise UsageError("bad_time", "A time is a number and a unit, such as 30s, 5m, 8h, 1d, 4w.")
+    return int(count) * units[unit]
+
+
+def _days(text: str) -> int:
+    if text == "off":
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise UsageError("bad_days", "Give a number of days, or: off")
+    return int(text)
 
 
 def _read(args: argparse.Namespace) -> int:
@@ -580,6 +654,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "passphrase": _change_passphrase,
     "name": _name,
     "send": _send,
+    "react": _react,
+    "edit": _edit,
+    "delete": _delete,
+    "search": _search,
+    **dict.fromkeys(("read-receipts", "typing"), _privacy),
+    **dict.fromkeys(("disappear", "retain", "mute", "pin", "archive"), _chat),
     "read": _read,
     "message": _message,
     "status": _status,

@@ -43,9 +43,30 @@ def message_lines(message: Mapping[str, object]) -> list[str]:
     if not own:
         who += f"[{message.get('trust')}]"
     where = f"{chat.get('name')}: " if own or chat.get("kind") == "room" else ""
-    first, *rest = str(message.get("text")).split("\n") or [""]
+    text = str(message.get("text"))
+    if message.get("retracted_at"):
+        text = "[you asked to delete this]" if own else "[deleted by its author]"
+    elif message.get("edited_at"):
+        text += " (edited)"
+    first, *rest = text.split("\n") or [""]
+    if message.get("reply_to"):
+        first = f"(to {message['reply_to']}) {first}"
     head = f"{message.get('id')}  {clock(message.get('received_at_s'))}  {where}{who}: {first}"
-    return [head, *(f"    {line}" for line in rest)]
+    lines = [head, *(f"    {line}" for line in rest)]
+    reactions = [f"{each.get('emoji')} {each.get('count')}" for each in rows(message, "reactions")]
+    return [*lines, "    " + "  ".join(reactions)] if reactions else lines
+
+
+def chat_lines(result: Mapping[str, object]) -> list[str]:
+    """What is set for a chat."""
+    options = part(result, "options")
+    timer, days = options.get("timer_s"), options.get("keep_days")
+    kept = f"kept here for {days} days" if days else "kept here"
+    if timer:
+        kept += f", new ones disappear {timer} seconds after being read"
+    marks = [mark for mark in ("pinned", "archived") if options.get(mark)]
+    words = [f"notifications: {options.get('notify')}", f"messages are {kept}", *marks]
+    return [f"{part(result, 'chat').get('name')}  {'; '.join(words)}"]
 
 
 def room_line(room: Mapping[str, object]) -> str:
@@ -62,6 +83,8 @@ def journey_lines(result: Mapping[str, object]) -> list[str]:
     if message.get("reason"):
         lines.append(f"reason: {message['reason']}")
     lines.append(f"expires: {clock(message.get('expires_at_s'))}")
+    for version in rows(result, "versions"):
+        lines.append(f"{clock(version.get('sent_at_s'))}  text: {version.get('text')}")
     for step in rows(result, "journey"):
         detail = f" ({step['detail']})" if step.get("detail") else ""
         lines.append(f"{clock(step.get('at_s'))}  {step.get('what')}{detail}")

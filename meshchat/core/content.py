@@ -154,6 +154,8 @@ class Content:
         old = self._store.reaction(mid, author)
         if emoji == (old.emoji if old else ""):
             return message
+        if old is None and self._store.count_reactions(mid) >= REACTIONS_PER_MESSAGE_MAX:
+            raise UsageError("reactions_full", "This message has all the reactions it can have.")
         act = self._act(BodyType.REACTION, message, author, emoji, old.sent if old else 0, now)
         self._supersede(mid, (BodyType.REACTION,))
         self._send(act, now)

@@ -16,6 +16,7 @@ from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     DESTROY_AT_ONCE_MAX,
     EARLY_LIFE_S,
+    HOUSEKEEPING_S,
     KEEP_DAYS_MAX,
     TIMER_AHEAD_MAX_S,
     TIMER_MIN_S,
@@ -71,7 +72,10 @@ class Keeping:
 
     def wake(self, now: Now) -> None:
         """Destroy what has had its time."""
-        if self._due is None or now.mono < self._due or now.wall < CLOCK_FLOOR_S:
+        if self._due is None or now.mono < self._due:
+            return
+        if now.wall < CLOCK_FLOOR_S:  # it says nothing
+            self._due = now.mono + HOUSEKEEPING_S
             return
         gone: dict[ChatId, list[bytes]] = {}
         for chat, mid in self._store.due_to_vanish(now.wall, DESTROY_AT_ONCE_MAX):

@@ -13,13 +13,18 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from meshchat import __version__
+from meshchat.core.content import count_reactions
 from meshchat.core.events import (
     Accept,
     AddContact,
     Block,
+    ChatChanged,
     Command,
     ContactChanged,
+    ContactTyping,
     CustodyChanged,
+    Delete,
+    Edit,
     FileComplete,
     Introduce,
     JoinRoom,
@@ -27,13 +32,19 @@ from meshchat.core.events import (
     MarkRead,
     MessageAdded,
     MessageChanged,
+    MessagesGone,
     NeighbourDown,
     NeighbourUp,
     Notice,
+    React,
     Rename,
+    Retract,
     RoomChanged,
     Send,
+    SetChat,
     SetName,
+    SetPrivacy,
+    SetTimer,
     Verify,
 )
 from meshchat.core.identity import (
@@ -44,7 +55,8 @@ from meshchat.core.identity import (
     room_name,
     utf8,
 )
-from meshchat.core.model import ChatId, Contact, Message, Neighbour, Room
+from meshchat.core.model import ChatId, ChatOptions, Contact, Message, Neighbour, Notify, Room
+from meshchat.core.words import Query
 from meshchat.errors import UsageError
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import TransportStatus
@@ -112,6 +124,10 @@ class Args:
     def number(self, name: str, default: int) -> int:
         value = self._given.get(name)
         return value if isinstance(value, int) else default
+
+    def has(self, name: str) -> bool:
+        """Whether it was given."""
+        return self._given.get(name) is not None
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._given.get(name)
@@ -256,16 +272,31 @@ def room_json(room: Room) -> Json:
     }
 
 
+def chat_json(session: Session, chat: ChatId) -> Json:
+    """Which conversation: kind, id and name."""
+    store = session.runtime.store
+    if chat[:1] == b"c":
+        peer = store.contact(chat[1:])
+        to = peer.petname if peer else key_tag(chat[1:])
+        return {"kind": "contact", "id": chat[1:].hex(), "name": to}
+    to = next((f"#{r.name}" for r in store.rooms() if r.rid == chat[1:]), "#left")
+    return {"kind": "room", "id": chat[1:].hex(), "name": to}
+
+
+def options_json(options: ChatOptions) -> Json:
+    return {
+        "notify": options.notify.value,
+        "pinned": options.pinned,
+        "archived": options.archived,
+        "keep_days": options.keep_days,
+        "timer_s": options.timer_s,
+    }
+
+
 def message_json(session: Session, message: Message) -> Json:
     """With the author's name as we know it and how far their key has been checked."""
     store = session.runtime.store
-    kind, to = ("contact", "") if message.chat[:1] == b"c" else ("room", "")
     author = None if message.outgoing else store.contact(message.author)
-    if kind == "contact":
-        peer = store.contact(message.chat[1:])
-        to = peer.petname if peer else key_tag(message.chat[1:])
-    else:
-        to = next((f"#{r.name}" for r in store.rooms() if r.rid == message.chat[1:]), "#left")
     if message.outgoing:
         name, trust = session.own_name(), "own"
     elif author is not None:
@@ -277,7 +308,7 @@ def message_json(session: Session, message: Message) -> Json:
     return {
         "id": message.id.hex(),
         "seq": message.seq,
-        "chat": {"kind": kind, "id": message.chat[1:].hex(), "name": to},
+        "chat": chat_json(session, message.chat),
         "author": message.author.hex(),
         "author_name": name,
         "trust": trust,
@@ -291,6 +322,18 @@ def message_json(session: Session, message: Message) -> Json:
         **when("expires_at", message.expires_at),
         "reason": message.reason or None,
         "envelope": message.eid.hex() or None,
+        "note": message.note or None,
+        "reply_to": message.reply_to.hex() or None,
+        "mention": message.mention,
+        **when("edited_at", message.edited),
+        **when("retracted_at", message.retracted),
+        **when("read_at", message.read_at),
+        "timer_s": message.vanish_s,
+        **when("disappears_at", message.vanish_at),
+        "reactions": [
+            {"emoji": emoji, "count": count, "own": own}
+            for emoji, count, own in count_reactions(store.reactions([message.id]))
+        ],
     }
 
 
@@ -325,6 +368,19 @@ def event_json(session: Session, news: News) -> Json:
             return {"event": "message", "message": message_json(session, message)}
         case MessageChanged(message):
             return {"event": "message_changed", "message": message_json(session, message)}
+        case MessagesGone(chat, mids):
+            return {
+                "event": "messages_gone",
+                "chat": chat_json(session, chat),
+                "ids": [mid.hex() for mid in mids],
+            }
+        case ChatChanged(chat, options):
+            named = chat_json(session, chat)
+            return {"event": "chat_changed", "chat": named, "options": options_json(options)}
+        case ContactTyping(fp, until):
+            peer = session.runtime.store.contact(fp)
+            name = peer.petname if peer else None
+            return {"event": "typing", "contact": name, **when("until", until)}
         case FileComplete(message, size):
             shown = message_json(session, message)
             return {"event": "file_complete", "message": shown, "size_bytes": size}
@@ -472,9 +528,78 @@ async def _resolve(session: Session, args: Args) -> Json:
 
 async def _send(session: Session, args: Args) -> Json:
     chat = resolve(session, args.text("to"))
-    message = await session.runtime.command(Send(chat, args.text("text")))
+    reply = resolve_message(session, args.text("reply")).id if args.text("reply") else b""
+    return await _message_command(session, Send(chat, args.text("text"), reply_to=reply))
+
+
+async def _message_command(session: Session, command: Command) -> Json:
+    """Carry out a command whose result is a message."""
+    message = await session.runtime.command(command)
     assert isinstance(message, Message)
-    return {"message": message_json(session, message)}
+    now = session.runtime.store.message(message.id)
+    return {"message": message_json(session, now or message)}
+
+
+async def _react(session: Session, args: Args) -> Json:
+    mid = resolve_message(session, args.text("id")).id
+    return await _message_command(session, React(mid, args.text("emoji")))
+
+
+async def _edit(session: Session, args: Args) -> Json:
+    mid = resolve_message(session, args.text("id")).id
+    return await _message_command(session, Edit(mid, args.text("text")))
+
+
+async def _delete(session: Session, args: Args) -> Json:
+    mid = resolve_message(session, args.text("id")).id
+    if args.flag("everywhere", False):
+        return await _message_command(session, Retract(mid))
+    await session.runtime.command(Delete(mid))
+    return {"message": None}
+
+
+async def _search(session: Session, args: Args) -> Json:
+    limit = args.number("limit", READ_DEFAULT)
+    if not 1 <= limit <= READ_MAX:
+        raise UsageError("bad_limit", f"The limit must be from 1 to {READ_MAX}.")
+    if not Query.parse(args.text("text")).starts:
+        raise UsageError("no_words", "Give at least one word or number to look for.")
+    chat = resolve(session, args.text("to")) if args.text("to") else None
+    before = resolve_message(session, args.text("before")).seq if args.text("before") else None
+    found = session.runtime.store.search(
+        args.text("text"), chat=chat, limit=limit + 1, before=before
+    )
+    shown = [message_json(session, message) for message in found[:limit]]
+    return {"messages": shown, "more": len(found) > limit}
+
+
+async def _privacy(session: Session, args: Args) -> Json:
+    names = ("read_receipts", "typing", "retractions")
+    given = {name: args.flag(name, False) for name in names if args.has(name)}
+    if given:
+        await session.runtime.command(SetPrivacy(**given))
+    return asdict(session.runtime.node.privacy)
+
+
+async def _chat(session: Session, args: Args) -> Json:
+    chat = resolve(session, args.text("to"))
+    try:
+        notify = Notify(args.text("notify")) if args.has("notify") else None
+    except ValueError:
+        raise UsageError("bad_notify", "Notify is all, mentions or none.") from None
+    command = SetChat(
+        chat,
+        notify,
+        args.flag("pinned", False) if args.has("pinned") else None,
+        args.flag("archived", False) if args.has("archived") else None,
+        args.number("keep_days", 0) if args.has("keep_days") else None,
+    )
+    if command != SetChat(chat):
+        await session.runtime.command(command)
+    if args.has("timer_s"):
+        await session.runtime.command(SetTimer(chat, args.number("timer_s", 0)))
+    options = options_json(session.runtime.store.chat_options(chat))
+    return {"chat": chat_json(session, chat), "options": options}
 
 
 async def _read(session: Session, args: Args) -> Json:
@@ -507,12 +632,14 @@ async def _read(session: Session, args: Args) -> Json:
 async def _message(session: Session, args: Args) -> Json:
     message = resolve_message(session, args.text("id"))
     journey = session.runtime.store.journey(message.id)
+    versions = session.runtime.store.versions(message.id)
     return {
         "message": message_json(session, message),
         "journey": [
             {**when("at", step.at), "what": step.what, "detail": step.detail or None}
             for step in journey
         ],
+        "versions": [{**when("sent_at", each.sent), "text": each.text} for each in versions],
     }
 
 
@@ -583,7 +710,17 @@ VERBS: dict[str, Verb] = {
     "room.list": Verb(_room_list, {}, {}),
     "room.leave": Verb(_room_leave, {"name": str}, {}),
     "resolve": Verb(_resolve, {"to": str}, {}),
-    "send": Verb(_send, {"to": str, "text": str}, {}),
+    "send": Verb(_send, {"to": str, "text": str}, {"reply": str}),
+    "react": Verb(_react, {"id": str}, {"emoji": str}),
+    "edit": Verb(_edit, {"id": str, "text": str}, {}),
+    "delete": Verb(_delete, {"id": str}, {"everywhere": bool}),
+    "search": Verb(_search, {"text": str}, {"to": str, "limit": int, "before": str}),
+    "privacy": Verb(_privacy, {}, dict.fromkeys(("read_receipts", "typing", "retractions"), bool)),
+    "chat": Verb(
+        _chat,
+        {"to": str},
+        {"notify": str, "pinned": bool, "archived": bool, "keep_days": int, "timer_s": int},
+    ),
     "read": Verb(_read, {}, {"to": str, "since": str, "limit": int, "mark": bool}),
     "message": Verb(_message, {"id": str}, {}),
     "status": Verb(_status, {}, {}),

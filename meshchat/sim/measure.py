@@ -48,6 +48,7 @@ class FrameLoad(NamedTuple):
 
 
 _HANDSHAKES: dict[int, FrameLoad] = {}
+_ARRIVED = (State.DELIVERED, State.READ)
 
 
 class Carried:
@@ -183,7 +184,7 @@ class Measure:
 
     def _track(self, person: "Person", message: Message) -> None:
         """Follow the envelopes of a measured message."""
-        if not message.eid or message.eid in self._carried or message.state is State.DELIVERED:
+        if not message.eid or message.eid in self._carried or message.state in _ARRIVED:
             return
         eids = [message.eid]
         for file in person.store.open_files():
@@ -321,7 +322,7 @@ class Measure:
             elif message.state in (State.QUEUED, State.CARRIED) and message.eid:
                 if message.reason != "ended" and author.store.envelope(message.eid) is None:
                     lost += 1
-            elif message.state is State.DELIVERED:
+            elif message.state in _ARRIVED:
                 reader = self._world.people[self.wishes[index].dst]
                 if reader.store.message(mid) is None:
                     false += 1

@@ -166,9 +166,9 @@ class MemoryStore(MemoryContent):
     # --- conversations ---
 
     def add_message(self, message: Message) -> Message | None:
-        log = self._changes()
         if message.id in self._buried:
             return None
+        log = self._changes()
         log.append((setattr, self, "_seq", self._seq))
         self._seq += 1  # spent even if the id is known, as SQLite does
         if message.id in self._messages:
@@ -299,11 +299,9 @@ class MemoryStore(MemoryContent):
     def trim(self, chat: ChatId, keep: int) -> list[bytes]:
         found = self._chats.get(chat)
         surplus = len(found.ids) - keep if found else 0
-        self._changes()
         return self.drop_messages(found.ids[:surplus], 0.0) if found and surplus > 0 else []
 
     def drop_messages(self, mids: Iterable[bytes], until: float) -> list[bytes]:
-        log = self._changes()
         gone: list[bytes] = []
         for mid in mids:
             message = self._messages.get(mid)
@@ -314,7 +312,7 @@ class MemoryStore(MemoryContent):
             self._unindex_message(message)
             chat = self._chats[message.chat]
             place = chat.place(message.seq)
-            log.append((self._restore_message, message, place, chat.rows[place]))
+            self._changes().append((self._restore_message, message, place, chat.rows[place]))
             del chat.rows[place], chat.ids[place]
             if until:
                 self._put(self._buried, mid, until)

@@ -15,20 +15,25 @@ from meshchat import custody_tables
 from meshchat.core import sync
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
+    Act,
+    ChatOptions,
     Contact,
     Fate,
     Held,
     Kind,
     Manifest,
     Message,
+    Notify,
     OpenFile,
     Partial,
     Prekey,
     Proof,
+    Reaction,
     Room,
     State,
     Step,
     Trust,
+    Version,
 )
 from meshchat.core.wire import write_ids, write_part
 from meshchat.errors import StoreError
@@ -103,6 +108,28 @@ MESSAGES = st.builds(
     received_at=TIMES,
     state=st.sampled_from(State),
     eid=st.just(b"") | IDS,
+    retracted=st.sampled_from((0.0, 0.0, 3.0)),
+    mention=st.booleans(),
+    vanish_s=st.sampled_from((0, 5)),
+    vanish_at=st.sampled_from((0.0, 0.0, 6.0)),
+    note=st.sampled_from(("", "", "timer")),
+)
+SENT = st.integers(0, 3)
+NUMBERS = st.integers(0, 2).map(lambda n: bytes([n]) * 8)
+VERSIONS = st.builds(Version, SENT, NUMBERS, WORDS, TIMES)
+REACTIONS = st.builds(
+    Reaction,
+    MIDS,
+    FPS,
+    st.sampled_from(("", "+", "\U0001f44d")),
+    SENT,
+    NUMBERS,
+    TIMES,
+    st.booleans(),
+)
+ACTS = st.builds(Act, MIDS, st.integers(5, 7), CHATS, FPS, MIDS, st.just("x"), SENT, NUMBERS, TIMES)
+OPTIONS = st.builds(
+    ChatOptions, st.sampled_from(Notify), st.booleans(), st.booleans(), SMALL, SMALL, SMALL, NUMBERS
 )
 MANIFESTS = st.builds(
     Manifest,
@@ -146,10 +173,15 @@ TALK = (
         delivered_at=maybe(TIMES),
         reason=maybe(st.just("x")),
         eid=maybe(IDS | st.just(b"")),
+        text=maybe(WORDS),
+        edited=maybe(TIMES),
+        retracted=maybe(TIMES),
+        read_at=maybe(TIMES),
+        vanish_at=maybe(TIMES),
     ),
     op("trim", CHATS, st.integers(0, 3)),
     op("mark_read", CHATS, SMALL),
-    op("save_draft", CHATS, WORDS),
+    op("save_draft", CHATS, WORDS, TIMES),
     op("add_step", MIDS, st.builds(Step, TIMES, st.just("what"))),
     op("save_file", MIDS, IDS),
     op("drop_file", MIDS),
@@ -158,7 +190,26 @@ TALK = (
     op("close_file", MIDS),
     op("save_piece", MIDS, SMALL, IDS),
 )
-OPS = st.one_of(*(st.lists(st.one_of(*some), min_size=2, max_size=9) for some in (CUSTODY, TALK)))
+CONTENT = (
+    op("add_message", MESSAGES),
+    op("save_reaction", REACTIONS),
+    op("add_version", MIDS, VERSIONS, st.just(3)),
+    op("save_act", ACTS),
+    op("drop_act", MIDS),
+    op("save_early", ACTS, st.just(4), st.just(2)),
+    op("take_early", MIDS),
+    op("save_chat_options", CHATS, OPTIONS),
+    op("mark_read", CHATS, SMALL),
+    op("mark_told", CHATS, maybe(SMALL)),
+    op("start_timers", CHATS, SMALL, TIMES),
+    op("drop_old_draft", CHATS, TIMES),
+    op("drop_messages", st.lists(MIDS, max_size=3), TIMES),
+    op("drop_content", MIDS),
+    op("forget_buried", TIMES, TIMES),
+)
+OPS = st.one_of(
+    *(st.lists(st.one_of(*some), min_size=2, max_size=9) for some in (CUSTODY, TALK, CONTENT))
+)
 PARTS = st.lists(
     st.tuples(st.sampled_from(("plain", "kept", "undone", "deep")), OPS), min_size=1, max_size=4
 )
@@ -275,6 +326,31 @@ def talk_of(store: Store) -> dict[str, object]:
     }
 
 
+def content_of(store: Store) -> dict[str, object]:
+    """What is done to messages and chats, and what is found."""
+    mids = [bytes([77 - n]) * 8 for n in range(8)]
+    fps = [bytes([55 - n]) * 32 for n in range(4)]
+    chats = [b"c" + fp for fp in fps] + [b"r" + fp[:16] for fp in fps]
+    return {
+        "reactions": (store.reactions(mids), [store.count_reactions(mid) for mid in mids]),
+        "newest": [store.reaction(mid, fp) for mid in mids for fp in fps],
+        "versions": [store.versions(mid) for mid in mids],
+        "acts": store.acts(),
+        "options": ([store.chat_options(chat) for chat in chats], store.kept_chats()),
+        "untold": (store.untold(), [store.untold_messages(chat, 2) for chat in chats]),
+        "vanishing": (store.next_vanish(), store.due_to_vanish(6.5, 3)),
+        "older": [store.older(chat, 2.5, 2) for chat in chats],
+        "buried": [store.buried(mid) for mid in mids],
+        "found": [
+            store.search(text, limit=limit, before=before, chat=chat)
+            for text in ("a", "\u044f", "xxx", '"anna"', "31m b", "")
+            for limit in (1, 9)
+            for before in (None, 4)
+            for chat in (None, chats[0])
+        ],
+    }
+
+
 class TwoStores(RuleBasedStateMachine):
     """Whatever happens to both, nobody can tell them apart."""
 
@@ -312,7 +388,7 @@ class TwoStores(RuleBasedStateMachine):
             assert error.reason == "full"
         self.plain.full = False
 
-    @rule(what=st.one_of(*CUSTODY, *TALK))
+    @rule(what=st.one_of(*CUSTODY, *TALK, *CONTENT))
     def outside(self, what: Op) -> None:
         """Refused by both, or by neither as there is nothing to write."""
         assert outcome(self.sql, what) == outcome(self.plain, what)
@@ -321,7 +397,7 @@ class TwoStores(RuleBasedStateMachine):
     def same(self) -> None:
         if not hasattr(self, "sql"):
             return
-        for view in (custody_of, talk_of):
+        for view in (custody_of, talk_of, content_of):
             sql, plain = view(self.sql), view(self.plain)
             assert sql == plain
 
