@@ -13,7 +13,7 @@ FOUND_MAX = 40  # more than anybody looks through; typing a letter narrows it
 PATHS_READ_MAX = 2_000  # of one folder
 AUTHORS_MAX = 50  # people of a room, the last to speak first
 
-_EMOJI = re.compile(r":([a-z0-9_+-]{2,30})$")
+_EMOJI = re.compile(r"(?:^|(?<=\s)):([a-z+-][a-z0-9_+-]{1,29})$")
 _WORD = re.compile(r"(?:^|(?<=\s))([@#]?[^\s@#]*)$")
 
 

@@ -172,7 +172,7 @@ class Composer(TextArea):
 
     def typed(self) -> None:
         """The text has changed: what was offered may not fit any more."""
-        if self.text == self._ours and self._offers:
+        if self.text and self.text == self._ours:
             return
         self._ours = ""
         text = self.text

@@ -97,8 +97,9 @@ def _path(message: Message, glyphs: Glyphs, width: int) -> str:
     stations = [
         (True, _("written")),
         (bool(message.eid) or carried or delivered, _("sealed")),
-        (carried, carriers),
     ]
+    if carried or not delivered:  # handed to its reader at once, nobody carried it
+        stations.append((carried, carriers))
     if message.chat[:1] != b"r":
         stations += [(delivered, _("delivered")), (is_read(message), _("read"))]
     on, off = ("[x]", "[ ]") if glyphs is PLAIN else (glyphs.on, glyphs.off)

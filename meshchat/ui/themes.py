@@ -21,7 +21,11 @@ CONTRAST = Theme(
     dark=True,
     luminosity_spread=0.0,
     text_alpha=1.0,
-    variables={"text-muted": "#ffffff", "text-disabled": "#ffffff"},
+    variables={
+        "text-muted": "#ffffff",
+        "text-disabled": "#ffffff",
+        "panel-lighten-2": "#ffffff",  # lines between panes
+    },
 )
 OWN = (CONTRAST,)
 NAMES = {
