@@ -90,8 +90,9 @@ class Linear:
             self.close()
 
     def close(self) -> None:
-        """Give the terminal back."""
-        self._end()
+        """Give the terminal back. May be called again."""
+        end, self._end = self._end, lambda: None
+        end()
         self._prompt.close()
 
     def _words(self) -> str:

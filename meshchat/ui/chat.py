@@ -106,6 +106,7 @@ class ChatScreen(Screen[None]):
         self._mark_read()
 
     def on_resize(self, _event: events.Resize) -> None:
+        self.call_later(self._show_side)
         self.call_later(self._show_around)
 
     def on_descendant_focus(self) -> None:
@@ -197,8 +198,7 @@ class ChatScreen(Screen[None]):
         self.query_one(Side).show(self._chat, cells)
 
     def _show_around(self) -> None:
-        """Header, list, info pane and status, for the width there is."""
-        self._show_side()
+        """Header, info pane and status, for the width there is."""
         names, contact, room = (
             self.names,
             self.names.contact(self._chat),
@@ -265,7 +265,7 @@ class ChatScreen(Screen[None]):
             self.writing.open(chat, summary.draft if summary else "")
             self.query_one(FindBar).close()
             self.query_one(History).open(chat, summary.read_seq if summary else 0)
-            self.reload()
+            self._show_side()
         self._show_chat()
         self.say(key_warning(self.names.contact(chat)))
         self._mark_read()
@@ -327,6 +327,7 @@ class ChatScreen(Screen[None]):
 
     def list_chats(self) -> None:
         self.add_class("-list")
+        self._show_side()
         self.query_one("#chats", Rows).focus()
         self._show_around()
 
