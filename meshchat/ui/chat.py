@@ -103,7 +103,21 @@ class ChatScreen(Screen[None]):
         self.reload()
 
     def on_screen_resume(self) -> None:
+        self._fit()
         self._mark_read()
+
+    def _fit(self) -> None:
+        """Take the classes of the window's size: Textual does not while we are covered."""
+        width, height = self.app.size
+        for points, cells in (
+            (self.HORIZONTAL_BREAKPOINTS, width),
+            (self.VERTICAL_BREAKPOINTS, height),
+        ):
+            fitting = [name for least, name in points if cells >= least]
+            for _least, name in points:
+                self.set_class(name == fitting[-1], name)
+        self._show_side()
+        self._show_around()
 
     def on_resize(self, _event: events.Resize) -> None:
         self.call_later(self._show_side)
