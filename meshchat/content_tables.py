@@ -233,15 +233,17 @@ class ContentTables:
     def _found(self, query: Query, chat: ChatId | None, before: int, limit: int) -> list[int]:
         """``seq`` of messages that have its words, newest first."""
         wanted = " ".join(f'"{start}"*' for start in query.starts)
-        where, given = "", (wanted, before, limit)
+        where = ""
+        given: list[object] = [wanted, before]
         if chat is not None:
-            where = "AND rowid IN (SELECT seq FROM messages WHERE chat = ?)"
-            row = self._db.row("SELECT no FROM chats WHERE chat = ?", chat)
-            given = (wanted, before, row[0] if row else -1, limit)  # type: ignore[assignment]
+            # For each that is found a look at its row: never all rows of a chat.
+            where = """AND (SELECT c.chat FROM messages m JOIN chats c ON c.no = m.chat
+                WHERE m.seq = words.rowid) = ?"""
+            given.append(chat)
         rows = self._db.rows(
             f"""SELECT rowid FROM words WHERE words MATCH ? AND rowid < ? {where}
             ORDER BY rowid DESC LIMIT ?""",
-            *given,
+            *(*given, limit),
         )
         return [row[0] for row in rows]
 

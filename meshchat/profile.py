@@ -75,6 +75,10 @@ class RuntimeOptions:
     """Link only with nodes that have the same; empty: the open mesh."""
     receipts: bool = True
     """Let contacts learn that their messages reached us."""
+    handover: bool = True
+    """Offer our own mail to carriers only after a random while, as if it were somebody else's."""
+    cover: bool = False
+    """Make envelopes for nobody now and then."""
     store_megabytes: int = 256
     """Room for our own mail and what we carry for others."""
     log_level: str = "warning"
@@ -118,6 +122,7 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     },
     "mesh": {"passphrase": ("mesh_passphrase", str)},
     "receipts": {"send": ("receipts", bool)},
+    "privacy": {"handover": ("handover", bool), "cover": ("cover", bool)},
     "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
     "ui": {

@@ -107,12 +107,29 @@ _VERSION_2 = (
     )""",
 )
 
+_VERSION_3 = (
+    # Sessions of direct messages: docs/reference/wire.md, 5.1.
+    """CREATE TABLE sessions (
+        sid BLOB PRIMARY KEY, fp BLOB NOT NULL, ratchet BLOB NOT NULL, ek BLOB NOT NULL,
+        past BLOB NOT NULL, closed INTEGER NOT NULL, made_at REAL NOT NULL,
+        heard_at REAL NOT NULL, told_h INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX sessions_by_contact ON sessions (fp)",
+    """CREATE TABLE skipped (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, sid BLOB NOT NULL, key BLOB NOT NULL,
+        number INTEGER NOT NULL, message_key BLOB NOT NULL, delete_at REAL NOT NULL,
+        UNIQUE (sid, key, number)
+    )""",
+    "CREATE INDEX skipped_by_end ON skipped (delete_at)",
+    "ALTER TABLE contacts ADD COLUMN boot INTEGER NOT NULL DEFAULT 0",
+)
+
 _ACT_COLUMNS = """id BLOB NOT NULL, kind INTEGER NOT NULL, chat BLOB NOT NULL,
         author BLOB NOT NULL, target BLOB NOT NULL, text TEXT NOT NULL, sent INTEGER NOT NULL,
         number BLOB NOT NULL, at REAL NOT NULL, timer_s INTEGER, eid BLOB NOT NULL"""
 
 # Conversations' content: replies, reactions, edits, receipts, timers, search (``content_tables``).
-_VERSION_3 = (
+_VERSION_4 = (
     "ALTER TABLE messages ADD COLUMN reply_to BLOB NOT NULL DEFAULT x''",
     "ALTER TABLE messages ADD COLUMN edited REAL NOT NULL DEFAULT 0",
     "ALTER TABLE messages ADD COLUMN retracted REAL NOT NULL DEFAULT 0",
@@ -152,7 +169,7 @@ _VERSION_3 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 def migrate(db: Database) -> None:

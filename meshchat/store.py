@@ -6,7 +6,7 @@ go to disk together or not at all.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from meshchat.core.model import (
     OpenFile,
     Prekey,
     Room,
+    Session,
     State,
     Step,
     Trust,
@@ -128,6 +129,60 @@ class SqlStore(ContentTables, CustodyTables):
     def drop_prekeys(self, due: float) -> int:
         return len(self._db.write("DELETE FROM prekeys WHERE delete_at <= ? RETURNING 1", due))
 
+    # --- sessions of direct messages ---
+
+    def session(self, sid: bytes) -> Session | None:
+        row = self._db.row("SELECT * FROM sessions WHERE sid = ?", sid)
+        return _session(row) if row else None
+
+    def sessions(self, fp: bytes) -> list[Session]:
+        rows = self._db.rows("SELECT * FROM sessions WHERE fp = ? ORDER BY sid", fp)
+        return [_session(row) for row in rows]
+
+    def save_session(self, session: Session) -> None:
+        self._db.write(
+            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *dataclasses.astuple(session),
+        )
+
+    def drop_session(self, sid: bytes) -> None:
+        self._db.write("DELETE FROM sessions WHERE sid = ?", sid)
+        self._db.write("DELETE FROM skipped WHERE sid = ?", sid)
+
+    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
+        row = self._db.row(
+            "SELECT message_key FROM skipped WHERE sid = ? AND key = ? AND number = ?",
+            *(sid, key, number),
+        )
+        return row[0] if row else None
+
+    def add_skipped(
+        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
+    ) -> None:
+        self._db.write_many(
+            """INSERT OR REPLACE INTO skipped (sid, key, number, message_key, delete_at)
+            VALUES (?, ?, ?, ?, ?)""",
+            [(sid, *key, delete_at) for key in keys],
+        )
+
+    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None:
+        where = "sid = ? AND key = ? AND number = ?"
+        self._db.write(f"DELETE FROM skipped WHERE {where}", sid, key, number)
+
+    def trim_skipped(self, sid: bytes, keep: int) -> None:
+        self._db.write(
+            """DELETE FROM skipped WHERE sid = ?1 AND no <= (
+                SELECT no FROM skipped WHERE sid = ?1 ORDER BY no DESC LIMIT 1 OFFSET ?2)""",
+            *(sid, keep),
+        )
+
+    def expire_sessions(self, due: float, idle_since: float) -> None:
+        self._db.write("DELETE FROM skipped WHERE delete_at <= ?", due)
+        idle = "closed AND made_at <= ? AND heard_at <= ?"
+        gone = self._db.rows(f"SELECT sid FROM sessions WHERE {idle}", idle_since, idle_since)
+        for (sid,) in gone:
+            self.drop_session(sid)
+
     # --- people and rooms ---
 
     def contacts(self) -> list[Contact]:
@@ -140,7 +195,7 @@ class SqlStore(ContentTables, CustodyTables):
 
     def save_contact(self, contact: Contact) -> None:
         self._db.write(
-            "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             contact.fp,
             contact.card,
             contact.petname,
@@ -151,6 +206,7 @@ class SqlStore(ContentTables, CustodyTables):
             contact.introduced_by,
             contact.added_at,
             contact.heard_at,
+            contact.boot,
         )
 
     def rooms(self) -> list[Room]:
@@ -484,7 +540,9 @@ def chat_list(
 
 
 def _contact(row: Row) -> Contact:
-    fp, card, petname, claimed, trust, blocked, request, introduced_by, added_at, heard_at = row
+    fp, card, petname, claimed, trust, blocked, request, introduced_by, added_at, heard_at, boot = (
+        row
+    )
     return Contact(
         fp=fp,
         card=card,
@@ -496,7 +554,13 @@ def _contact(row: Row) -> Contact:
         introduced_by=introduced_by,
         added_at=added_at,
         heard_at=heard_at,
+        boot=boot,
     )
+
+
+def _session(row: Row) -> Session:
+    sid, fp, ratchet, ek, past, closed, *rest = row
+    return Session(sid, fp, ratchet, ek, past, bool(closed), *rest)
 
 
 def _message(row: Row) -> Message:

@@ -155,6 +155,38 @@ def test_everything_works_with_no_node_running(alice: Path, bob: Path, passfile:
     assert "no node is running" in good("status", *mine)
 
 
+def test_content_from_the_command_line(alice: Path, bob: Path, passfile: Path) -> None:
+    """Reply, react, edit, find, delete; and what is set for a chat and for oneself."""
+    mine = ("--home", alice, "--passphrase-file", passfile)
+    good("contact", "add", "-", "--as", "Bob", *mine,
+         stdin=good("card", "--home", bob, "--passphrase-file", passfile))  # fmt: skip
+    first = good("send", "Bob", "қала at six", *mine).strip()
+    second = good("send", "--reply", first, "Bob", "yes", *mine).strip()
+    assert "👍 1" in good("react", first, "👍", *mine)
+    assert "қала at seven (edited)" in good("edit", first, "-", *mine, stdin="қала at seven\n")
+    assert f"(to {first}) yes" in good("read", "Bob", *mine)
+    found = json.loads(good("search", "кал sev", "--json", *mine))
+    assert [one["id"] for one in found["messages"]] == [first] and not found["more"]
+    assert found["messages"][0]["reactions"] == [{"emoji": "👍", "count": 1, "own": True}]
+    assert good("search", "six", *mine) == ""
+    assert "text: қала at six" in good("message", first, *mine)
+    assert "Copies elsewhere stay" in good("delete", second, *mine)
+    assert "asked" in good("delete", first, "--everywhere", *mine)
+    assert "you asked to delete this" in good("read", "Bob", *mine)
+    assert good("read-receipts", *mine) == "read-receipts: off\n"
+    assert good("read-receipts", "on", *mine) == "read-receipts: on\n"
+    assert json.loads(good("typing", "--json", *mine))["read_receipts"] is True
+    assert "disappear 28800 seconds" in good("disappear", "Bob", "8h", *mine)
+    assert "kept here for 30 days" in good("retain", "Bob", "30", *mine)
+    assert "notifications: mentions" in good("mute", "Bob", "--mentions", *mine)
+    options = json.loads(good("pin", "Bob", "--json", *mine))["options"]
+    assert options == {
+        "notify": "mentions", "pinned": True, "archived": False, "keep_days": 30, "timer_s": 28800,
+    }  # fmt: skip
+    refused(mesh("react", first, "ok", *mine), 2)
+    refused(mesh("edit", second, "x", *mine), 2, "no message")
+
+
 def test_options_may_stand_before_and_after_the_verb(alice: Path, passfile: Path) -> None:
     """``--home`` and ``--json`` work in both places, and at every depth."""
     secret = ("--passphrase-file", passfile)
@@ -328,6 +360,12 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "missing passphrase file": (["status", "--passphrase-file", "NEW"], 2, "No such file"),
     "message too long": (["send", "#room", "x" * 7_001], 2, ""),
     "empty message": (["send", "#room", ""], 2, ""),
+    "no words": (["search", "!?"], 2, "at least one word"),
+    "bad time": (["disappear", "#room", "soon"], 2, "number and a unit"),
+    "timer in a room": (["disappear", "#room", "1d"], 2, "In a room"),
+    "bad days": (["retain", "#room", "-1"], 2, ""),
+    "too many days": (["retain", "#room", "99999"], 2, "3650 days"),
+    "reply to nothing": (["send", "--reply", "12", "#room", "x"], 2, "16 hex digits"),
     "broken text": (["send", "#room", "\udcff"], 2, "broken characters"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from meshchat.arguments import make_parser
 from meshchat.core import link, wire
-from meshchat.core.body import TEXT_MAX_BYTES
+from meshchat.core.body import MESSAGE_ID_BYTES, READ_IDS_MAX, TEXT_MAX_BYTES, TIMER_MAX_S
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES
 from meshchat.core.limits import (
     ANNOUNCE_LIFE_H,
@@ -30,11 +30,14 @@ from meshchat.core.limits import (
     NODE_KEY_LIFE_S,
     PREKEY_DELETE_S,
     PREKEY_LIFE_H,
+    TYPING_EVERY_S,
+    TYPING_SHOWN_S,
     WANTS_MAX,
     WANTS_OPEN_MAX,
 )
 from meshchat.core.model import PIECES_BITS_MAX, TAG_BITS
 from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
+from meshchat.core.words import EMOJI_MAX_BYTES
 from meshchat.net.beacon import BEACON_PORT, GROUP_V4, GROUP_V6
 from meshchat.net.candidates import PERIOD_S
 from meshchat.net.discovery import SERVICE
@@ -172,6 +175,11 @@ QUOTED = (
     f"name (UTF-8, 0 to {NAME_MAX_BYTES} bytes)",
     f"({ANNOUNCE_LIFE_H} h)",
     f"1 to {TEXT_MAX_BYTES:,} bytes",
+    f"1 to {READ_IDS_MAX} ids of {MESSAGE_ID_BYTES} bytes",
+    f"one emoji, at most {EMOJI_MAX_BYTES} bytes",
+    f"0 to {TIMER_MAX_S:,} in type 9",
+    f"| TYPING | {link.TYPING} |",
+    f"at most every {TYPING_EVERY_S:.0f} s; said nothing for {TYPING_SHOWN_S:.0f} s",
     f"1 to {FILE_MAX_BYTES:,} bytes ({FILE_CHUNKS_MAX} chunks)",
     f"pieces of {CHUNK_BYTES:,} bytes",
     f"the name: 1 to {FILE_NAME_MAX_BYTES} bytes",

@@ -12,6 +12,7 @@ from meshchat.core.crypto import H
 from meshchat.core.envelope import EID_BYTES
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, utf8
 from meshchat.core.model import Manifest
+from meshchat.core.ratchet import SID_BYTES
 from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
 from meshchat.core.words import EMOJI_MAX_BYTES
 from meshchat.errors import UsageError, WireError
@@ -23,8 +24,16 @@ READ_IDS_MAX = 128  # of one receipt; 8 fit into the smallest class
 TIMER_MAX_S = 366 * 86_400  # disappearing after a year is not disappearing
 
 _BODY = struct.Struct("<B8sIH")
-_TAG_NAME, _TAG_REPLY, _TAG_CARD, _TAG_TIMER = 1, 2, 3, 4
+_TAG_NAME, _TAG_REPLY, _TAG_CARD, _TAG_TIMER, _TAG_BOOT, _TAG_RESET = 1, 2, 3, 4, 5, 6
 _TIMER = struct.Struct("<I")
+_BOOT = struct.Struct("<I")
+_EXTENSION_SIZES = {
+    _TAG_REPLY: MESSAGE_ID_BYTES,
+    _TAG_CARD: CARD_BYTES,
+    _TAG_TIMER: _TIMER.size,
+    _TAG_BOOT: _BOOT.size,
+    _TAG_RESET: SID_BYTES,
+}
 _MANIFEST = struct.Struct("<32s16sI32s")
 
 
@@ -71,9 +80,14 @@ class Body:
     reply_to: bytes = b""
     """Id of the message replied to (8 bytes), or empty."""
     card: bytes = b""
-    """A card (197 bytes, not checked here), or empty."""
+    """A card (197 bytes, not checked here), or empty: of the person introduced, in any other body
+    the author's newest."""
     file: Manifest | None = None
     """Of a file message, and only of one; it stands where others have text."""
+    boot: int = 0
+    """How the author was last restored (``People.boot``); 0: never."""
+    reset: bytes = b""
+    """Id of a session (8 bytes) whose messages the author cannot read any more, or empty."""
     read: tuple[bytes, ...] = ()
     """Of a read receipt, and only of one: ids of 8 bytes, where others have text."""
     timer_s: int | None = None
@@ -113,12 +127,15 @@ def encode_body(body: Body) -> bytes:
         raise UsageError("name_too_long", f"A name has at most {NAME_MAX_BYTES} bytes: shorten it.")
     _check_sizes(body)
     data = _BODY.pack(body.type, body.number, body.sent, len(text)) + text
+    boot = _BOOT.pack(body.boot) if body.boot else b""
     timer = b"" if body.timer_s is None else _TIMER.pack(body.timer_s)
     for tag, value in (
         (_TAG_NAME, name),
         (_TAG_REPLY, body.reply_to),
         (_TAG_CARD, body.card),
         (_TAG_TIMER, timer),
+        (_TAG_BOOT, boot),
+        (_TAG_RESET, body.reset),
     ):
         if value:
             data += bytes([tag, len(value)]) + value
@@ -157,11 +174,7 @@ def decode_body(data: bytes) -> Body:
     name = extensions.get(_TAG_NAME)
     if name is not None and not 1 <= len(name) <= NAME_MAX_BYTES:
         raise WireError("body_name")
-    for tag, size in (
-        (_TAG_REPLY, MESSAGE_ID_BYTES),
-        (_TAG_CARD, CARD_BYTES),
-        (_TAG_TIMER, _TIMER.size),
-    ):
+    for tag, size in _EXTENSION_SIZES.items():
         if tag in extensions and len(extensions[tag]) != size:
             raise WireError("body_extension")
     if kind is BodyType.INTRODUCTION and _TAG_CARD not in extensions:
@@ -174,7 +187,9 @@ def decode_body(data: bytes) -> Body:
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
     reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file, read, timer_s)
+    (boot,) = _BOOT.unpack(extensions.get(_TAG_BOOT, bytes(_BOOT.size)))
+    reset = extensions.get(_TAG_RESET, b"")
+    return Body(kind, number, sent, text, claimed, reply_to, card, file, boot, reset, read, timer_s)
 
 
 def _decode_read(data: bytes) -> tuple[bytes, ...]:
@@ -249,6 +264,7 @@ def _check_sizes(body: Body) -> None:
         len(body.number) != NUMBER_BYTES
         or len(body.reply_to) not in (0, MESSAGE_ID_BYTES)
         or len(body.card) not in (0, CARD_BYTES)
+        or len(body.reset) not in (0, SID_BYTES)
         or (body.type is BodyType.INTRODUCTION and not body.card)
         or (body.type in ACTS and not body.reply_to)
         or (body.type is BodyType.READ) is not bool(body.read)

@@ -32,7 +32,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
-from meshchat.core.inbox import Inbox, Letter, Opener
+from meshchat.core.inbox import Inbox, Letter, News, Opener
 from meshchat.core.keeping import Keeping, timer_text
 from meshchat.core.limits import (
     ANNOUNCE_EVERY_S,
@@ -69,6 +69,7 @@ from meshchat.core.sealed import (
     read_card,
 )
 from meshchat.core.sealer import Sealer, end_of
+from meshchat.core.sessions import Sessions
 from meshchat.core.words import mentions
 from meshchat.errors import QuotaError, UsageError
 from meshchat.text import Clean
@@ -120,8 +121,9 @@ class Chats:
         self._custody = custody
         self._tell = tell
         self._rooms = {room.rid: room for room in store.rooms()}
-        self._receipts = Receipts(entropy, people, custody, receipts)
-        self._sealer = Sealer(store, entropy, people, custody)
+        self._receipts = Receipts(store, entropy, people, custody, receipts)
+        self._sessions = Sessions(store, entropy, people)
+        self._sealer = Sealer(store, entropy, people, custody, self._sessions)
         self._files = Files(
             store, entropy, people, custody, self._sealer, self._receipts, tell, counters
         )
@@ -145,13 +147,13 @@ class Chats:
             tell,
             lambda: self.content.privacy.read_receipts,
         )
-        self._inbox = Inbox(people, custody, lambda fp, now: self.seal_waiting(now, fp))
+        self._inbox = Inbox(store, people, custody, self._sessions)
         self._inbox.add_secrets(self._room_secrets)
         self._inbox.on(BodyType.TEXT, self._text, strangers=True)
         self._inbox.on(BodyType.FILE, self._file, strangers=True)
         self._inbox.on(BodyType.INTRODUCTION, self._introduction)
         for kind in ACTS:
-            self._inbox.on(kind, self._act)
+            self._inbox.on(kind, self._done_to_message)
         self._inbox.on(BodyType.READ, self._read)
         self._inbox.on(BodyType.TIMER, self._timer)
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
@@ -320,11 +322,12 @@ class Chats:
             if message is not None and self._files.is_ours(message.id):
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
-            data = self._sealer.dm(fp, body, exp_h)
+            data = self._sealer.dm(fp, body, exp_h, now)
         else:
             room = self._rooms[chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
-        eid = self._sealer.keep(data, now)
+        reader = chat[1:] if chat[:1] == b"c" else b""
+        eid = self._sealer.keep(data, now, reader)
         self._under_way.add(eid)
         return eid
 
@@ -342,6 +345,10 @@ class Chats:
         self._sealer.keep(data, now, bounded=False)
         self._store.put("announced", int(now.wall).to_bytes(8, "little"))
 
+    def cover(self, now: Now) -> None:
+        """Make an envelope for nobody."""
+        self._sealer.keep(self._sealer.cover(now), now)
+
     def announce_due(self, now: Now) -> bool:
         last = int.from_bytes(self._store.get("announced") or b"", "little")
         return not last <= now.wall < last + ANNOUNCE_EVERY_S
@@ -349,12 +356,15 @@ class Chats:
     def share_card(self, now: Now, contacts: Iterable[Contact]) -> None:
         """Send our newest card by a silent DM: these cannot read our announces without it."""
         for contact in contacts:
-            number = self._entropy.bytes(NUMBER_BYTES)
-            body = Body(BodyType.PROFILE, number, int(now.wall), "", self._people.name)
-            exp_h = self._sealer.dm_end_h(contact.fp, None, now)
-            if exp_h is not None:
-                data = self._sealer.dm(contact.fp, body, exp_h)
-                self._sealer.keep(data, now, bounded=False)
+            self._tell_quietly(contact.fp, now)
+
+    def _tell_quietly(self, fp: bytes, now: Now, reset: bytes = b"") -> None:
+        """A message without text: our card, and a session we cannot read if there is one."""
+        number, name = self._entropy.bytes(NUMBER_BYTES), self._people.name
+        body = Body(BodyType.PROFILE, number, int(now.wall), "", name, reset=reset)
+        exp_h = self._sealer.dm_end_h(fp, None, now)
+        if exp_h is not None:
+            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, fp, bounded=False)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
@@ -448,7 +458,35 @@ class Chats:
                 # Not pinned: what it held is kept aside, and it leaves with its proof.
                 self._custody.tried(held, Kind.CARRIED)
                 return receipts
-        return self._inbox.open(held, now)
+        try:
+            return self._inbox.open(held, now)
+        finally:
+            while self._inbox.news:
+                self._act(*self._inbox.news.pop(0), now)
+
+    def _act(self, news: News, contact: Contact, sid: bytes, now: Now) -> None:
+        """On what an envelope told besides its text."""
+        if news is News.BROKEN:
+            if self._people.is_friend(contact.fp):
+                self._tell_quietly(contact.fp, now, sid)
+            return
+        if news is News.RESTORED:
+            self._unseal(contact.fp)
+        self.seal_waiting(now, contact.fp)
+
+    def _unseal(self, fp: bytes) -> None:
+        """What is on its way to somebody cannot be read there: it has to be sealed again."""
+        for message in self._store.pending():
+            if message.chat == contact_chat(fp) and message.eid:
+                self._custody.drop(message.eid, Fate.EVICTED)
+                changed = self._store.change_message(
+                    message.id, eid=b"", state=State.QUEUED, carriers=0
+                )
+                self._tell(MessageChanged(changed))
+
+    def accepted(self, fp: bytes, now: Now) -> list[Receipt]:
+        """A stranger became a contact: the receipts for what made them a request."""
+        return self._receipts.settle(fp, now)
 
     def _introduction(self, letter: Letter, now: Now) -> list[Receipt]:
         """A friend gives us a third person's card."""
@@ -473,7 +511,7 @@ class Chats:
         self._store_incoming(contact_chat(author), author, NO_TEXT, text, body, letter.exp_h, now)
         return self._files.offered(mid, author, body.file, letter.token, letter.exp_h, now)
 
-    def _act(self, letter: Letter, now: Now) -> list[Receipt]:
+    def _done_to_message(self, letter: Letter, now: Now) -> list[Receipt]:
         author = letter.contact.fp
         self.content.take(contact_chat(author), author, letter.body, now)
         return self._receipts.give(author, letter.token, letter.exp_h, now)
@@ -555,8 +593,7 @@ class Chats:
             self._store.add_step(stored.id, Step(now.wall, "received", how))
             if chat[:1] == b"r" and stored.seq % TRIM_EVERY == 0:
                 self.keeping.gone(chat, self._store.trim(chat, ROOM_KEPT_MAX))
-            self._tell(MessageAdded(stored))
-            self.content.arrived(stored, now)
+            self._tell(MessageAdded(self.content.arrived(stored, now)))
 
     # --- what becomes of ours -----------------------------------------------------------------
 
@@ -629,6 +666,8 @@ class Chats:
             message = self._store.message_by_envelope(eid)
             if message is None or message.state not in (State.QUEUED, State.CARRIED):
                 continue
+            if message.chat[:1] == b"c":
+                self._sessions.doubt(message.chat[1:], message.received_at)
             if message.chat[:1] == b"r" and message.state is State.CARRIED:
                 changed = self._store.change_message(message.id, eid=b"", reason="ended")
             else:
@@ -640,6 +679,7 @@ class Chats:
 
     def give_up(self, now: Now) -> None:
         """Messages whose time is over have failed; nothing stays *queued* for ever."""
+        self._sessions.house(now)
         self._files.give_up(now)
         self.content.give_up(now)
         for message in self._store.pending():
@@ -651,6 +691,7 @@ class Chats:
     def key_replaced(self, fp: bytes, now: Now) -> None:
         """What waits for a replaced key is not sent again, and not carried on by us."""
         self.content.drop_chat(contact_chat(fp))
+        self._sessions.forget(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
                 if message.eid:

@@ -334,6 +334,10 @@ class People:
                 return contact
         return self._save(changed)
 
+    def restored(self, contact: Contact, boot: int) -> Contact:
+        """They came back from a backup; ``boot`` is greater than the one known."""
+        return self._save(replace(contact, boot=boot))
+
     def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:
         """A friend gave us a third person's card. Never lowers or raises what is known already.
 

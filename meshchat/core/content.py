@@ -159,7 +159,7 @@ class Content:
         act = self._act(BodyType.REACTION, message, author, emoji, old.sent if old else 0, now)
         self._supersede(mid, (BodyType.REACTION,))
         self._send(act, now)
-        self._react(message, act, True)
+        self._changed(self._react(message, act, True))
         return message
 
     def edit(self, mid: bytes, text: str, now: Now) -> Message:
@@ -178,7 +178,9 @@ class Content:
         self._supersede(mid, (BodyType.EDIT,))
         self._send(act, now)
         self._store.add_step(mid, Step(now.wall, "edited"))
-        return self._edit(message, act)
+        changed = self._edit(message, act)
+        self._changed(changed)
+        return changed or message
 
     def retract(self, mid: bytes, now: Now) -> Message:
         """Delete a message of ours and ask the others to; it stays as a row without content."""
@@ -195,7 +197,9 @@ class Content:
         if message.state in (State.QUEUED, State.CARRIED):
             self.stop(message)
             self._store.change_message(mid, state=State.FAILED, reason="retracted")
-        return self._retract(message, now)
+        changed = self._retract(message, now)
+        self._changed(changed)
+        return changed or message
 
     def stop(self, message: Message) -> None:
         """A message of ours is not sent again, and not carried on by us."""
@@ -316,20 +320,31 @@ class Content:
         )
         message = self._store.message(act.target)
         if message is not None:
-            self._apply(message, act, now)
+            self._changed(self._apply(message, act, now))
         elif not self._store.buried(act.target):
             self._store.save_early(act, EARLY_MAX, EARLY_PER_AUTHOR_MAX)
 
     def arrived(self, message: Message, now: Now) -> Message:
-        """A message was stored; what was done to it before it came is done now."""
+        """A message was stored; what was done to it before it came is done now, untold.
+
+        Returns:
+            The message as it is then.
+        """
         for act in self._store.take_early(message.id):
             try:
-                message = self._apply(message, act, now)
+                message = self._apply(message, act, now) or message
             except ProtocolError as error:
                 self._counters[error.reason] += 1
         return message
 
-    def _apply(self, message: Message, act: Act, now: Now) -> Message:
+    # --- of both ------------------------------------------------------------------------------
+
+    def _changed(self, message: Message | None) -> None:
+        if message is not None:
+            self._tell(MessageChanged(message))
+
+    def _apply(self, message: Message, act: Act, now: Now) -> Message | None:
+        """The message after an act of another; None if nothing changed."""
         if act.chat != message.chat:
             raise AuthError("act_elsewhere")
         if act.kind == BodyType.REACTION:
@@ -340,46 +355,40 @@ class Content:
             if message.note:
                 raise WireError("edit_note")
             return self._edit(message, act)
-        return self._retract(message, now) if self.privacy.retractions else message
+        return self._retract(message, now) if self.privacy.retractions else None
 
-    def _react(self, message: Message, act: Act, own: bool) -> Message:
+    def _react(self, message: Message, act: Act, own: bool) -> Message | None:
         if message.retracted:
-            return message
+            return None
         old = self._store.reaction(message.id, act.author)
         if old is None:
             if self._store.count_reactions(message.id) >= REACTIONS_PER_MESSAGE_MAX:
                 raise QuotaError("reactions_full")
         elif (old.sent, old.number) >= (act.sent, act.number):
-            return message
+            return None
         emoji = Clean.line(act.text)
         self._store.save_reaction(
             Reaction(message.id, act.author, emoji, act.sent, act.number, act.at, own)
         )
-        self._tell(MessageChanged(message))
         return message
 
-    def _edit(self, message: Message, act: Act) -> Message:
+    def _edit(self, message: Message, act: Act) -> Message | None:
         if message.retracted:
-            return message
-        versions, first = self._store.versions(message.id), int(message.sent_at)
-        if not versions:
-            original = Version(first, b"", message.text, message.received_at)
+            return None
+        if not self._store.versions(message.id):
+            original = Version(0, b"", message.text, message.received_at)
             self._store.add_version(message.id, original, VERSIONS_MAX)
         version = Version(act.sent, act.number, Clean(act.text), act.at)
         if not self._store.add_version(message.id, version, VERSIONS_MAX):
-            return message
+            return None
         newest = self._store.versions(message.id)[-1]
         edited = float(newest.sent) if newest.number else 0.0
-        message = self._store.change_message(message.id, text=newest.text, edited=edited)
-        self._tell(MessageChanged(message))
-        return message
+        return self._store.change_message(message.id, text=newest.text, edited=edited)
 
-    def _retract(self, message: Message, now: Now) -> Message:
+    def _retract(self, message: Message, now: Now) -> Message | None:
         if message.retracted:
-            return message
+            return None
         self._files.forget(message.id)
         self._store.drop_content(message.id)
-        message = self._store.change_message(message.id, text=Clean(), retracted=now.wall)
         self._store.add_step(message.id, Step(now.wall, "retracted"))
-        self._tell(MessageChanged(message))
-        return message
+        return self._store.change_message(message.id, text=Clean(), edited=0.0, retracted=now.wall)

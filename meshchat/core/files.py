@@ -174,7 +174,7 @@ class Files:
                 end_h = max(exp_h, min(latest, exp_h + self._sealer.spread_h(FILE_SPREAD_H)))
             inner = chunk(known.file_id, index, piece)
             chunks.append(self._seal_chunk(known.key, inner, end_h, part))
-        ids = self._sealer.keep_all(chunks, now)
+        ids = self._sealer.keep_all(chunks, now, file.contact)
         file = self._save(replace(file, manifest=replace(known, chunks=tuple(ids))))
         self._know_chunks(file)
         return file.manifest

@@ -6,6 +6,7 @@ on it; whatever is malformed, or not from whom it says, raises ``ProtocolError``
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
 from functools import partial
 from typing import NamedTuple
 
@@ -14,11 +15,25 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.identity import Card
-from meshchat.core.model import Contact, Held, Kind, Now
+from meshchat.core.model import Contact, Held, Kind, Now, Session
+from meshchat.core.ports import Store
 from meshchat.core.receipts import Receipt
-from meshchat.core.sealed import open_announce, open_first_dm
+from meshchat.core.sealed import open_announce, read_card
 from meshchat.core.sealer import DAY_S
+from meshchat.core.sessions import Sessions, Unreadable
+from meshchat.errors import AuthError
 from meshchat.text import Clean
+
+
+class News(Enum):
+    """What else an envelope may tell of its author."""
+
+    CARD = auto()
+    """Their card is newer: what waited for a key can go."""
+    RESTORED = auto()
+    """They lost what they could read before: what is on its way has to be sealed again."""
+    BROKEN = auto()
+    """We cannot read a session of theirs any more: they have to know, with its id."""
 
 
 class Letter(NamedTuple):
@@ -45,11 +60,13 @@ Reader = Callable[[Letter, Now], list[Receipt]]
 class Inbox:
     """Opens for one identity."""
 
-    def __init__(self, people: People, custody: Custody, learned: Callable[[bytes, Now], None]):
-        """``learned`` hears of every friend whose newer card arrived."""
+    def __init__(self, store: Store, people: People, custody: Custody, sessions: Sessions) -> None:
+        self._store = store
         self._people = people
         self._custody = custody
-        self._learned = learned
+        self._sessions = sessions
+        self.news: list[tuple[News, Contact, bytes]] = []
+        """What an envelope told besides its text: for the owner to act on, after ``open``."""
         self._sources: list[Secrets] = [self._announce_secrets]
         self._readers: dict[BodyType, Reader] = {}
         self._from_strangers: set[BodyType] = set()
@@ -108,20 +125,28 @@ class Inbox:
             yield secret, partial(self._open_announce, fp)
 
     def _open_announce(self, fp: bytes, opened: Opened, _held: Held, now: Now) -> Kind:
-        card, _boot, raw = open_announce(opened.inner, fp, opened.header.e)
+        card, boot, raw = open_announce(opened.inner, fp, opened.header.e)
         body = decode_body(raw)
         contact = self._people.get(fp)
         if contact is not None:
-            self._learn(contact, card, body.name, now)
+            self._restored(self._learn(contact, card, body.name, now), boot)
         return Kind.MINE
 
-    def _learn(self, contact: Contact, card: Card, name: str, now: Now) -> Contact:
+    def _restored(self, contact: Contact, boot: int) -> Contact:
+        """Somebody was restored from a backup: what was sealed for who they were is lost."""
+        if boot > contact.boot:
+            self._sessions.close_all(contact.fp)
+            contact = self._people.restored(contact, boot)
+            self.news.append((News.RESTORED, contact, b""))
+        return contact
+
+    def _learn(self, contact: Contact, card: Card | None, name: str, now: Now) -> Contact:
         """A friend's newer card: messages that waited for a key can go."""
         before = contact.card
         after = self._people.heard(contact, card, Clean.line(name), now)
         if after.card != before:
             self.refresh()
-            self._learned(contact.fp, now)
+            self.news.append((News.CARD, after, b""))
         return after
 
     # --- direct messages ----------------------------------------------------------------------
@@ -131,28 +156,56 @@ class Inbox:
     ) -> tuple[Contact | None, list[Receipt]]:
         """``(author, receipts to release)``."""
         assert opened.prekey is not None, "no secret opened it"
-        card, raw = open_first_dm(
-            opened.inner, self._people.identity, opened.prekey, opened.header.e
-        )
-        body = decode_body(raw)
-        known = self._people.get(card.fp)
+        try:
+            opening = self._sessions.open(opened.inner, opened.prekey, opened.header.e, now)
+        except Unreadable as error:
+            self._broken(error.session)
+            raise
+        body, known = decode_body(opening.body), self._people.get(opening.fp)
+        if known is None and (opening.card is None or body.type not in self._from_strangers):
+            return None, []
         if known is not None and known.blocked:
             return known, []
-        if body.type is BodyType.PROFILE:
-            if known is not None:
-                self._learn(known, card, body.name, now)
-            return known, []
-        friend = self._people.is_friend(card.fp)
-        if not friend and body.type not in self._from_strangers:
+        friend = self._people.is_friend(opening.fp)
+        silent = body.type is BodyType.PROFILE
+        if not friend and not silent and body.type not in self._from_strangers:
             return known, []  # neither strangers nor replaced keys do more than write
-        # An introduction brings the name of somebody else.
-        name = "" if body.type is BodyType.INTRODUCTION else body.name
+        # An introduction brings name and card of somebody else.
+        name, card = body.name, opening.card
+        if body.type is BodyType.INTRODUCTION:
+            name = ""
+        elif body.card:
+            card = read_card(body.card)
+            if card.fp != opening.fp:
+                raise AuthError("card_owner")
         if known is None:
-            contact = self._people.meet(card, Clean.line(name), now)
+            assert opening.card is not None, "only a first message is from a stranger"
+            contact = self._people.meet(opening.card, Clean.line(name), now)
         else:
             contact = self._learn(known, card, name, now)
+        if opening.card is not None:
+            contact = self._restored(contact, body.boot)
         token = opened.token if opened.wants_proof else b""
-        reader = self._readers.get(body.type)
-        if reader is None:
-            return contact, []
-        return contact, reader(Letter(contact, friend, body, token, held.exp_h), now)
+        letter = Letter(contact, friend, body, token, held.exp_h)
+        # What its reader has no room for now may be opened again later: its key has to stay.
+        with self._store.savepoint():
+            self._sessions.keep(opening, now)
+            if opening.card is not None and body.boot < contact.boot:
+                self._sessions.close(opening.session)  # written before they were restored
+            if body.reset:
+                self._reset(contact, body.reset)
+            reader = self._readers.get(body.type)
+            return contact, reader(letter, now) if reader else []
+
+    def _broken(self, session: Session) -> None:
+        """The two sides of a session have come apart: one of them was put back. Say so once."""
+        contact = self._people.get(session.fp)
+        if contact is not None and not session.closed:
+            self._sessions.close(session)
+            self.news.append((News.BROKEN, contact, session.sid))
+
+    def _reset(self, contact: Contact, sid: bytes) -> None:
+        session = self._sessions.own(contact.fp, sid)
+        if session is not None and not session.closed:
+            self._sessions.close(session)
+            self.news.append((News.RESTORED, contact, b""))

@@ -61,6 +61,8 @@ class Contact:
     added_at: float = 0.0
     heard_at: float = 0.0
     """Wall time of the last thing proven to come from them; 0 = never."""
+    boot: int = 0
+    """Rises each time they were restored from a backup; what came before is lost to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ class Version(NamedTuple):
     """A text of a message that was edited."""
 
     sent: int
-    """The author's clock, seconds since 1970."""
+    """The author's clock, seconds since 1970; 0 for the first text, which no edit is older than."""
     number: bytes
     """8 bytes, empty for the first text. The greatest ``(sent, number)`` is the one shown."""
     text: Clean
@@ -400,6 +402,29 @@ class Prekey:
     """Last hour a sender may use it."""
     delete_at: float
     """Wall time at which the secret half is destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A Double Ratchet between us and one person."""
+
+    sid: bytes
+    """8 bytes; only the two of us know it."""
+    fp: bytes
+    """Fingerprint of the other side."""
+    ratchet: bytes
+    """State as ``ratchet.Ratchet.encode`` writes it."""
+    ek: bytes
+    """The public key our first messages carry, 32 bytes; empty once the other side answered."""
+    past: bytes
+    """First 8 bytes of each ratchet key of theirs that is out of use, newest first."""
+    closed: bool
+    """Nothing is written with it any more."""
+    made_at: float
+    heard_at: float = 0.0
+    """Wall time of the last message that opened; 0 = never."""
+    told_h: int = 0
+    """``exp_h`` of the newest card of ours that was told with it."""
 
 
 @dataclass(frozen=True, slots=True)

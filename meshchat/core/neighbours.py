@@ -6,8 +6,9 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from meshchat.core import link as wire_link
 from meshchat.core.contacts import People
@@ -99,9 +100,11 @@ class Neighbours:
         now: Now,
         has_room: Callable[[int, bool], bool],
         log: FrameLog | None = None,
+        withheld: Mapping[bytes, tuple[int, bytes]] = MappingProxyType({}),
         show_typing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
+        self._withheld = withheld  # ours that only their reader may be offered yet
         self._show_typing = show_typing
         self._store = store
         self._entropy = entropy
@@ -135,6 +138,21 @@ class Neighbours:
             if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
+    def offer_to(self, fp: bytes, eid: bytes, hint: int) -> None:
+        """The same, to nobody but a contact, if that is our neighbour."""
+        for peer in self._peers.values():
+            if fp and peer.contact == fp and peer.sync and peer.sync.offer(eid, hint):
+                self._touched[peer.link.id] = peer
+
+    def offer_one(self, eid: bytes, hint: int) -> None:
+        """The same, to one of them by chance."""
+        greeted = [peer for peer in self._peers.values() if peer.sync is not None]
+        if greeted:
+            draw = int.from_bytes(self._entropy.bytes(2), "little")
+            peer = greeted[draw % len(greeted)]
+            if peer.sync is not None and peer.sync.offer(eid, hint):
+                self._touched[peer.link.id] = peer
+
     def withdraw(self, eids: Iterable[bytes]) -> None:
         """These are not to be had here any more."""
         self._transfers.shelf.remove(eids)
@@ -144,8 +162,13 @@ class Neighbours:
         if hours(now.wall) == self._renewed_h:
             return
         self._renewed_h = hours(now.wall)
-        proofs = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
-        self._transfers.shelf.renew(proofs + self._store.offered(hours(now.wall)))
+        offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
+        offers += [
+            offer
+            for offer in self._store.offered(hours(now.wall))
+            if offer[0] not in self._withheld
+        ]
+        self._transfers.shelf.renew(offers)
 
     def seek(self, eids: dict[bytes, None]) -> None:
         """Chunks of files for us that are still missing: all of them, now and from now on."""
@@ -448,6 +471,9 @@ class Neighbours:
         peer.contact = fp
         if peer.sync is not None:
             peer.sync.trust(now)
+            for eid, (hint, reader) in self._withheld.items():
+                if reader == fp:
+                    peer.sync.offer(eid, hint)
         self._tell(NeighbourUp(self._neighbour(peer)))
         self._people.heard(self._people.need(fp), None, NO_TEXT, now)
 

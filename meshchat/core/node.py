@@ -83,6 +83,7 @@ from meshchat.core.model import (
 from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
+from meshchat.core.shape import Handover, Shape
 from meshchat.core.transfers import Arrived, Outcome, Stored, Token
 from meshchat.core.wire import PROOF_HINT, Refusal
 from meshchat.errors import ProtocolError, UsageError, WireError
@@ -108,6 +109,7 @@ class Node:
         limits: Limits | None = None,
         receipts: bool = True,
         log: FrameLog | None = None,
+        shape: Shape | None = None,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -119,6 +121,7 @@ class Node:
             limits: What we lend to others.
             receipts: Whether contacts may learn that their messages reached us.
             log: Told of each frame that is made; for measuring.
+            shape: How our own mail is hidden among that of others; None: not at all.
         """
         self._store = store
         self._entropy = entropy
@@ -138,6 +141,7 @@ class Node:
             self._counters,
             receipts,
         )
+        self._handover = Handover(entropy, shape or Shape(), now)
         self._neighbours = Neighbours(
             store,
             entropy,
@@ -150,6 +154,7 @@ class Node:
             now,
             self._custody.has_room,
             log,
+            self._handover.held,
             lambda: self._chats.content.privacy.typing,
         )
         self._chats.start(now)
@@ -205,6 +210,7 @@ class Node:
             self._release_at,
             self._chats.next_wakeup(),
             self._neighbours.next_wakeup(),
+            self._handover.next_wakeup(),
         ):
             if at is not None and at < due:
                 due = at
@@ -225,11 +231,15 @@ class Node:
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
-        for held in self._chats.sealed:
-            self._neighbours.offer(held.eid, held.hint)
+        for held, reader in self._chats.sealed:
+            if self._handover.hold(held, reader, now):
+                self._neighbours.offer_to(reader, held.eid, held.hint)
+            else:
+                self._neighbours.offer(held.eid, held.hint)
         self._chats.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
+            self._handover.drop(self._custody.gone)
             self._custody.gone.clear()
         if self._custody.lost:
             self._neighbours.renew_key()
@@ -394,6 +404,13 @@ class Node:
 
     def _on_wake(self, _event: Wake, now: Now) -> None:
         self._neighbours.wake(now)
+        for eid, hint, alone in self._handover.due(now):
+            if alone:
+                self._neighbours.offer_one(eid, hint)
+            else:
+                self._neighbours.offer(eid, hint)
+        if self._handover.cover_due(now) and self._neighbours.all():
+            self._quietly(lambda: self._chats.cover(now))
         self._chats.wake(now)
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
@@ -457,6 +474,8 @@ class Node:
 
     def _do_add(self, command: AddContact, now: Now) -> Contact:
         contact = self._people.add(command, now)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         if command.replaces:
             self._chats.key_replaced(command.replaces, now)
         self._contacts_changed(now, contact.fp)
@@ -477,6 +496,8 @@ class Node:
     def _do_accept(self, command: Accept, now: Now) -> Contact:
         contact = self._people.accept(command.fp, command.petname)
         self._contacts_changed(now, contact.fp)
+        for receipt in self._chats.accepted(contact.fp, now):
+            self._release(receipt, now)
         return contact
 
     def _do_block(self, command: Block, now: Now) -> Contact:

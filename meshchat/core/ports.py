@@ -28,6 +28,7 @@ from meshchat.core.model import (
     Proof,
     Reaction,
     Room,
+    Session,
     State,
     Step,
     Usage,
@@ -74,6 +75,42 @@ class Store(Protocol):
 
     def drop_prekeys(self, due: float) -> int:
         """Destroy those with ``delete_at <= due``; returns how many."""
+        ...
+
+    # --- sessions of direct messages ---
+    def session(self, sid: bytes) -> Session | None: ...
+
+    def sessions(self, fp: bytes) -> list[Session]:
+        """Those with one person, in order of ``sid``."""
+        ...
+
+    def save_session(self, session: Session) -> None:
+        """Insert, or replace the one with the same id."""
+        ...
+
+    def drop_session(self, sid: bytes) -> None:
+        """With the keys kept of it."""
+        ...
+
+    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
+        """The message key kept for this place of this chain (named by its ratchet key)."""
+        ...
+
+    def add_skipped(
+        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
+    ) -> None:
+        """Keep ``(ratchet key, number, message key)`` of each, until ``delete_at``."""
+        ...
+
+    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None: ...
+
+    def trim_skipped(self, sid: bytes, keep: int) -> None:
+        """Destroy all but the newest ``keep`` of a session, those kept first first."""
+        ...
+
+    def expire_sessions(self, due: float, idle_since: float) -> None:
+        """Destroy skipped keys with ``delete_at <= due``, and closed sessions neither made nor
+        heard after ``idle_since``."""
         ...
 
     # --- people and rooms ---

@@ -1,12 +1,19 @@
 """Receipts of ours: who gets one, and after which delay the rest of the mesh may know."""
 
+import struct
 from dataclasses import dataclass
 
 from meshchat.core.contacts import People
-from meshchat.core.custody import Custody
-from meshchat.core.limits import RECEIPT_DELAY_S
+from meshchat.core.custody import Custody, hours
+from meshchat.core.limits import RECEIPT_DELAY_S, REQUEST_MESSAGES_MAX
 from meshchat.core.model import Now, Proof
-from meshchat.core.ports import Entropy
+from meshchat.core.ports import Entropy, Store
+
+_OWED = struct.Struct("<16sI")
+
+
+def _owed(author: bytes) -> str:
+    return f"owed:{author.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,10 @@ class Receipt:
 class Receipts:
     """The rule: only friends, only if our user wants it, never at once to everybody."""
 
-    def __init__(self, entropy: Entropy, people: People, custody: Custody, enabled: bool) -> None:
+    def __init__(
+        self, store: Store, entropy: Entropy, people: People, custody: Custody, enabled: bool
+    ) -> None:
+        self._store = store
         self._entropy = entropy
         self._people = people
         self._custody = custody
@@ -31,11 +41,31 @@ class Receipts:
 
         None is for an empty token, for a stranger, or if it was given before.
         """
-        if not token or not self._enabled or not self._people.is_friend(author):
+        if not token or not self._enabled:
+            return []
+        if not self._people.is_friend(author):
+            self._owe(author, token, exp_h)
             return []
         proven = self._custody.holder_of(token)
         kept = self._custody.prove(token, proven, exp_h, now, now.wall + self._delay_s())
         return [Receipt(kept, author)] if kept else []
+
+    def _owe(self, author: bytes, token: bytes, exp_h: int) -> None:
+        """Keep what a stranger's message is confirmed with: it cannot be opened again."""
+        key = _owed(author)
+        owed = (self._store.get(key) or b"") + _OWED.pack(token, exp_h)
+        self._store.put(key, owed[-REQUEST_MESSAGES_MAX * _OWED.size :])
+
+    def settle(self, author: bytes, now: Now) -> list[Receipt]:
+        """The receipts for what somebody wrote before they were a friend."""
+        owed = self._store.get(_owed(author)) or b""
+        if not owed:
+            return []
+        self._store.put(_owed(author), b"")
+        live = [
+            (token, exp_h) for token, exp_h in _OWED.iter_unpack(owed) if exp_h > hours(now.wall)
+        ]
+        return [receipt for pair in live for receipt in self.give(author, *pair, now)]
 
     def _delay_s(self) -> float:
         low, high = RECEIPT_DELAY_S

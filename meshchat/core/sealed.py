@@ -14,11 +14,11 @@ from functools import lru_cache
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
-from meshchat.core.identity import CARD_BYTES, Card, Identity
+from meshchat.core.identity import Card, Identity
 from meshchat.core.limits import FILE_CHUNKS_MAX
 from meshchat.core.model import Prekey
-from meshchat.core.ports import Entropy
-from meshchat.errors import AuthError, UsageError, WireError
+from meshchat.core.ratchet import HEADER_BYTES, SID_BYTES
+from meshchat.errors import AuthError, WireError
 
 CARDS_READ_MAX = 256  # kept as they were checked; every message of a conversation brings one
 
@@ -27,9 +27,11 @@ class InnerKind(IntEnum):
     """First byte of an inner."""
 
     FIRST_DM = 1
+    DM = 2
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
+    COVER = 7
 
 
 def kind_of(inner: bytes) -> InnerKind:
@@ -46,95 +48,78 @@ def read_card(data: bytes) -> Card:
     return Card.decode(data)
 
 
-# --- kind 1: first direct message (X3DH, first step of a Double Ratchet) ---------------------
+# --- kinds 1 and 2: direct messages ----------------------------------------------------------
 
-_FIRST = struct.Struct("<B197s32s8s32sHH")
-_DR_AT = 1 + CARD_BYTES + 32
-
-
-def first_dm(
-    identity: Identity,
-    own_card: Card,
-    recipient: Card,
-    e: bytes,
-    body: bytes,
-    entropy: Entropy,
-) -> bytes:
-    """Write ``body`` to the owner of a card. The envelope must be sealed to the card's prekey.
-
-    Draws 32 bytes for EK, then 32 for the ratchet key.
-
-    Raises:
-        UsageError: The card is our own.
-    """
-    if recipient.fp == identity.fp:
-        raise UsageError("own_card", "This is your own card: choose another person.")
-    spk = recipient.prekey
-    ek_secret, ek = crypto.x25519_keypair(entropy.bytes(32))
-    r_secret, r = crypto.x25519_keypair(entropy.bytes(32))
-    shared = (
-        crypto.dh(identity.dh_secret, spk)
-        + crypto.dh(ek_secret, recipient.dh_public)
-        + crypto.dh(ek_secret, spk)
-    )
-    fps = identity.fp + recipient.fp
-    root, sid = _agree(shared, fps, spk, ek)
-    head = _FIRST.pack(InnerKind.FIRST_DM, own_card.encode(), ek, sid, r, 0, 0)
-    key = _first_key(root, crypto.dh(r_secret, spk), e)
-    return head + crypto.aead_seal(key, body, fps + head[_DR_AT:] + e)
+_FIRST = struct.Struct("<B197s32s")
+_FIRST_MIN = _FIRST.size + HEADER_BYTES + crypto.TAG_BYTES
+DM_HEAD_BYTES = 1 + HEADER_BYTES + crypto.TAG_BYTES  # beside the body of a message
 
 
-def open_first_dm(inner: bytes, identity: Identity, prekey: Prekey, e: bytes) -> tuple[Card, bytes]:
-    """Read a first message.
+def first_dm(card: bytes, ek: bytes, message: bytes) -> bytes:
+    """A message that starts a session: our card, the public EK, and what the ratchet sealed."""
+    return _FIRST.pack(InnerKind.FIRST_DM, card, ek) + message
 
-    Args:
-        inner: As it came out of the envelope.
-        identity: Ours.
-        prekey: The one of ours the envelope was sealed to.
-        e: The envelope's.
 
-    Returns:
-        The sender's card, proven to be the sender's, and the body.
+def read_first_dm(inner: bytes) -> tuple[Card, bytes, bytes]:
+    """``(sender's card, EK, sealed message)``; nothing is proven yet but the card.
 
     Raises:
         WireError: It is no first message of this version.
-        AuthError: It is not from the owner of the card, not for us, or not of this envelope.
+        AuthError: The card is not valid.
     """
-    if len(inner) < _FIRST.size + crypto.TAG_BYTES:
+    if len(inner) < _FIRST_MIN:
         raise WireError("first_dm_length")
-    kind, card, ek, sid, r, pn, n = _FIRST.unpack_from(inner)
+    kind, card, ek = _FIRST.unpack_from(inner)
     if kind != InnerKind.FIRST_DM:
         raise WireError("inner_kind")
-    if pn or n:
-        raise WireError("first_dm_counter")
-    sender = read_card(card)
-    if sender.fp == identity.fp:
-        raise AuthError("own_card")
+    return read_card(card), ek, inner[_FIRST.size :]
+
+
+def next_dm(message: bytes) -> bytes:
+    """A message of a session that both sides have."""
+    return bytes([InnerKind.DM]) + message
+
+
+def read_next_dm(inner: bytes) -> bytes:
+    """What the ratchet sealed. Raises ``WireError`` if it is no such message."""
+    if len(inner) < DM_HEAD_BYTES:
+        raise WireError("dm_length")
+    if inner[0] != InnerKind.DM:
+        raise WireError("inner_kind")
+    return inner[1:]
+
+
+def agree_to_write(
+    identity: Identity, ek_secret: bytes, ek: bytes, reader: Card
+) -> tuple[bytes, bytes]:
+    """X3DH of the one who writes first, without one-time prekeys: ``(root, session id)``."""
     shared = (
-        crypto.dh(prekey.secret, sender.dh_public)
+        crypto.dh(identity.dh_secret, reader.prekey)
+        + crypto.dh(ek_secret, reader.dh_public)
+        + crypto.dh(ek_secret, reader.prekey)
+    )
+    return _agree(shared, identity.fp + reader.fp, reader.prekey, ek)
+
+
+def agree_to_read(
+    identity: Identity, prekey: Prekey, writer: Card, ek: bytes
+) -> tuple[bytes, bytes]:
+    """X3DH of the one who is written to; ``prekey`` is the one the envelope was sealed to.
+
+    Raises:
+        AuthError: A key is of low order.
+    """
+    shared = (
+        crypto.dh(prekey.secret, writer.dh_public)
         + crypto.dh(identity.dh_secret, ek)
         + crypto.dh(prekey.secret, ek)
     )
-    fps = sender.fp + identity.fp
-    root, expected_sid = _agree(shared, fps, prekey.public, ek)
-    if not crypto.equal(expected_sid, sid):
-        raise AuthError("session_id")
-    key = _first_key(root, crypto.dh(prekey.secret, r), e)
-    head, ct = inner[_DR_AT : _FIRST.size], inner[_FIRST.size :]
-    return sender, crypto.aead_open(key, ct, fps + head + e)
+    return _agree(shared, writer.fp + identity.fp, prekey.public, ek)
 
 
 def _agree(shared: bytes, fps: bytes, spk: bytes, ek: bytes) -> tuple[bytes, bytes]:
-    """``(root, sid)`` from the three DH results and everything both sides know."""
     k = H(b"mc1 x3dh", shared + fps + spk + ek, 64)
-    return k[:32], H(b"mc1 sid", k[32:], 8)
-
-
-def _first_key(root: bytes, shared: bytes, e: bytes) -> bytes:
-    """The key of the first message of the first chain; mixing ``e`` keeps it from repeating."""
-    chain = H(b"mc1 dr-root", shared, 64, root)[32:]
-    message_key = H(b"mc1 dr-chain", b"", 64, chain)[32:]
-    return H(b"mc1 mk", e, 32, message_key)
+    return k[:32], H(b"mc1 sid", k[32:], SID_BYTES)
 
 
 # --- kind 4: room post -----------------------------------------------------------------------

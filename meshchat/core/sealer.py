@@ -1,19 +1,23 @@
 """Making envelopes of ours: keys, counters, and when each of them ends."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.contacts import People
+from meshchat.core.crypto import KEY_BYTES
 from meshchat.core.custody import HOUR_S, Custody, hours
-from meshchat.core.envelope import TOKEN_BYTES, envelope_id, seal
+from meshchat.core.envelope import TOKEN_BYTES, envelope_id, seal, smallest_class
 from meshchat.core.identity import room_author_seed, room_secret
 from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
 from meshchat.core.model import Held, Message, Now, Room
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sealed import first_dm, read_card, room_post
+from meshchat.core.sealed import DM_HEAD_BYTES, InnerKind, read_card, room_post
+from meshchat.core.sessions import Sessions
 from meshchat.errors import UsageError
 
 DAY_S = 86_400
+COVER_BYTES = 64  # padded to 512 like any short message
 
 
 def end_of(life_s: float, now: Now) -> float:
@@ -35,32 +39,48 @@ def end_of(life_s: float, now: Now) -> float:
     return float(HOUR_S * min(max(last, first + 1), first + DM_LIFE_MAX_H))
 
 
+def _fits_beside(newer: Body, raw: bytes) -> bool:
+    """Whether a body with a card in it makes no larger envelope than ``raw`` does."""
+    return smallest_class(DM_HEAD_BYTES + len(encode_body(newer))) == smallest_class(
+        DM_HEAD_BYTES + len(raw)
+    )
+
+
 class Sealer:
     """Seals for one identity, and hands what it sealed to custody."""
 
-    def __init__(self, store: Store, entropy: Entropy, people: People, custody: Custody) -> None:
+    def __init__(
+        self,
+        store: Store,
+        entropy: Entropy,
+        people: People,
+        custody: Custody,
+        sessions: Sessions,
+    ) -> None:
         self._store = store
+        self._sessions = sessions
         self._entropy = entropy
         self._people = people
         self._custody = custody
         self._counted: int | None = None
-        self.sealed: list[Held] = []
-        """Envelopes of ours made in this step, for the node to offer."""
+        self.sealed: list[tuple[Held, bytes]] = []
+        """Envelopes of ours made in this step, for the node to offer, each with the fingerprint
+        of its reader, or empty if there are many."""
 
-    def keep(self, data: bytes, now: Now, *, bounded: bool = True) -> bytes:
+    def keep(self, data: bytes, now: Now, reader: bytes = b"", *, bounded: bool = True) -> bytes:
         """Take an envelope of ours into custody; returns its id.
 
         Raises:
             UsageError: ``outbox_full``.
         """
         eid = envelope_id(data)
-        self.sealed.append(self._custody.add_own(data, eid, now, bounded=bounded))
+        self.sealed.append((self._custody.add_own(data, eid, now, bounded=bounded), reader))
         return eid
 
-    def keep_all(self, datas: Sequence[bytes], now: Now) -> list[bytes]:
+    def keep_all(self, datas: Sequence[bytes], now: Now, reader: bytes) -> list[bytes]:
         """The same for many at once, for all of which there is room."""
         made = [(data, envelope_id(data)) for data in datas]
-        self.sealed += self._custody.add_all_own(made, now)
+        self.sealed += [(held, reader) for held in self._custody.add_all_own(made, now)]
         return [eid for _, eid in made]
 
     # --- when it ends -------------------------------------------------------------------------
@@ -82,12 +102,22 @@ class Sealer:
 
     # --- sealing ------------------------------------------------------------------------------
 
-    def dm(self, fp: bytes, body: Body, exp_h: int) -> bytes:
-        """An envelope to a contact's prekey."""
-        people, card, raw = self._people, self._people.card_of(fp), encode_body(body)
-        own = read_card(people.card)
+    def dm(self, fp: bytes, body: Body, exp_h: int, now: Now) -> bytes:
+        """An envelope to a contact's prekey, by the session we have with them or a new one."""
+        people, card = self._people, self._people.card_of(fp)
+        session = self._sessions.current(fp, now)
+        told_h = read_card(people.card).exp_h
+        if self._sessions.is_first(session):  # it brings the card itself
+            raw = encode_body(replace(body, boot=people.boot))
+        else:
+            raw, newer = encode_body(body), replace(body, card=people.card)
+            fits = session.told_h < told_h and not body.card and _fits_beside(newer, raw)
+            if fits or body.type is BodyType.PROFILE:
+                raw = encode_body(newer)
+            else:
+                told_h = 0
         return seal(
-            lambda e: first_dm(people.identity, own, card, e, raw, self._entropy),
+            lambda e: self._sessions.seal(session, e, raw, told_h),
             raw,
             exp_h,
             self._entropy.bytes(TOKEN_BYTES),
@@ -138,6 +168,12 @@ class Sealer:
             counter=self._counter(),
             secret=secret,
         )
+
+    def cover(self, now: Now) -> bytes:
+        """An envelope that opens for nobody, like a short message in all that can be seen."""
+        inner = bytes([InnerKind.COVER]) + self._entropy.bytes(COVER_BYTES)
+        secret = self._entropy.bytes(KEY_BYTES)
+        return self.shared(secret, lambda _: inner, inner, self.end_h(None, now))
 
     def _counter(self) -> int:
         if self._counted is None:

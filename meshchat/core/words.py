@@ -14,6 +14,7 @@ from meshchat.text import Clean
 FOLDING = f"1/{unicodedata.unidata_version}"
 """Changes whenever ``fold`` may answer differently: an index made by another one is made anew."""
 QUERY_WORDS_MAX = 8  # more narrow nothing down
+FOLDED_MAX = 4_096  # characters remembered: more than any alphabet, less than all of Unicode
 WORD_MAX_CHARS = 64  # longer ones are found by their start
 EMOJI_MAX_BYTES = 32  # a family of four has 25, a flag of a region 28
 
@@ -32,16 +33,24 @@ def fold(text: str) -> str:
     """One form of a text for searching; same number of words, not of characters."""
     if text.isascii():
         return text.lower()
-    return "".join(_folded(char) for char in unicodedata.normalize("NFC", text).casefold())
+    return unicodedata.normalize("NFC", text).casefold().translate(_FOLDED)
 
 
-def _folded(char: str) -> str:
-    if char == _SHORT_I or char.isascii():
+class _Folded(dict[int, str]):
+    """What each character becomes, worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if char != _SHORT_I and not char.isascii():
+            parts = unicodedata.normalize("NFKD", char).casefold()
+            bare = (part for part in parts if unicodedata.category(part)[0] != "M")
+            char = "".join(bare).translate(_KAZAKH)
+        if len(self) < FOLDED_MAX:
+            self[code] = char
         return char
-    parts = unicodedata.normalize("NFKD", char).casefold()
-    return "".join(part for part in parts if unicodedata.category(part)[0] != "M").translate(
-        _KAZAKH
-    )
+
+
+_FOLDED = _Folded()
 
 
 def words(text: str) -> list[str]:
@@ -95,7 +104,7 @@ def mentions(text: str, name: str) -> bool:
     folded, whole = fold(text), fold(" ".join(name.split()))
     return any(
         re.search(rf"(?<!\w)@{re.escape(wanted)}(?!\w)", folded)
-        for wanted in {whole, whole.split(" ", 1)[0]}
+        for wanted in (whole, whole.split(" ", 1)[0])
     )
 
 
@@ -110,4 +119,6 @@ def is_emoji(text: str) -> bool:
 
 def _is_sign(part: str) -> bool:
     bare = _SKIN_TONES.sub("", part.replace("\ufe0f", ""), 1)
-    return len(bare) == 1 and (unicodedata.category(bare) == "So" or bare in _SIGNS)
+    if len(bare) != 1 or _FLAG.fullmatch(2 * bare):  # half a flag
+        return False
+    return unicodedata.category(bare) == "So" or bare in _SIGNS

@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from meshchat.core.identity import closed_mesh_key
-from meshchat.core.limits import Limits
+from meshchat.core.limits import COVER_EVERY_S, HANDOVER_S, Limits
 from meshchat.core.model import Now
 from meshchat.core.node import Node
+from meshchat.core.shape import Shape
 from meshchat.errors import MeshchatError, StoreError, UsageError
 from meshchat.net import verbs
 from meshchat.net.lines import LINE_MAX_BYTES, dumps, error_json
@@ -77,6 +78,7 @@ class NodeSettings:
     psk: bytes | None
     limits: Limits
     receipts: bool
+    shape: Shape
 
     @classmethod
     def of(cls, options: RuntimeOptions) -> "NodeSettings":
@@ -86,11 +88,14 @@ class NodeSettings:
             UsageError: The passphrase of the closed mesh cannot be used.
         """
         psk = closed_mesh_key(options.mesh_passphrase) if options.mesh_passphrase else None
-        return cls(psk, Limits(store_bytes=options.store_megabytes * 1_048_576), options.receipts)
+        limits = Limits(store_bytes=options.store_megabytes * 1_048_576)
+        shape = Shape(HANDOVER_S * options.handover, COVER_EVERY_S * options.cover)
+        return cls(psk, limits, options.receipts, shape)
 
     def builder(self, store: SqlStore) -> Callable[[Now], Node]:
         """What makes the Node, at the start and after a failed commit."""
-        return lambda now: Node(store, SystemEntropy(), now, self.psk, self.limits, self.receipts)
+        given = self.psk, self.limits, self.receipts, None, self.shape
+        return lambda now: Node(store, SystemEntropy(), now, *given)
 
 
 def transports(options: RuntimeOptions) -> list[Transport]:

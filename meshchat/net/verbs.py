@@ -639,7 +639,10 @@ async def _message(session: Session, args: Args) -> Json:
             {**when("at", step.at), "what": step.what, "detail": step.detail or None}
             for step in journey
         ],
-        "versions": [{**when("sent_at", each.sent), "text": each.text} for each in versions],
+        "versions": [
+            {**when("sent_at", each.sent or message.sent_at), "text": each.text}
+            for each in versions
+        ],
     }
 
 

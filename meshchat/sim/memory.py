@@ -7,7 +7,7 @@ when they are written, not each time they are read.
 
 import dataclasses
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,6 +21,7 @@ from meshchat.core.model import (
     OpenFile,
     Prekey,
     Room,
+    Session,
     State,
     Step,
 )
@@ -75,7 +76,10 @@ class MemoryStore(MemoryContent):
         "_prekeys",
         "_rooms",
         "_seq",
+        "_sessions",
+        "_sessions_of",
         "_singles",
+        "_skipped",
         "_steps",
         "_vanishing",
     )
@@ -84,6 +88,10 @@ class MemoryStore(MemoryContent):
         super().__init__(pool)
         self._singles: dict[str, bytes] = {}
         self._prekeys: dict[bytes, Prekey] = {}
+        self._sessions: dict[bytes, Session] = {}
+        self._sessions_of: dict[bytes, tuple[bytes, ...]] = {}  # by fingerprint
+        # By session; ratchet key and number: message key and when it is destroyed.
+        self._skipped: dict[bytes, dict[tuple[bytes, int], tuple[bytes, float]]] = {}
         self._contacts: dict[bytes, Contact] = {}
         self._rooms: dict[bytes, Room] = {}
         self._chats: dict[ChatId, _Chat] = {}
@@ -133,6 +141,61 @@ class MemoryStore(MemoryContent):
         for public in gone:
             self._drop(self._prekeys, public)
         return len(gone)
+
+    # --- sessions of direct messages ---
+
+    def session(self, sid: bytes) -> Session | None:
+        return self._sessions.get(sid)
+
+    def sessions(self, fp: bytes) -> list[Session]:
+        return [self._sessions[sid] for sid in sorted(self._sessions_of.get(fp, ()))]
+
+    def save_session(self, session: Session) -> None:
+        self._put(self._sessions, session.sid, session)
+        ids = self._sessions_of.get(session.fp, ())
+        if session.sid not in ids:
+            self._put(self._sessions_of, session.fp, (*ids, session.sid))
+
+    def drop_session(self, sid: bytes) -> None:
+        session = self._sessions.get(sid)
+        if session is not None:
+            left = tuple(other for other in self._sessions_of[session.fp] if other != sid)
+            self._put(self._sessions_of, session.fp, left)
+            self._drop(self._sessions, sid)
+        self._drop(self._skipped, sid)
+
+    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
+        kept = self._skipped.get(sid, {}).get((key, number))
+        return kept[0] if kept else None
+
+    def add_skipped(
+        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
+    ) -> None:
+        added = {(key, number): (secret, delete_at) for key, number, secret in keys}
+        before = self._skipped.get(sid, {})
+        old = {place: kept for place, kept in before.items() if place not in added}
+        self._put(self._skipped, sid, old | added)
+
+    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None:
+        before = self._skipped.get(sid)
+        if before and (key, number) in before:
+            left = {place: kept for place, kept in before.items() if place != (key, number)}
+            self._put(self._skipped, sid, left)
+
+    def trim_skipped(self, sid: bytes, keep: int) -> None:
+        before = self._skipped.get(sid, {})
+        if len(before) > keep:
+            self._put(self._skipped, sid, dict(list(before.items())[len(before) - keep :]))
+
+    def expire_sessions(self, due: float, idle_since: float) -> None:
+        self._changes()
+        for sid, before in list(self._skipped.items()):
+            left = {place: kept for place, kept in before.items() if kept[1] > due}
+            if len(left) < len(before):
+                self._put(self._skipped, sid, left)
+        for session in list(self._sessions.values()):
+            if session.closed and max(session.made_at, session.heard_at) <= idle_since:
+                self.drop_session(session.sid)
 
     # --- people and rooms ---
 

@@ -1,5 +1,6 @@
 """A hostile neighbour: a true handshake, and after it any records one likes."""
 
+from sealing import first_dm
 from world import Host, SeededEntropy, World
 
 from meshchat.core import link as wire_link
@@ -11,7 +12,6 @@ from meshchat.core.limits import CLASS_SIZES_BYTES
 from meshchat.core.link import HELLO, Link, Record, make_hello, new_node_key
 from meshchat.core.model import Kind, hint_of
 from meshchat.core.node import OPEN_MESH_PSK
-from meshchat.core.sealed import first_dm
 from meshchat.core.wire import OFFER_BYTES, read_wants, write_next, write_offers, write_part
 from meshchat.errors import ProtocolError
 

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from hashlib import shake_256
 from pathlib import Path
 
-from meshchat.core import crypto
+from meshchat.core import crypto, sealed
 from meshchat.core.body import Body, BodyType, encode_body
+from meshchat.core.contacts import People
 from meshchat.core.envelope import (
     Opened,
     open_sealed,
     seal,
 )
 from meshchat.core.identity import (
+    Card,
     Identity,
     announce_secret,
     make_card,
@@ -21,13 +23,11 @@ from meshchat.core.identity import (
     room_id,
     room_secret,
 )
-from meshchat.core.model import Prekey
-from meshchat.core.sealed import (
-    announce,
-    chunk,
-    first_dm,
-    room_post,
-)
+from meshchat.core.model import Now, Prekey
+from meshchat.core.ratchet import Ratchet
+from meshchat.core.sealed import announce, chunk, room_post
+from meshchat.core.sessions import Sessions
+from meshchat.sim.memory import MemoryStore
 
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "sealing.json").read_text(encoding="utf-8")
@@ -85,6 +85,31 @@ AUTHOR = crypto.sign_public(AUTHOR_SEED)
 FILE_KEY = fixed("file key")
 TOKEN = fixed("token", 16)
 TEXT = encode_body(Body(BodyType.TEXT, bytes(8), 1_800_000_000, "hello"))
+
+
+NOW = Now(0.0, EXP_H * 3_600.0 - 86_400.0)
+
+
+def first_dm(
+    identity: Identity, own: Card, reader: Card, e: bytes, body: bytes, entropy: Seeded
+) -> bytes:
+    """The first message of a session that its writer forgets at once."""
+    ek_secret, ek = crypto.x25519_keypair(entropy.bytes(32))
+    root, sid = sealed.agree_to_write(identity, ek_secret, ek, reader)
+    ratchet = Ratchet.start(root, reader.prekey, entropy.bytes(32))
+    _, message = ratchet.seal(sid, e, identity.fp + reader.fp, body)
+    return sealed.first_dm(own.encode(), ek, message)
+
+
+def open_first_dm(inner: bytes, identity: Identity, prekey: Prekey, e: bytes) -> tuple[Card, bytes]:
+    """What a reader without any session makes of it: the sender's card and the body."""
+    store = MemoryStore()
+    with store.transaction():
+        People.create(store, Seeded("people"), NOW, "me", identity.seed)
+        people = People(store, Seeded("people"), lambda _: None, NOW)
+        opening = Sessions(store, Seeded("sessions"), people).open(inner, prekey, e, NOW)
+    assert opening.card is not None
+    return opening.card, opening.body
 
 
 def put(

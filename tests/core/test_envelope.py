@@ -21,6 +21,7 @@ from sealing import (
     dm,
     fixed,
     news,
+    open_first_dm,
     opened,
     post,
     put,
@@ -40,7 +41,7 @@ from meshchat.core.envelope import (
 from meshchat.core.identity import (
     room_secret,
 )
-from meshchat.core.sealed import kind_of, open_first_dm
+from meshchat.core.sealed import kind_of
 from meshchat.errors import AuthError, UsageError, WireError
 
 # --- the outer layer ---------------------------------------------------------------------------

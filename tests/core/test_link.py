@@ -279,7 +279,7 @@ def test_hostile_frames(plain: bytes, reason: str) -> None:
 def test_types_from_128_are_skipped_and_counted() -> None:
     """A later version may try new records on us."""
     pair = Pair.opened()
-    plain = header(128, b"new") + header(NEXT) + header(255)
+    plain = header(129, b"new") + header(NEXT) + header(255)
     assert pair.give(pair.b, pair.forge(pair.a, padded(plain))) == [(NEXT, b"")]
     assert pair.b.ignored == 2 and pair.b.is_open
 

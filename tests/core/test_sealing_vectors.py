@@ -8,6 +8,8 @@ from nacl import bindings as nacl
 from sealing import (
     VECTORS,
     Person,
+    first_dm,
+    open_first_dm,
 )
 
 from meshchat.core.body import (
@@ -24,14 +26,7 @@ from meshchat.core.envelope import (
     seal,
     stamp_bits,
 )
-from meshchat.core.sealed import (
-    announce,
-    first_dm,
-    open_announce,
-    open_first_dm,
-    open_room_post,
-    room_post,
-)
+from meshchat.core.sealed import announce, open_announce, open_room_post, room_post
 
 
 class Replay:
@@ -199,6 +194,8 @@ def test_bodies_match_vectors(name: str) -> None:
         want["name"],
         bytes.fromhex(want["reply_to"]),
         bytes.fromhex(want["card"]),
+        read=tuple(map(bytes.fromhex, want["read"])),
+        timer_s=want["timer_s"],
     )
     assert encode_body(body).hex() == want["data"]
     assert decode_body(bytes.fromhex(want["data"])) == body

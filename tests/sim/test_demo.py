@@ -30,6 +30,7 @@ HARMLESS = {  # what a node counts when all is well
     "link_timeout",  # walked out of the hotspot
     "hello_timeout",  # did so within the second of connecting: a LAN tells nobody
     "handshake_timeout",  # the same, a moment earlier
+    "replay",  # what a stranger wrote, tried again when a contact is new
     "refused_unwanted",  # two gave the same at once
 }
 

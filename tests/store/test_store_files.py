@@ -164,7 +164,7 @@ def test_a_store_of_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     everything = schema.MIGRATIONS
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", everything[:1])
-        patch.setattr(SqlStore, "_index_all", lambda _: None)  # that came with version 3
+        patch.setattr(SqlStore, "_index_all", lambda _: None)  # that came with version 4
         old = SqlStore.open(path, KEY)
         with old.transaction():
             old.add_envelopes([held(1)], 0.0)

@@ -5,6 +5,11 @@ python tests/vectors/make_sealing.py > tests/vectors/sealing.json
 
 import hashlib
 import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
+from sealing import first_dm
 
 from meshchat.core import envelope, identity, sealed
 from meshchat.core.body import Body, BodyType, encode_body, message_id
@@ -75,12 +80,24 @@ def main() -> None:
             BodyType.INTRODUCTION, fixed("n3", 8), SENT, name="Boris", card=b_card.encode()
         ),
         "profile": Body(BodyType.PROFILE, fixed("n4", 8), SENT, name="Айгүл"),
+        "text with a timer": Body(BodyType.TEXT, fixed("n6", 8), SENT, "оқы", timer_s=86_400),
+        "reaction": Body(
+            BodyType.REACTION, fixed("n7", 8), SENT, "\U0001f44d", reply_to=fixed("m", 8)
+        ),
+        "reaction taken back": Body(
+            BodyType.REACTION, fixed("n8", 8), SENT, reply_to=fixed("m", 8)
+        ),
+        "edit": Body(BodyType.EDIT, fixed("n9", 8), SENT, "иә", reply_to=fixed("m", 8)),
+        "retraction": Body(BodyType.RETRACT, fixed("n10", 8), SENT, reply_to=fixed("m", 8)),
+        "read": Body(BodyType.READ, fixed("n11", 8), SENT, read=(fixed("m", 8), fixed("k", 8))),
+        "timer": Body(BodyType.TIMER, fixed("n12", 8), SENT, timer_s=604_800),
+        "timer off": Body(BodyType.TIMER, fixed("n13", 8), SENT, timer_s=0),
     }
     encoded = {name: encode_body(body) for name, body in bodies.items()}
     long_body = encode_body(Body(BodyType.TEXT, fixed("n5", 8), SENT, "ә" * 3_500))
 
     def dm(body: bytes, recorder: Recorder, e: bytes) -> bytes:
-        return sealed.first_dm(a, a_card, b_card, e, body, recorder)
+        return first_dm(a, a_card, b_card, e, body, recorder)
 
     def post(body: bytes, recorder: Recorder, e: bytes) -> bytes:
         return sealed.room_post(author_seed, rid, e, 7, SENT, body)
@@ -166,6 +183,8 @@ def main() -> None:
                 "name": body.name,
                 "reply_to": body.reply_to.hex(),
                 "card": body.card.hex(),
+                "read": [mid.hex() for mid in body.read],
+                "timer_s": body.timer_s,
                 "data": encoded[name].hex(),
                 "message_id_by_first_person": message_id(a.fp, body.number).hex(),
             }

@@ -1,0 +1,96 @@
+"""Traffic shape: when what we wrote is first offered, and envelopes for nobody.
+
+Whoever offers an envelope first is probably its author. So our own go at once only to their
+reader, if that contact is our neighbour; everybody else hears of them after a random while, half
+of the time through one neighbour first, as of mail we carry for others.
+"""
+
+import heapq
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshchat.core.model import Held, Now
+from meshchat.core.ports import Entropy
+
+COVER_SPREAD = (0.5, 1.5)  # of the mean: no clock shows in the gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What our user pays for being harder to watch."""
+
+    handover_s: float = 0.0
+    """Our own envelopes are offered within so long, to all but their reader; 0: at once."""
+    cover_s: float = 0.0
+    """An envelope for nobody every so often on average; 0: none."""
+
+
+class Handover:
+    """Envelopes of ours that wait to be offered. A restart offers what it finds."""
+
+    def __init__(self, entropy: Entropy, shape: Shape, now: Now) -> None:
+        self._entropy = entropy
+        self._shape = shape
+        self._planned: list[tuple[float, int, bytes, bool]] = []  # True: one neighbour heard
+        self._count = 0
+        self.held: dict[bytes, tuple[int, bytes]] = {}
+        """Those that wait: hint, and the fingerprint of the reader, or empty for many."""
+        self.cover_at = self._next_cover(now)
+
+    def hold(self, held: Held, reader: bytes, now: Now) -> bool:
+        """Plan when to offer something new of ours. False: at once."""
+        if not self._shape.handover_s:
+            return False
+        self.held[held.eid] = held.hint, reader
+        self._plan(held.eid, False, now)
+        return True
+
+    def _plan(self, eid: bytes, known: bool, now: Now) -> None:
+        self._count += 1
+        at = now.mono + self._shape.handover_s * self._share()
+        heapq.heappush(self._planned, (at, self._count, eid, known))
+
+    def _share(self) -> float:
+        number: int = struct.unpack("<H", self._entropy.bytes(2))[0]
+        return number / 65_536
+
+    def drop(self, eids: Iterable[bytes]) -> None:
+        """These are gone before they were offered."""
+        for eid in eids:
+            self.held.pop(eid, None)
+
+    def due(self, now: Now) -> list[tuple[bytes, int, bool]]:
+        """``(id, hint, whether one neighbour alone shall hear)`` of those whose time has come."""
+        found: list[tuple[bytes, int, bool]] = []
+        while self._planned and self._planned[0][0] <= now.mono:
+            _, _, eid, known = heapq.heappop(self._planned)
+            if eid not in self.held:
+                continue
+            alone = not known and self._share() < 0.5
+            hint, _ = self.held[eid]
+            if alone:
+                self._plan(eid, True, now)
+            else:
+                del self.held[eid]
+            found.append((eid, hint, alone))
+        return found
+
+    def cover_due(self, now: Now) -> bool:
+        """Whether it is time for an envelope for nobody; plans the next."""
+        if self.cover_at is None or now.mono < self.cover_at:
+            return False
+        self.cover_at = self._next_cover(now)
+        return True
+
+    def _next_cover(self, now: Now) -> float | None:
+        low, high = COVER_SPREAD
+        mean = self._shape.cover_s
+        return now.mono + mean * (low + (high - low) * self._share()) if mean else None
+
+    def next_wakeup(self) -> float | None:
+        """Monotonic time at which something is due."""
+        times = [self._planned[0][0]] if self._planned else []
+        if self.cover_at is not None:
+            times.append(self.cover_at)
+        return min(times, default=None)
