@@ -133,6 +133,7 @@ def _add_sim(verb: Any, verbs: Any) -> None:
         ("--speed", {**speed, "default": None}),
         ("--seed", {"type": int, "default": 1, "metavar": "N"}),
         ("--linear", {"action": "store_true", "help": "lines instead of screens"}),
+        ("--browser", {"type": int, "metavar": "PORT", "help": "show it in a browser here"}),
         parent=none,
     )
 

@@ -398,9 +398,14 @@ def _demo(args: argparse.Namespace) -> int:
         from meshchat.linear import run_linear_demo
 
         return run_linear_demo(speed, args.seed)
+    if args.browser is not None:
+        from meshchat.ui.browser import serve_demo
+
+        return serve_demo(args.browser, speed, args.seed)
     from meshchat.ui.simulated import run_demo
 
-    _need_terminal()
+    if "TEXTUAL_DRIVER" not in os.environ:  # set for each visitor by ``--browser``
+        _need_terminal()
     return run_demo(speed, args.seed)
 
 

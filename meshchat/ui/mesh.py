@@ -112,20 +112,10 @@ class RadiosScreen(LiveScreen):
 def all_transports(running: tuple[TransportStatus, ...]) -> tuple[TransportStatus, ...]:
     """Those that run, and the others with the reason why they do not."""
     here = {one.name for one in running}
-    off = [
-        TransportStatus(
-            "lan",
-            False,
-            "switched_off",
-            _("Start without --no-lan, and with [lan] enabled in the settings."),
-        ),
-        TransportStatus(
-            "ble",
-            False,
-            "not_in_this_version",
-            _("Bluetooth comes with a later version; use a local network."),
-        ),
-    ]
-    if not here or "sim" not in here:
-        return (*running, *(one for one in off if one.name not in here))
-    return running
+    lan = _("Start without --no-lan, and with [lan] enabled in the settings.")
+    ble = _("Bluetooth comes with a later version; use a local network.")
+    off = (
+        TransportStatus("lan", False, "switched_off", lan),
+        TransportStatus("ble", False, "not_in_this_version", ble),
+    )
+    return (*running, *(one for one in off if one.name not in here))

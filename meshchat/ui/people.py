@@ -126,7 +126,8 @@ class CardScreen(PeopleScreen):
             if self._first:
                 text = _(
                     "This is all a friend needs to write to you. Hand it over in person, by "
-                    "file or by any messenger, and ask for theirs. Then: Esc, and /add.\n"
+                    "file or by any messenger, and ask for theirs. Then: Esc, and /add. "
+                    "F4 says which radios are on.\n"
                 )
                 yield Line(Clean(text))
             yield Line(self._card, classes="card")
