@@ -228,6 +228,11 @@ def test_every_documented_setting_is_read(home: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("[ui]\ntheme = 'pink'\n", "line 2, needs one of dark, light"),
+        ("[ui]\nglyphs = 1\n", "line 2, needs a text in quotes for 'glyphs'"),
+        ("[ui]\nlock_minutes = -1\n", "line 2, needs 0 to 1440 for 'lock_minutes'"),
+        ("[ui]\nnotify = 'shout'\n", "line 2, needs one of off, bell"),
+        ("[keys]\nmesh = 8\n", "line 2, needs a key in quotes for 'mesh' in [keys]"),
         ("[lan]\nenabled = 1\n", "line 2, needs true or false for 'enabled'"),
         ("[lan]\n\nport = 5\n", "line 3, has an unknown key 'port'"),
         ("[radio]\n", "line 1, has an unknown key 'radio'"),
@@ -301,3 +306,17 @@ def test_node_settings(home: Path) -> None:
     )
     options = profile.options()
     assert (options.mesh_passphrase, options.receipts, options.store_megabytes) == ("x y", False, 8)
+
+
+def test_screen_settings(home: Path) -> None:
+    """Colours, signs, bell, lock, mouse and keys are read."""
+    profile = Profile(home)
+    home.mkdir(exist_ok=True)
+    profile.config_path.write_text(
+        '[ui]\ntheme = "contrast"\nglyphs = "plain"\nnotify = "off"\nlock_minutes = 0\n'
+        'mouse = false\nlanguage = "kk"\n[keys]\nmesh = "f8"\n'
+    )
+    found = profile.options()
+    assert (found.theme, found.glyphs, found.notify) == ("contrast", "plain", "off")
+    assert (found.lock_minutes, found.mouse, found.language) == (0, False, "kk")
+    assert found.keys == (("mesh", "f8"),)

@@ -15,6 +15,7 @@ FIND_KEYS = (
 MESSAGE_KEYS = (
     ("Up Down", N_("an older or newer message")),
     ("Home End", N_("the first, the last")),
+    ("g", N_("go to the message that this one answers")),
     ("Esc", N_("back to writing")),
 )
 _TITLES = {
@@ -60,6 +61,11 @@ def help_lines(place: str, width: int, glyphs: Glyphs, chosen: Mapping[str, str]
     lines += ["", _("Commands"), _("Type one, choose it with Ctrl+P, or press its key."), ""]
     lines += [commands.row(width, c, chosen.get(c.name, c.keys)) for c in COMMANDS]
     lines += ["", _("Start a message with // to send it with a slash.")]
+    bottom = _(
+        "At the bottom: each radio with its neighbours, what you carry for others, and how many "
+        "messages of yours nobody has taken yet (queue, or q where it is narrow)."
+    )
+    lines += ["", bottom]
     lines += ["", _("Signs behind your messages"), *legend(glyphs)]
     return "\n".join(lines)
 

@@ -27,6 +27,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from meshchat.core.content import quoted
 from meshchat.core.model import ChatId, Message
 from meshchat.core.ports import Store
 from meshchat.i18n import _
@@ -61,6 +62,7 @@ class History(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home", "first", "First message", show=False),
         Binding("end", "last", "Last message", show=False),
+        Binding("g,п", "origin", "To the answered message", show=False),
         Binding("escape", "leave", "Back to writing", show=False),
         Binding("question_mark", "screen.command('help')", "Help", show=False),
         *pick_bindings(),
@@ -506,6 +508,13 @@ class History(ScrollView, can_focus=True):
             self._load_whole()
         self._following = True
         self._settle()
+
+    def action_origin(self) -> None:
+        """Choose the message that the chosen one answers, if it is here."""
+        message = self.chosen()
+        found = quoted(self._store, message) if message is not None else None
+        if found is not None:
+            self.go_to(found.seq)
 
     def action_pick(self, command: str) -> None:
         if self.chosen() is not None:

@@ -32,6 +32,10 @@ async def test_a_reply_quotes_one_line(me: Person, bob: Person) -> None:
         await until(lambda: len(me.store.messages(chat)) == 2, pilot)
         assert me.store.messages(chat)[-1].reply_to == heard.id
         await until(lambda: "│ Bob: where is the water?" in app.shown(), pilot)
+        await pilot.press("up", "g")
+        await pilot.pause()
+        chosen = app.history.chosen()
+        assert chosen is not None and chosen.id == heard.id
 
 
 async def test_a_reaction_is_counted_and_taken_back(me: Person, bob: Person) -> None:

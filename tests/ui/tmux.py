@@ -102,21 +102,38 @@ class Pane:
 
 
 class Person:
-    """Somebody with a profile of their own on the loopback interface."""
+    """Somebody with a profile of their own, who sits at a terminal."""
 
-    def __init__(self, folder: Path, name: str, port: int, peer: int, size: tuple[int, int]):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        size: tuple[int, int],
+        *options: str,
+        through: tuple[str, ...] = (),
+        settings: str = "",
+    ) -> None:
+        """Sit down.
+
+        Args:
+            folder: Where the profile's folder is made.
+            name: Of the person, and of that folder.
+            size: Columns and lines of the terminal.
+            options: Of the program.
+            through: A command that runs the program elsewhere.
+            settings: Lines of ``config.toml`` beside the colours.
+        """
         self.home, self.name, self.size = folder / name, name, size
-        self._options = ("--home", str(self.home), "--listen", f"127.0.0.1:{port}")
-        self._options += ("--peer", f"127.0.0.1:{peer}") if peer else ()
+        self._program = (*through, sys.executable, "-m", "meshchat", "--home", str(self.home))
+        self._program += options
         self._socket = f"meshchat-{os.getpid()}-{name}"
+        self.home.mkdir(mode=0o700)
+        (self.home / "config.toml").write_text(f'{settings}\n[ui]\ntheme = "dark"\n')
         self.pane = self.start()
 
     def start(self) -> Pane:
-        """Sit down; a pane that was there is gone."""
-        self.home.mkdir(exist_ok=True, mode=0o700)
-        (self.home / "config.toml").write_text('[lan]\ndiscover = false\n[ui]\ntheme = "dark"\n')
-        program = (sys.executable, "-m", "meshchat", *self._options)
-        self.pane = Pane(self._socket, self.size, *program)
+        """Sit down again; a pane that was there is gone."""
+        self.pane = Pane(self._socket, self.size, *self._program)
         return self.pane
 
     def first_run(self) -> None:
@@ -173,8 +190,11 @@ class Person:
 
 def tour(folder: Path, look: Callable[[Pane, str], None], ports: tuple[int, int]) -> list[Person]:
     """From nothing to a verified contact and a delivered message; ``look`` is shown each step."""
-    one = Person(folder, "Aigerim", ports[0], 0, (80, 24))
-    two = Person(folder, "Bolat", ports[1], ports[0], (40, 24))
+    quiet = "[lan]\ndiscover = false"
+    listen = [("--listen", f"127.0.0.1:{port}") for port in ports]
+    one = Person(folder, "Aigerim", (80, 24), *listen[0], settings=quiet)
+    peer = ("--peer", f"127.0.0.1:{ports[0]}")
+    two = Person(folder, "Bolat", (40, 24), *listen[1], *peer, settings=quiet)
     people = [one, two]
     one.pane.wait("Welcome")
     look(one.pane, "first-run")
