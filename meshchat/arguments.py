@@ -233,6 +233,9 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(verb=name)
         return made
 
+    plainly = _Parser(add_help=False)  # no profile, no passphrase
+    plainly.add_argument("--home", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    plainly.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     yes = ("--yes", {"action": "store_true", "help": "do not ask"})
     named = ("name", {"metavar": "NAME"})
     alias = ("--as", {"metavar": "NAME", "dest": "petname", "help": "your name for them"})
@@ -284,6 +287,21 @@ def make_parser() -> argparse.ArgumentParser:
         ("--undo", {"action": "store_true", "help": "take the mark back"}),
         yes,
     )
+    verb(
+        people,
+        "contact.check",
+        "compare seven signs with a contact linked directly; verifies",
+        named,
+        ("--same", {"action": "store_true", "help": "answer the check that is shown: the same"}),
+        ("--different", {"action": "store_true", "help": "answer it: they differ"}),
+    )
+    verb(
+        people,
+        "contact.silent",
+        "tell when nothing was heard of them for so many days",
+        named,
+        ("days", {"type": int, "metavar": "N", "help": "0: do not tell"}),
+    )
     verb(people, "contact.block", "hear nothing of them any more", named)
     verb(people, "contact.unblock", "undo block", named)
     verb(
@@ -302,6 +320,19 @@ def make_parser() -> argparse.ArgumentParser:
         ("other", {"metavar": "B"}),
     )
 
+    revocation = verb(verbs, "revocation", "end a key that fell into other hands")
+    revoking = revocation.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(revoking, "revocation.give", "give a contact yours to keep", named)
+    verb(revoking, "revocation.list", "contacts whose revocation you keep")
+    verb(
+        revoking,
+        "revocation.release",
+        "tell all contacts of somebody that their key is lost; for good",
+        ("name", {"metavar": "NAME", "nargs": "?"}),
+        ("--own", {"action": "store_true", "help": "your own key"}),
+        yes,
+    )
+
     room = verb(verbs, "room", "rooms anybody with the name can read and write")
     rooms = room.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
     # here the passphrase is the room's; that of the profile goes before the verb
@@ -311,6 +342,22 @@ def make_parser() -> argparse.ArgumentParser:
     verb(rooms, "room.join", "join or make a room", named, secret, parent=joins)
     verb(rooms, "room.list", "rooms you are in")
     verb(rooms, "room.leave", "leave a room", named)
+    post = ("id", {"metavar": "ID", "help": "a post, by its id"})
+    undo = ("--undo", {"action": "store_true", "help": "take it back"})
+    verb(
+        rooms,
+        "room.hide",
+        "show a post no more, here",
+        post,
+        ("--author", {"action": "store_true", "help": "all that its author posts here"}),
+        (
+            "--publish",
+            {"action": "store_true", "help": "also for those who hold you for a moderator"},
+        ),
+        undo,
+    )
+    verb(rooms, "room.block", "store nothing more of a post's author in its room", post, undo)
+    verb(rooms, "room.moderator", "hide what a post's author hides", post, undo)
 
     verb(
         verbs,
@@ -329,6 +376,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("--follow", {"action": "store_true", "help": "go on with new ones"}),
         ("--since", {"metavar": "ID", "help": "only those after this message"}),
         ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),
+        ("--hidden", {"action": "store_true", "help": "also what is hidden in rooms"}),
         ("--keep-unread", {"action": "store_true", "help": "do not mark them as read"}),
     )
     verb(verbs, "message", "the state and journey of a message", ("id", {}))
@@ -336,4 +384,26 @@ def make_parser() -> argparse.ArgumentParser:
     verb(verbs, "status", "identity, transports, neighbours, custody, queue")
     verb(verbs, "doctor", "check this device and say what to do")
     verb(verbs, "wipe", "destroy the profile", yes)
+    verb(
+        verbs,
+        "decoy",
+        "put a decoy, with a passphrase of its own, in front of the profile",
+        ("--name", {"required": True, "help": "what the decoy is called"}),
+        (
+            "--decoy-passphrase-file",
+            {"metavar": "F", "dest": "decoy_file", "help": "its passphrase"},
+        ),
+        (
+            "--destroy",
+            {"action": "store_true", "help": "its passphrase destroys the key of the real one"},
+        ),
+        yes,
+    )
+    verb(
+        verbs,
+        "threat",
+        "what meshchat cannot protect you from, in plain words",
+        ("topic", {"metavar": "TOPIC", "nargs": "?", "help": "one section; default: all"}),
+        parent=plainly,
+    )
     return parser

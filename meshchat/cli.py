@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from meshchat import plain
 from meshchat.arguments import make_parser
-from meshchat.errors import MeshchatError, StoreError, UsageError
+from meshchat.errors import MeshchatError, StoreError, TrustError, UsageError
 
 if TYPE_CHECKING:
     from meshchat.net.client import Client
@@ -123,6 +123,9 @@ def _answer(question: str) -> str:
 
 def _passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool = False) -> str:
     """From a file's first line, else from the terminal. Raises ``UsageError`` without either."""
+    from meshchat.profile import harden
+
+    harden()  # before there is anything to be found in a core dump
     if file is not None:
         return _read_file(file, "The passphrase file").split("\n", 1)[0].rstrip("\r")
     if not sys.stdin.isatty():
@@ -210,8 +213,12 @@ def _screens(args: argparse.Namespace) -> int:
     _need_terminal()
     profile = _profile(args)
     options = _runtime_options(args, profile)
-    passphrase = _passphrase(args.passphrase_file) if args.passphrase_file else None
-    from meshchat.ui.app import run_app
+    from meshchat.ui.app import AGAIN, run_app
+
+    locked = os.environ.pop(AGAIN, "")
+    passphrase = None
+    if args.passphrase_file and not locked:
+        passphrase = _passphrase(args.passphrase_file)
 
     return run_app(profile, options, passphrase)
 
@@ -309,14 +316,53 @@ def _wipe(args: argparse.Namespace) -> int:
     from meshchat.net.client import Client
 
     client = Client.connect(profile)
+    if profile.exists():  # first of all, also while a node runs: the rest can take seconds
+        from meshchat import keyfile
+
+        keyfile.destroy(profile.key_path)
     if client is not None:
         with client:
             client.call("stop")
             for _ in client.events():
                 pass  # until it has ended
-    profile.wipe(wait_s=STOP_WAIT_S)
+    try:
+        profile.wipe(wait_s=STOP_WAIT_S)
+    except StoreError as error:
+        if error.reason != "in_use":
+            raise
+        raise StoreError(
+            "wipe_incomplete", f"The key is destroyed; the unreadable rest stays: {error}"
+        ) from None
     result: Json = {"home": str(profile.home), "wiped": True}
     return _print(args, result, ["The profile is destroyed."])
+
+
+def _decoy(args: argparse.Namespace) -> int:
+    profile = _profile(args)
+    profile.require()
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
+        _say(
+            "If what you have open is itself a decoy, the real profile behind it will be lost.\n"
+            "Read what a decoy cannot hide: meshchat threat decoy"
+        )
+        if _answer('Type "decoy" to go on: ') != "decoy":
+            raise UsageError("not_confirmed", "Nothing was changed.")
+    real = _passphrase(args.passphrase_file, "The passphrase now: ")
+    decoy = _passphrase(args.decoy_file, "A passphrase for the decoy: ", twice=True)
+    profile.add_decoy(real, decoy, args.name, args.destroy)
+    result: Json = {"decoy": True, "destroys": bool(args.destroy)}
+    return _print(args, result, ["The decoy is made. Use it now and then, or it looks unused."])
+
+
+def _threat(args: argparse.Namespace) -> int:
+    from meshchat.threat import sections
+
+    found = sections(args.topic)
+    result: Json = {"sections": [{"name": s.name, "title": s.title, "says": s.says} for s in found]}
+    lines = [line for section in found for line in (*section.lines(), "")]
+    return _print(args, result, lines[:-1])
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -493,6 +539,68 @@ def _contact_accept(args: argparse.Namespace) -> int:
     return _one_contact(args, _ask(args, "contact.accept", name=args.name, **given))
 
 
+def _contact_check(args: argparse.Namespace) -> int:
+    """On a terminal: show the signs, ask, record the answer."""
+    answer = "same" if args.same else "different" if args.different else None
+    result = _ask(args, "contact.check", name=args.name, answer=answer)
+    if answer or args.json:
+        return _one_contact(args, result)
+    words = [f"{row.get('sign')}  {row.get('word')}" for row in plain.rows(result, "signs")]
+    _print(args, result, ["Read these aloud to each other. Both must see all seven, in order:"])
+    _print(args, result, [f"  {number}. {word}" for number, word in enumerate(words, 1)])
+    if not sys.stdin.isatty():
+        return 0
+    said = _answer("Are they the same on both? Type yes or no: ").lower()
+    if said not in ("yes", "no"):
+        _ask(args, "contact.check", name=args.name, answer="cancel")
+        raise UsageError("not_confirmed", "The check was cancelled; nothing was changed.")
+    answer = "same" if said == "yes" else "different"
+    result = _ask(args, "contact.check", name=args.name, answer=answer)
+    _one_contact(args, result)
+    if answer == "different":
+        raise TrustError(
+            "check_different",
+            "DIFFERENT: somebody may stand between you. Send nothing secret; exchange cards anew, "
+            "in person.",
+        )
+    return 0
+
+
+def _contact_silent(args: argparse.Namespace) -> int:
+    return _one_contact(args, _ask(args, "contact.silent", name=args.name, days=args.days))
+
+
+def _revocation_give(args: argparse.Namespace) -> int:
+    result = _ask(args, "revocation.give", name=args.name)
+    return _print(args, result, [str(plain.part(result, "message").get("id"))])
+
+
+def _revocation_list(args: argparse.Namespace) -> int:
+    result = _ask(args, "revocation.list")
+    return _print(args, result, [plain.contact_line(row) for row in plain.rows(result, "contacts")])
+
+
+def _revocation_release(args: argparse.Namespace) -> int:
+    if bool(args.name) is args.own:
+        raise UsageError("bad_arguments", "Name a contact, or give --own; not both.")
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
+        whose = "your own key" if args.own else f"the key of {args.name}"
+        if _answer(f'This ends {whose} for all their contacts, for good. Type "revoke": ') != (
+            "revoke"
+        ):
+            raise UsageError("not_confirmed", "Nothing was changed.")
+    result = _ask(args, "revocation.release", name=args.name, own=args.own or None)
+    return _print(args, result, ["It is on its way to all their contacts."])
+
+
+def _room_mark(args: argparse.Namespace) -> int:
+    given = {name: getattr(args, name, None) or None for name in ("author", "publish", "undo")}
+    result = _ask(args, args.verb, id=args.id, **given)
+    return _print(args, result, [f"{result.get('mark')}: {args.id}"])
+
+
 def _contact_introduce(args: argparse.Namespace) -> int:
     result = _ask(args, "contact.introduce", one=args.one, other=args.other)
     return _print(args, result, [str(row.get("id")) for row in plain.rows(result, "messages")])
@@ -604,7 +712,13 @@ def _days(text: str) -> int:
 
 
 def _read(args: argparse.Namespace) -> int:
-    given = {"to": args.to, "since": args.since, "limit": args.limit, "mark": not args.keep_unread}
+    given = {
+        "to": args.to,
+        "since": args.since,
+        "limit": args.limit,
+        "mark": not args.keep_unread,
+        "hidden": args.hidden or None,
+    }
     if not args.follow:
         for message in plain.rows(_ask(args, "read", **given), "messages"):
             _print(args, message, plain.message_lines(message))
@@ -634,6 +748,8 @@ def _follow(args: argparse.Namespace, client: "Client", given: Mapping[str, obje
     for event in client.events():
         message = plain.part(event, "message")
         if event.get("event") != "message" or message.get("id") in shown:
+            continue
+        if message.get("hidden") and not args.hidden:
             continue
         if not args.to or plain.part(message, "chat").get("id") in chats:
             _print(args, message, plain.message_lines(message))
@@ -670,6 +786,14 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "doctor": _doctor,
     "wipe": _wipe,
+    "decoy": _decoy,
+    "threat": _threat,
+    "contact.check": _contact_check,
+    "contact.silent": _contact_silent,
+    "revocation.give": _revocation_give,
+    "revocation.list": _revocation_list,
+    "revocation.release": _revocation_release,
+    **dict.fromkeys(("room.hide", "room.block", "room.moderator"), _room_mark),
     "contact.add": _contact_add,
     "contact.list": _contact_list,
     "contact.verify": _contact_verify,

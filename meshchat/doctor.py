@@ -28,6 +28,7 @@ _GROUP = "224.0.0.167"  # that of our beacon; another port, so a running node is
 
 _BLUETOOTH = Path("/sys/class/bluetooth")
 _SWAPS = Path("/proc/swaps")
+_BLOCKS = Path("/sys/block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +169,25 @@ def _swap(place: Path) -> Check:
     if not place.exists():
         return Check("swap", "ok", "This system does not tell about swap.")
     rows = [line.split()[0] for line in place.read_text("utf-8").splitlines()[1:] if line.strip()]
-    clear = [row for row in rows if not row.startswith(("/dev/dm-", "/dev/mapper/", "/dev/zram"))]
+    clear = [row for row in rows if not _keeps_no_clear_text(row)]
     if clear:
-        says = f"Swap on {clear[0]} may be unencrypted and keep keys; encrypt it or: swapoff -a"
+        says = (
+            f"Swap on {clear[0]} is not known to be encrypted and may keep keys and messages for "
+            f"good; encrypt it, or turn it off: swapoff -a"
+        )
         return Check("swap", "warn", says)
     return Check("swap", "ok", "No unencrypted swap is in use.")
+
+
+def _keeps_no_clear_text(device: str) -> bool:
+    """Whether what is swapped to a device is encrypted, or stays in memory."""
+    name = Path(device).resolve().name
+    if name.startswith("zram"):
+        return True
+    try:  # LVM is a device mapper too, and encrypts nothing
+        return (_BLOCKS / name / "dm" / "uuid").read_text("ascii").startswith("CRYPT-")
+    except OSError:
+        return False
 
 
 def _memory() -> Check:

@@ -1,8 +1,10 @@
-"""The key file: the store's key, sealed by a passphrase (security.md 5).
+"""The key file: the keys of the two stores, each sealed by a passphrase (security.md 5).
 
-Layout, little-endian: ``magic 4 | t u32 | m u32 | salt 16 | nonce 24 | sealed key 48``.
-``sealed`` is XChaCha20-Poly1305 of the 32-byte store key under Argon2id(passphrase,
-salt, t passes, m KiB); everything before it is authenticated too.
+Two slots. Each, little-endian: ``magic 4 | t u32 | m u32 | salt 16 | nonce 24 | sealed key 48``.
+``sealed`` is XChaCha20-Poly1305 of a 32-byte store key under Argon2id(passphrase,
+salt, t passes, m KiB); everything before it in the slot is authenticated too.
+A slot that nobody uses is noise behind its work factors, and looks like any other
+(docs/adr/0020-decoy.md). Files of the first versions have one slot.
 
 Without this file the store is noise, so overwriting it is how a profile is wiped.
 """
@@ -32,7 +34,10 @@ CALIBRATE_SECONDS = 0.5  # what one guess shall cost at least on the machine tha
 _O_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would change line ends
 _MAGIC = b"mc1k"
 _HEAD = struct.Struct("<4sII16s24s")
-_FILE_BYTES = _HEAD.size + KEY_BYTES + 16
+_WORK_BYTES = 12  # magic and the two work factors
+_SLOT_BYTES = _HEAD.size + KEY_BYTES + 16
+_SLOTS = 2
+_FILE_BYTES = _SLOTS * _SLOT_BYTES
 
 
 def create(path: Path, passphrase: str, *, small: bool = False) -> bytes:
@@ -49,34 +54,59 @@ def create(path: Path, passphrase: str, *, small: bool = False) -> bytes:
     if path.exists():
         raise StoreError("key_file_exists", "There is a profile here already.")
     key = random(KEY_BYTES)
-    _replace(path, _sealed(key, passphrase, small))
+    slot = _sealed(key, passphrase, small)
+    _replace(path, slot + _noise(slot))
     return key
 
 
 def unlock(path: Path, passphrase: str) -> bytes:
-    """The store key.
+    """The store key, whichever slot it is in; raises as ``find``."""
+    return find(path, passphrase)[1]
+
+
+def find(path: Path, passphrase: str) -> tuple[int, bytes]:
+    """``(slot, store key)``. Tries every slot always: the time it takes says nothing.
 
     Raises:
         StoreError: ``wrong_passphrase``; ``corrupt`` when it is no key file or asks for
             less work than we ever do, or absurdly much; ``cannot_open``; ``no_memory``.
     """
+    slots = _slots(path)
+    found: tuple[int, bytes] | None = None
+    for place, slot in enumerate(slots):
+        _, passes, memory_kib, salt, nonce = _HEAD.unpack_from(slot)
+        stretched = _stretch(passphrase, salt, passes, memory_kib)
+        head, sealed = slot[: _HEAD.size], slot[_HEAD.size :]
+        with contextlib.suppress(nacl.exceptions.CryptoError):
+            key = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+                sealed, head, nonce, stretched
+            )
+            found = found or (place, key)
+    if found is None:
+        raise StoreError("wrong_passphrase", "The passphrase is wrong. Try again.")
+    return found
+
+
+def _slots(path: Path) -> list[bytes]:
+    """Each slot, its form checked before any memory is spent on it."""
     data = _read(path)
-    if len(data) != _FILE_BYTES:
+    if len(data) not in (_SLOT_BYTES, _FILE_BYTES):
         raise _corrupt()
-    magic, passes, memory_kib, salt, nonce = _HEAD.unpack_from(data)
-    if (
-        magic != _MAGIC
-        or not TIME_FLOOR <= passes <= TIME_MAX
-        or not MEMORY_FLOOR_KIB <= memory_kib <= MEMORY_MAX_KIB
-    ):
-        raise _corrupt()  # before any memory is spent on it
-    stretched = _stretch(passphrase, salt, passes, memory_kib)
-    head, sealed = data[: _HEAD.size], data[_HEAD.size :]
-    try:
-        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, head, nonce, stretched)
-    except nacl.exceptions.CryptoError as error:
-        text = "The passphrase is wrong. Try again."
-        raise StoreError("wrong_passphrase", text) from error
+    slots = [data[at : at + _SLOT_BYTES] for at in range(0, len(data), _SLOT_BYTES)]
+    for slot in slots:
+        magic, passes, memory_kib, _, _ = _HEAD.unpack_from(slot)
+        if (
+            magic != _MAGIC
+            or not TIME_FLOOR <= passes <= TIME_MAX
+            or not MEMORY_FLOOR_KIB <= memory_kib <= MEMORY_MAX_KIB
+        ):
+            raise _corrupt()
+    return slots
+
+
+def _noise(like: bytes) -> bytes:
+    """A slot that opens with nothing, with the work factors of another."""
+    return like[:_WORK_BYTES] + random(_SLOT_BYTES - _WORK_BYTES)
 
 
 def change_passphrase(path: Path, old: str, new: str, *, small: bool = False) -> None:
@@ -85,7 +115,50 @@ def change_passphrase(path: Path, old: str, new: str, *, small: bool = False) ->
     Raises:
         StoreError: As ``unlock`` and ``create``; the old passphrase then still works.
     """
-    data = _sealed(unlock(path, old), new, small)
+    place, key = find(path, old)
+    slots = _slots(path)
+    slots[place] = _sealed(key, new, small)
+    if len(slots) < _SLOTS:
+        slots.append(_noise(slots[0]))
+    _rewrite(path, b"".join(slots))
+
+
+def put_decoy(path: Path, real: str, decoy: str) -> bytes:
+    """Move the key that ``real`` opens to the second slot; returns that of the decoy in the first.
+
+    What the second slot held before is lost.
+
+    Raises:
+        StoreError: As ``unlock`` and ``create``; nothing is changed then.
+    """
+    _, key = find(path, real)
+    head = _HEAD.unpack_from(_slots(path)[0])
+    small = head[2] == MEMORY_FLOOR_KIB
+    decoy_key = random(KEY_BYTES)
+    _rewrite(path, _sealed(decoy_key, decoy, small) + _sealed(key, real, small))
+    return decoy_key
+
+
+def take(path: Path, fresh: Path) -> None:
+    """Put another key file in the place of this one. Raises as ``create``."""
+    _rewrite(path, _read(fresh))
+    with fresh.open("r+b", buffering=0) as file:
+        _overwrite(file.fileno())
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two passphrases are one to us."""
+    return _normal(one) == _normal(other)
+
+
+def forget_second(path: Path) -> None:
+    """Overwrite the second slot with noise, whatever it held. Raises as ``create``."""
+    first = _slots(path)[0]
+    _rewrite(path, first + _noise(first))
+
+
+def _rewrite(path: Path, data: bytes) -> None:
+    """Replace the file, and overwrite the bytes of the old one."""
     with contextlib.ExitStack() as stack:
         before = None
         if os.name == "posix":  # elsewhere an open file cannot be replaced
@@ -131,8 +204,12 @@ def _sealed(key: bytes, passphrase: str, small: bool) -> bytes:
     return head + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(key, head, nonce, stretched)
 
 
+def _normal(passphrase: str) -> bytes:
+    return unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
+
+
 def _stretch(passphrase: str, salt: bytes, passes: int, memory_kib: int) -> bytes:
-    text = unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
+    text = _normal(passphrase)
     try:
         return pwhash.argon2id.kdf(32, text, salt, passes, memory_kib * 1024)
     except (MemoryError, nacl.exceptions.RuntimeError) as error:  # its only way to fail here
@@ -160,7 +237,7 @@ def _replace(path: Path, data: bytes) -> None:
         fresh.unlink(missing_ok=True)
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o600)
         try:
-            os.write(handle, data)  # about 100 bytes: whole or not at all
+            os.write(handle, data)  # about 200 bytes: whole or not at all
             os.fsync(handle)
         finally:
             os.close(handle)

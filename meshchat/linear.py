@@ -6,6 +6,9 @@ The same table of commands as the screens, the same node, no Textual.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import os
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -21,7 +24,7 @@ from meshchat.i18n import _, ngettext
 from meshchat.net.control import ControlServer, NodeSettings, open_session
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.verbs import Session
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile, RuntimeOptions, wait_after
 from meshchat.text import Clean
 from meshchat.ui import commands, glyphs
 from meshchat.ui.backend import Backend
@@ -43,13 +46,20 @@ WIPE_WAIT_S = 5.0
 class Linear:
     """One person at a prompt. Implements ``front.Front``."""
 
-    def __init__(self, backend: Backend, own: RuntimeOptions, profile: Profile | None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        own: RuntimeOptions,
+        profile: Profile | None,
+        passphrase: str = "",
+    ) -> None:
         """Make it.
 
         Args:
             backend: What drives the node; running by the time ``run`` is called.
             own: Settings of our user.
             profile: Whose files the node uses; None: there are none.
+            passphrase: That opened them, and opens the lock.
         """
         self.names = Names()
         self.glyphs = glyphs.PLAIN if own.glyphs != "unicode" else glyphs.UNICODE
@@ -63,6 +73,9 @@ class Linear:
         self._told: dict[bytes, State] = {}
         self._acts: dict[bytes, tuple[str, str]] = {}  # what was printed of messages here
         self._locked = False
+        self._salt = os.urandom(16)
+        self._opened = self._mark(passphrase)
+        self._wrong = 0  # passphrases in a row
         self._ended = False
         self._tasks: set[asyncio.Future[None]] = set()  # kept: the loop holds them weakly
         self._end = backend.subscribe(self._hear)
@@ -419,21 +432,23 @@ class Linear:
         self._locked = True
         self.say(_("Locked. What was printed before stays on the terminal: clear it there."))
 
-    async def _unlock(self) -> None:
-        """The next line is the passphrase, or it stays locked."""
-        from meshchat import keyfile
+    def _mark(self, passphrase: str) -> bytes:
+        """Stands for a passphrase in memory, where the store's own key is as well."""
+        return hashlib.blake2b(passphrase.encode("utf-8", "replace"), key=self._salt).digest()
 
-        assert self._profile is not None
+    async def _unlock(self) -> None:
+        """The next line is the passphrase of the start, or it stays locked."""
         typed = await self._prompt.read(_("Passphrase: "), secret=True)
         if typed is None:
             self._ended = True
             return
-        try:
-            await asyncio.to_thread(keyfile.unlock, self._profile.key_path, typed)
-        except MeshchatError as error:
-            self.say(str(error))
-        else:
+        if hmac.compare_digest(self._mark(typed), self._opened):
             self._locked = False
+            self._wrong = 0
+            return
+        self._wrong += 1
+        await asyncio.sleep(wait_after(self._wrong))
+        self.say(_("The passphrase is wrong. Try again."))
 
     async def wipe(self) -> None:
         if self._profile is not None:
@@ -455,6 +470,7 @@ def _trust_words(trust: Trust, request: bool) -> str:
         Trust.UNVERIFIED: _("not verified: /verify compares words"),
         Trust.INTRODUCED: _("introduced, not verified: /verify compares words"),
         Trust.CHANGED: _("key changed: nothing is sent to this one"),
+        Trust.REVOKED: _("key revoked for good: somebody else may have it"),
     }
     return words[trust]
 
@@ -468,15 +484,15 @@ def run_linear(profile: Profile, options: RuntimeOptions, passphrase: str) -> in
     i18n.choose(options.language)
     wiped = False
     with open_session(profile, passphrase, options) as session:
-        wiped = asyncio.run(_live(session, options))
+        wiped = asyncio.run(_live(session, options, passphrase))
     if wiped:
         profile.wipe(WIPE_WAIT_S)
     return 0
 
 
-async def _live(session: Session, options: RuntimeOptions) -> bool:
+async def _live(session: Session, options: RuntimeOptions, passphrase: str) -> bool:
     """True if our user destroyed the profile."""
-    linear = Linear(session.runtime, options, session.profile)
+    linear = Linear(session.runtime, options, session.profile, passphrase)
     talk = asyncio.ensure_future(linear.run())
     try:
         try:

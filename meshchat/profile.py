@@ -3,8 +3,8 @@
 | file | holds |
 |---|---|
 | ``config.toml`` | settings (docs/reference/config.md); written by the user, never by us |
-| ``key`` | the store's key, sealed by the passphrase; the profile exists if and only if this does |
-| ``store.db`` | everything else, encrypted |
+| ``key`` | the stores' keys, sealed by passphrases; the profile exists if and only if this does |
+| ``store.db``, ``store2.db`` | all else, encrypted; one of them may be noise (``twins.py``) |
 | ``lock`` | held by the one process that uses the profile; contains its number |
 | ``node.sock`` | the control socket of a running node (``node.token`` on Windows) |
 | ``log/meshchat.log`` | what went wrong: no message text, keys or names |
@@ -40,9 +40,11 @@ from meshchat.text import Clean
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
     from meshchat.store import SqlStore
 
-LOCK_MAX_MINUTES = 1_440  # a day: longer is never
 STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
 STORE_MAX_MB = 65_536  # the size of a large card
+IDLE_MAX_MINUTES = 1_440  # a day; longer is never
+WRONG_FREE = 2  # mistyped passphrases that cost nothing but the hash
+WRONG_WAIT_MAX_S = 30.0  # afterwards each costs twice the time of the one before, up to this
 CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
 SOCKET_PATH_MAX_BYTES = 100  # sun_path has 104 (macOS) to 108 bytes
 LOG_MAX_BYTES = 256 * 1024  # two of them are kept
@@ -51,6 +53,7 @@ NAME_MAX_BYTES = 48  # docs/reference/wire.md, section 4
 LOCK_OFFSET = 1 << 20  # Windows locks bytes, and a locked byte cannot be read: lock far behind
 
 _PR_SET_DUMPABLE = 4
+_DURESS = "duress"  # of a decoy's store: the key of the real one is to go
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -75,6 +78,8 @@ class RuntimeOptions:
     """Link only with nodes that have the same; empty: the open mesh."""
     receipts: bool = True
     """Let contacts learn that their messages reached us."""
+    idle_minutes: int = 0
+    """The screens close the store and forget its key after so long without a key; 0: never."""
     handover: bool = True
     """Offer our own mail to carriers only after a random while, as if it were somebody else's."""
     cover: bool = False
@@ -90,8 +95,8 @@ class RuntimeOptions:
     """``unicode`` or ``plain``; empty: by locale and terminal."""
     notify: str = "bell"
     """How to tell of news while the window is not looked at: ``off``, ``bell`` or an OSC code."""
-    lock_minutes: int = 15
-    """Without a key pressed, until the screens lock; 0: never."""
+    hide_minutes: int = 15
+    """Without a key pressed, until the screens ask for the passphrase; 0: never."""
     mouse: bool = True
     """Take the mouse; false leaves it to the terminal."""
     keys: tuple[tuple[str, str], ...] = ()
@@ -122,6 +127,7 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     },
     "mesh": {"passphrase": ("mesh_passphrase", str)},
     "receipts": {"send": ("receipts", bool)},
+    "lock": {"hide_minutes": ("hide_minutes", int), "idle_minutes": ("idle_minutes", int)},
     "privacy": {"handover": ("handover", bool), "cover": ("cover", bool)},
     "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
@@ -130,7 +136,6 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
         "theme": ("theme", str),
         "glyphs": ("glyphs", str),
         "notify": ("notify", str),
-        "lock_minutes": ("lock_minutes", int),
         "mouse": ("mouse", bool),
     },
 }
@@ -170,6 +175,7 @@ class Profile:
             self.log_path = logs / "meshchat.log"
         self.key_path = self.home / "key"
         self.store_path = self.home / "store.db"
+        self.store_paths = self.store_path, self.home / "store2.db"
         self.lock_path = self.home / "lock"
         self.token_path = self.home / "node.token"
 
@@ -248,12 +254,12 @@ class Profile:
                 if field in _WORDS and value not in _WORDS[field]:
                     words = ", ".join(filter(None, _WORDS[field]))
                     self._bad_config(where, f"needs one of {words} for {key!r}")
-                if field == "lock_minutes" and not 0 <= value <= LOCK_MAX_MINUTES:
-                    self._bad_config(where, f"needs 0 to {LOCK_MAX_MINUTES} for {key!r}")
                 if field == "store_megabytes" and not STORE_MIN_MB <= value <= STORE_MAX_MB:
                     self._bad_config(
                         where, f"needs {STORE_MIN_MB} to {STORE_MAX_MB} for 'megabytes'"
                     )
+                if key.endswith("_minutes") and not 0 <= value <= IDLE_MAX_MINUTES:
+                    self._bad_config(where, f"needs 0 (never) to {IDLE_MAX_MINUTES} for {key!r}")
                 try:
                     if field == "listen" and value:
                         split_address(value)
@@ -305,6 +311,10 @@ class Profile:
                 log.warning("the lock file does not name this process (%s)", error.strerror)
             yield
         finally:
+            if self.key_path.exists():
+                from meshchat.twins import level
+
+                level(self.store_paths)
             os.close(descriptor)  # releases the lock
 
     def _in_use(self, descriptor: int) -> str:
@@ -376,6 +386,7 @@ class Profile:
         from meshchat import keyfile
         from meshchat.core.node import Node
         from meshchat.store import SqlStore
+        from meshchat.twins import fill
 
         try:
             with tempfile.TemporaryDirectory(prefix=".init-", dir=self.home) as folder:
@@ -390,6 +401,7 @@ class Profile:
                     store.close()
                 for rest in ("store.db-wal", "store.db-shm"):  # of an init that was cut
                     (self.home / rest).unlink(missing_ok=True)
+                fill(self.store_paths[1])
                 (new / "store.db").replace(self.store_path)
                 (new / "key").replace(self.key_path)  # from here on the profile exists
                 _sync_folder(self.home)
@@ -402,11 +414,83 @@ class Profile:
         Raises:
             StoreError: There is no profile, the passphrase is wrong, or a file is damaged.
         """
+        return self.open_slot(*self.find_key(passphrase))
+
+    def find_key(self, passphrase: str) -> tuple[int, bytes]:
+        """What a passphrase opens: slot and key. Slow, and may run in another thread.
+
+        Raises:
+            StoreError: As ``unlock``.
+        """
         from meshchat import keyfile
-        from meshchat.store import SqlStore
 
         self.require()
-        return SqlStore.open(self.store_path, keyfile.unlock(self.key_path, passphrase))
+        return keyfile.find(self.key_path, passphrase)
+
+    def open_slot(self, slot: int, key: bytes) -> "SqlStore":
+        """The store of a slot. If it is a decoy that shall destroy, the real key goes first.
+
+        Raises:
+            StoreError: As ``unlock``.
+        """
+        from meshchat import keyfile
+        from meshchat.twins import open_store
+
+        store = open_store(self.store_paths, slot, key)
+        if slot == 0 and store.get(_DURESS):
+            keyfile.forget_second(self.key_path)
+            with store.transaction():
+                store.put(_DURESS, b"")
+            store.truncate_wal()
+        return store
+
+    def add_decoy(self, passphrase: str, decoy: str, name: str, destroy: bool = False) -> None:
+        """Make a second identity that ``decoy`` opens; the real store moves to the second place.
+
+        If there is a real store behind the one ``passphrase`` opens, it is lost.
+
+        Args:
+            passphrase: Of the profile as it is.
+            decoy: Of the decoy.
+            name: What the decoy is called.
+            destroy: Entering ``decoy`` destroys the key of the real store.
+
+        Raises:
+            UsageError: A passphrase or the name will not do, or there is a decoy already.
+            StoreError: The passphrase is wrong, or the disk will not; nothing is lost.
+        """
+        from meshchat import keyfile
+        from meshchat.core.contacts import check_name
+        from meshchat.core.node import Node
+        from meshchat.store import SqlStore
+
+        clean = check_name(name, "The decoy's name")
+        check_passphrase(decoy)
+        with self.locked():
+            slot, key = self.find_key(passphrase)
+            if slot:
+                raise UsageError("decoy_exists", "This profile has a decoy already.")
+            if keyfile.same(passphrase, decoy):
+                raise UsageError("same_passphrase", "The decoy needs a passphrase of its own.")
+            self.open_slot(slot, key).close()  # its log is folded in, so that one file is all
+            try:
+                with tempfile.TemporaryDirectory(prefix=".init-", dir=self.home) as folder:
+                    fresh, old = Path(folder) / "store.db", Path(folder) / "key"
+                    shutil.copyfile(self.key_path, old)
+                    store = SqlStore.open(fresh, keyfile.put_decoy(old, passphrase, decoy))
+                    try:
+                        with store.transaction():
+                            Node.create(store, SystemEntropy(), system_now(), clean)
+                            store.put(_DURESS, b"1" if destroy else b"")
+                    finally:
+                        store.close()
+                    first, second = self.store_paths
+                    first.replace(second)
+                    fresh.replace(first)
+                    keyfile.take(self.key_path, old)  # until here ``open_store`` undoes it
+                    _sync_folder(self.home)
+            except OSError as error:
+                raise self._unusable(error) from error
 
     def wipe(self, wait_s: float = 0.0) -> None:
         """Destroy the profile: first the key, which is enough, then everything else.
@@ -417,7 +501,7 @@ class Profile:
         Raises:
             StoreError: Another process uses it, or a file could not be removed.
         """
-        ours = (self.key_path, self.store_path, *self.home.glob(".init-*"))
+        ours = (self.key_path, *self.store_paths, *self.home.glob(".init-*"))
         if not any(self._there(path) for path in ours):
             raise StoreError("no_profile", f"There is no profile in {self.home}.")
         with self.locked(wait_s):
@@ -426,7 +510,8 @@ class Profile:
 
                 keyfile.destroy(self.key_path)
             try:
-                for path in (self.store_path, self.token_path, self.socket_path, self.config_path):
+                private = (self.token_path, self.socket_path, self.config_path)
+                for path in (*self.store_paths, *private):
                     for suffix in ("", "-wal", "-shm", "-journal"):
                         path.with_name(path.name + suffix).unlink(missing_ok=True)
                 for rest in self.home.glob(".init-*"):
@@ -473,6 +558,13 @@ class Profile:
 class _Discreet(logging.Formatter):
     """Exceptions by type and place only: their texts and locals may hold what people wrote."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        known, record.exc_text = record.exc_text, None  # another handler may have written it out
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = known
+
     def formatException(self, ei: ExcInfo) -> str:  # the name is logging's
         return where(ei[1]) if ei[1] is not None else ""
 
@@ -498,6 +590,14 @@ def harden() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def wait_after(wrong: int) -> float:
+    """Seconds before the next try once so many passphrases in a row were wrong.
+
+    For the hand at this keyboard: who has the files guesses elsewhere, against Argon2id only.
+    """
+    return min(WRONG_WAIT_MAX_S, 2.0 ** (wrong - WRONG_FREE - 1)) if wrong > WRONG_FREE else 0.0
 
 
 def check_passphrase(passphrase: str) -> None:

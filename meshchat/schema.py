@@ -97,7 +97,7 @@ _VERSION_2 = (
     "CREATE TABLE files (no INTEGER PRIMARY KEY, mid BLOB NOT NULL UNIQUE, data BLOB NOT NULL)",
     """CREATE TABLE open_files (
         no INTEGER PRIMARY KEY AUTOINCREMENT, mid BLOB NOT NULL UNIQUE, contact BLOB NOT NULL,
-        outgoing INTEGER NOT NULL, key BLOB NOT NULL, file_id BLOB NOT NULL, size INTEGER NOT NULL,
+        outgoing INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL,
         hash BLOB NOT NULL, name TEXT NOT NULL, chunks BLOB NOT NULL, marks BLOB NOT NULL,
         token BLOB NOT NULL, exp_h INTEGER NOT NULL
     )""",
@@ -169,7 +169,19 @@ _VERSION_4 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_PEOPLE = (  # silence, revocations, moderation of rooms
+    "ALTER TABLE contacts ADD COLUMN silent_days INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE revocations (
+        fp BLOB PRIMARY KEY, notice BLOB NOT NULL, released INTEGER NOT NULL,
+        again_at REAL NOT NULL, until REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE room_marks (
+        rid BLOB NOT NULL, target BLOB NOT NULL, by_key BLOB NOT NULL, mark INTEGER NOT NULL,
+        place INTEGER NOT NULL, PRIMARY KEY (rid, target, by_key)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _PEOPLE)
 
 
 def migrate(db: Database) -> None:

@@ -18,10 +18,13 @@ from meshchat.core.model import (
     ChatSummary,
     Contact,
     Manifest,
+    Mark,
     Message,
     OpenFile,
     Prekey,
+    Revocation,
     Room,
+    RoomMark,
     Session,
     State,
     Step,
@@ -195,7 +198,9 @@ class SqlStore(ContentTables, CustodyTables):
 
     def save_contact(self, contact: Contact) -> None:
         self._db.write(
-            "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            """INSERT OR REPLACE INTO contacts (fp, card, petname, claimed, trust, blocked, request,
+                introduced_by, added_at, heard_at, boot, silent_days)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             contact.fp,
             contact.card,
             contact.petname,
@@ -207,7 +212,18 @@ class SqlStore(ContentTables, CustodyTables):
             contact.added_at,
             contact.heard_at,
             contact.boot,
+            contact.silent_days,
         )
+
+    def revocations(self) -> list[Revocation]:
+        rows = self._db.rows("SELECT * FROM revocations ORDER BY fp")
+        return [
+            Revocation(fp, notice, bool(released), *times) for fp, notice, released, *times in rows
+        ]
+
+    def save_revocation(self, kept: Revocation) -> None:
+        row = (kept.fp, kept.notice, kept.released, kept.again_at, kept.until)
+        self._db.write("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?, ?, ?)", *row)
 
     def rooms(self) -> list[Room]:
         """In order of name."""
@@ -223,6 +239,20 @@ class SqlStore(ContentTables, CustodyTables):
 
     def drop_room(self, rid: bytes) -> None:
         self._db.write("DELETE FROM rooms WHERE rid = ?", rid)
+        self._db.write("DELETE FROM room_marks WHERE rid = ?", rid)
+
+    def room_marks(self) -> list[RoomMark]:
+        rows = self._db.rows(
+            "SELECT rid, target, mark, by_key, place FROM room_marks ORDER BY rid, target, by_key"
+        )
+        return [RoomMark(rid, target, Mark(mark), *rest) for rid, target, mark, *rest in rows]
+
+    def save_room_mark(self, mark: RoomMark) -> None:
+        row = (mark.rid, mark.target, mark.by, mark.mark, mark.order)
+        self._db.write("INSERT OR REPLACE INTO room_marks VALUES (?, ?, ?, ?, ?)", *row)
+
+    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
+        self._db.write("DELETE FROM room_marks WHERE rid = ? AND by_key = ?", rid, by)
 
     # --- conversations ---
 
@@ -457,22 +487,22 @@ class SqlStore(ContentTables, CustodyTables):
     def save_open_file(self, file: OpenFile) -> None:
         known = file.manifest
         self._db.write(
-            """INSERT INTO open_files (mid, contact, outgoing, key, file_id, size, hash, name,
+            """INSERT INTO open_files (mid, contact, outgoing, key, size, hash, name,
                 chunks, marks, token, exp_h)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mid) DO UPDATE SET
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mid) DO UPDATE SET
                 contact = excluded.contact, outgoing = excluded.outgoing, key = excluded.key,
-                file_id = excluded.file_id, size = excluded.size, hash = excluded.hash,
+                size = excluded.size, hash = excluded.hash,
                 name = excluded.name, chunks = excluded.chunks, marks = excluded.marks,
                 token = excluded.token, exp_h = excluded.exp_h""",
             *(file.mid, file.contact, file.outgoing),
-            *(known.key, known.file_id, known.size, known.hash, known.name),
+            *(known.key, known.size, known.hash, known.name),
             *(b"".join(known.chunks), file.marks.to_bytes(_MARKS_BYTES, "little")),
             *(file.token, file.exp_h),
         )
 
     def open_files(self) -> list[OpenFile]:
         rows = self._db.rows(
-            """SELECT mid, contact, outgoing, key, file_id, size, hash, name, chunks, marks, token,
+            """SELECT mid, contact, outgoing, key, size, hash, name, chunks, marks, token,
                 exp_h FROM open_files ORDER BY no"""
         )
         return [_open_file(row) for row in rows]
@@ -494,13 +524,13 @@ class SqlStore(ContentTables, CustodyTables):
 
 
 def _open_file(row: Row) -> OpenFile:
-    mid, contact, outgoing, key, file_id, size, checksum, name, ids, marks, token, exp_h = row
+    mid, contact, outgoing, key, size, checksum, name, ids, marks, token, exp_h = row
     chunks = tuple(ids[at : at + _EID_BYTES] for at in range(0, len(ids), _EID_BYTES))
     return OpenFile(
         mid=mid,
         contact=contact,
         outgoing=bool(outgoing),
-        manifest=Manifest(key, file_id, size, checksum, Clean.line(name, len(name)), chunks),
+        manifest=Manifest(key, size, Clean.line(name, len(name)), checksum, chunks),
         marks=int.from_bytes(marks, "little"),
         token=token,
         exp_h=exp_h,
@@ -526,7 +556,7 @@ def chat_list(
     for contact in contacts:
         if not contact.blocked:
             begun[b"c" + contact.fp] = contact.added_at
-            if contact.trust is Trust.CHANGED:
+            if contact.frozen:
                 frozen.add(b"c" + contact.fp)
     listed = [known.get(chat, ChatSummary(chat, None, 0, 0, Clean())) for chat in begun]
 
@@ -540,9 +570,8 @@ def chat_list(
 
 
 def _contact(row: Row) -> Contact:
-    fp, card, petname, claimed, trust, blocked, request, introduced_by, added_at, heard_at, boot = (
-        row
-    )
+    fp, card, petname, claimed, trust, blocked, request, introduced_by, *rest = row
+    added_at, heard_at, boot, silent_days = rest
     return Contact(
         fp=fp,
         card=card,
@@ -555,6 +584,7 @@ def _contact(row: Row) -> Contact:
         added_at=added_at,
         heard_at=heard_at,
         boot=boot,
+        silent_days=silent_days,
     )
 
 

@@ -275,6 +275,91 @@ def test_two_nodes_chat_and_survive_being_killed(
     assert not (alice / "store.db-wal").exists()
 
 
+@pytest.fixture
+def friends(alice: Path, bob: Path, start: Start) -> tuple[Running, Running]:
+    """Running nodes of Alice and Bob, who know each other, linked."""
+    port = free_port()
+    b = start(bob, "--listen", f"127.0.0.1:{port}")
+    a = start(alice, "--listen", "127.0.0.1:0", "--peer", f"127.0.0.1:{port}")
+    good("contact", "add", good("card", "--home", alice), "--home", bob)
+    good("contact", "add", good("card", "--home", bob), "--home", alice)
+    a.until("neighbour_up", lambda e: e["neighbour"]["contact"] == "Bob")
+    return a, b
+
+
+def test_a_live_check_between_two_terminals(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """One starts it, both see the same seven, each answers for itself."""
+    a, b = friends
+    asked = json.loads(good("contact", "check", "Bob", "--json", "--home", alice))
+    told = b.until("check")
+    assert [s["word"] for s in asked["signs"]] == [s["word"] for s in told["signs"]]
+    assert len(asked["signs"]) == 7 and told["contact"]["name"] == "Alice"
+    text = good("contact", "check", "Alice", "--home", bob)  # joins what is shown already
+    assert all(sign["word"] in text for sign in asked["signs"])
+    assert "verified" in good("contact", "check", "Bob", "--same", "--home", alice)
+    good("contact", "check", "Alice", "--different", "--home", bob)
+    assert a.until("check_ended", lambda e: e["reason"] != "same")["reason"] == "denied"
+    assert b.until("check_ended")["reason"] == "different"
+    refused(mesh("contact", "check", "Bob", "--same", "--home", alice), 2, "No signs are shown")
+
+
+def test_a_live_check_asks_on_a_terminal(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """*no* is loud and exit code 3; anything but yes and no cancels."""
+    _, b = friends
+    code, shown = at_terminal(["no"], "contact", "check", "Bob", "--home", alice)
+    signs = b.until("check")["signs"]
+    assert code == 3 and "DIFFERENT" in shown and all(sign["word"] in shown for sign in signs)
+    assert b.until("check_ended")["reason"] == "denied"
+    good("contact", "verify", "Alice", "--yes", "--home", bob)
+    assert at_terminal(["what?"], "contact", "check", "Alice", "--home", bob)[0] == 2
+    assert "[verified]" in good("contact", "list", "--home", bob)
+
+
+def test_a_revocation_between_two_nodes(
+    alice: Path, bob: Path, friends: tuple[Running, Running]
+) -> None:
+    """Given while all is well, listed where it is kept, released for good."""
+    _, b = friends
+    good("revocation", "give", "Bob", "--home", alice)
+    b.until("message")
+    assert "Alice" in good("revocation", "list", "--home", bob)
+    refused(mesh("revocation", "release", "Alice", "--home", bob), 2, "--yes")
+    refused(mesh("revocation", "release", "--home", bob), 2, "--own")
+    good("revocation", "release", "Alice", "--yes", "--home", bob)
+    assert b.until("notice")["code"] == "revoked"
+    refused(mesh("send", "Alice", "hello?", "--home", bob), 3, "revoked")
+    refused(mesh("contact", "verify", "Alice", "--yes", "--home", bob), 3, "revoked")
+    assert "revoked" in good("contact", "list", "--home", bob)
+
+
+def test_hiding_in_a_room(alice: Path, passfile: Path) -> None:
+    """By the id of a post; undone the same way. Silence is set by name."""
+    mine = ("--home", alice, "--passphrase-file", passfile)
+    good(*("--passphrase-file", passfile, "room", "join", "tea", "--home", alice))
+    own = good("send", "#tea", "hello", *mine).strip()
+    refused(mesh("room", "hide", own, "--author", *mine), 2, "you")
+    good("room", "hide", own, *mine)
+    assert "shown" in good("room", "hide", own, "--undo", *mine)
+    refused(mesh("room", "block", "0" * 16, *mine), 2, "no message")
+    refused(mesh("contact", "silent", "Nobody", "3", *mine), 2, "No contact")
+
+
+def test_a_decoy_by_command(alice: Path, passfile: Path, tmp_path: Path) -> None:
+    """Two files of passphrases, two names."""
+    (tmp_path / "decoy").write_text("pictures of my cat\n")
+    mine, other = ("--passphrase-file", passfile), ("--passphrase-file", tmp_path / "decoy")
+    new = ("decoy", "--name", "Visitor", "--decoy-passphrase-file", tmp_path / "decoy")
+    refused(mesh(*new, *mine, "--home", alice), 2, "--yes")
+    good(*new, *mine, "--yes", "--home", alice)
+    assert good("name", *mine, "--home", alice) == "Alice\n"
+    assert good("name", *other, "--home", alice) == "Visitor\n"
+    refused(mesh(*new, *mine, "--yes", "--home", alice), 2, "decoy already")
+
+
 def test_following_shows_each_message_once(alice: Path, start: Start) -> None:
     """``read --follow`` prints what there is and what comes, and ends with the node."""
     node = start(alice, "--no-lan")
@@ -424,7 +509,8 @@ def test_a_full_disk_loses_nothing(made: Path, passfile: Path, tmp_path: Path) -
     disk.mkdir()
     run = f"{sys.executable} -m meshchat --home {disk}/h --passphrase-file {passfile}"
     script = f"""
-        mount -t tmpfs -o size=2m,mode=700 none {disk}; cp -r {made}/Alice {disk}/h
+        mount -t tmpfs -o size=2m,mode=700 none {disk}; mkdir -m 700 {disk}/h
+        cp {made}/Alice/key {made}/Alice/store.db {disk}/h
         set -e; {run} room join tea; {run} send '#tea' before; set +e
         cat /dev/zero > {disk}/filler 2>/dev/null
         {run} send '#tea' lost; echo code $?

@@ -33,7 +33,7 @@ def test_init_makes_a_private_profile_that_unlocks(home: Path) -> None:
         store = profile.unlock(PASSPHRASE)
         assert (store.get("name") or b"").decode() == "Алия"
         store.close()
-    assert sorted(path.name for path in home.iterdir()) == ["key", "lock", "store.db"]
+    assert sorted(path.name for path in home.iterdir()) == ["key", "lock", "store.db", "store2.db"]
 
 
 def test_restore_gives_the_same_identity(home: Path, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_every_documented_setting_is_read(home: Path) -> None:
     [
         ("[ui]\ntheme = 'pink'\n", "line 2, needs one of dark, light"),
         ("[ui]\nglyphs = 1\n", "line 2, needs a text in quotes for 'glyphs'"),
-        ("[ui]\nlock_minutes = -1\n", "line 2, needs 0 to 1440 for 'lock_minutes'"),
+        ("[lock]\nhide_minutes = -1\n", "line 2, needs 0 (never) to 1440 for 'hide_minutes'"),
         ("[ui]\nnotify = 'shout'\n", "line 2, needs one of off, bell"),
         ("[keys]\nmesh = 8\n", "line 2, needs a key in quotes for 'mesh' in [keys]"),
         ("[lan]\nenabled = 1\n", "line 2, needs true or false for 'enabled'"),
@@ -313,10 +313,10 @@ def test_screen_settings(home: Path) -> None:
     profile = Profile(home)
     home.mkdir(exist_ok=True)
     profile.config_path.write_text(
-        '[ui]\ntheme = "contrast"\nglyphs = "plain"\nnotify = "off"\nlock_minutes = 0\n'
-        'mouse = false\nlanguage = "kk"\n[keys]\nmesh = "f8"\n'
+        '[ui]\ntheme = "contrast"\nglyphs = "plain"\nnotify = "off"\n'
+        'mouse = false\nlanguage = "kk"\n[lock]\nhide_minutes = 0\n[keys]\nmesh = "f8"\n'
     )
     found = profile.options()
     assert (found.theme, found.glyphs, found.notify) == ("contrast", "plain", "off")
-    assert (found.lock_minutes, found.mouse, found.language) == (0, False, "kk")
+    assert (found.hide_minutes, found.mouse, found.language) == (0, False, "kk")
     assert found.keys == (("mesh", "f8"),)

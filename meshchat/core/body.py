@@ -5,15 +5,14 @@ whatever bytes it is given.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from meshchat.core.crypto import H
-from meshchat.core.envelope import EID_BYTES
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, utf8
 from meshchat.core.model import Manifest
 from meshchat.core.ratchet import SID_BYTES
-from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
+from meshchat.core.sealed import FILE_MAX_BYTES, FILE_NAME_MAX_BYTES
 from meshchat.core.words import EMOJI_MAX_BYTES
 from meshchat.errors import UsageError, WireError
 
@@ -34,7 +33,7 @@ _EXTENSION_SIZES = {
     _TAG_BOOT: _BOOT.size,
     _TAG_RESET: SID_BYTES,
 }
-_MANIFEST = struct.Struct("<32s16sI32s")
+_MANIFEST = struct.Struct("<32sI16s")
 
 
 class BodyType(IntEnum):
@@ -54,7 +53,14 @@ class BodyType(IntEnum):
     """The messages ``read`` names were shown."""
     TIMER = 9
     """From now on messages disappear after ``timer_s``."""
+    REVOCATION = 16
+    HIDE = 17
 
+
+_RAW_SIZES = {  # bytes in the place of the text; what they mean is told by who acts on them
+    BodyType.REVOCATION: (101,),
+    BodyType.HIDE: (9, 33),
+}
 
 ACTS = frozenset((BodyType.REACTION, BodyType.EDIT, BodyType.RETRACT))
 """What is done to a message."""
@@ -92,6 +98,8 @@ class Body:
     """Of a read receipt, and only of one: ids of 8 bytes, where others have text."""
     timer_s: int | None = None
     """Seconds after which the message disappears, 0 (never) only in a timer; None: not said."""
+    raw: bytes = b""
+    """Of a REVOCATION or HIDE, and only of those; it stands where others have text."""
 
 
 def message_id(author: bytes, number: bytes) -> bytes:
@@ -119,6 +127,9 @@ def encode_body(body: Body) -> bytes:
             )
     elif len(text) > _TEXT_BYTES.get(body.type, (0, 0))[1]:
         raise ValueError("this type has no text, or not so much")
+    if len(body.raw) not in _RAW_SIZES.get(body.type, (0,)):
+        raise ValueError("raw bytes of a wrong length")
+    text += body.raw
     if body.file is not None:
         text = _encode_manifest(body.file)
     elif body.type is BodyType.READ:
@@ -166,6 +177,9 @@ def decode_body(data: bytes) -> Body:
         file = _decode_manifest(data[_BODY.size : end])
     elif kind is BodyType.READ:
         read = _decode_read(data[_BODY.size : end])
+    elif kind in _RAW_SIZES:
+        if text_bytes not in _RAW_SIZES[kind]:
+            raise WireError("body_raw")
     elif not least <= text_bytes <= most:
         raise WireError("body_text")
     else:
@@ -187,9 +201,12 @@ def decode_body(data: bytes) -> Body:
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
     reply_to, card = extensions.get(_TAG_REPLY, b""), extensions.get(_TAG_CARD, b"")
+    raw = data[_BODY.size : end] if kind in _RAW_SIZES else b""
     (boot,) = _BOOT.unpack(extensions.get(_TAG_BOOT, bytes(_BOOT.size)))
     reset = extensions.get(_TAG_RESET, b"")
-    return Body(kind, number, sent, text, claimed, reply_to, card, file, boot, reset, read, timer_s)
+    return Body(
+        kind, number, sent, text, claimed, reply_to, card, file, boot, reset, read, timer_s, raw
+    )
 
 
 def _decode_read(data: bytes) -> tuple[bytes, ...]:
@@ -215,10 +232,10 @@ def _decode_timer(kind: BodyType, value: bytes | None) -> int | None:
 
 def _encode_manifest(file: Manifest) -> bytes:
     name = utf8(file.name)
-    data = _MANIFEST.pack(file.key, file.file_id, file.size, file.hash)
-    data += b"".join(file.chunks) + name
+    data = _MANIFEST.pack(file.key, file.size, b"".join(file.chunks[:1])) + name
+    told = replace(file, hash=b"", chunks=file.chunks[:1])
     try:
-        fits = _decode_manifest(data) == file
+        fits = bool(file.chunks) and _decode_manifest(data) == told
     except WireError:
         fits = False
     if not fits:
@@ -229,20 +246,14 @@ def _encode_manifest(file: Manifest) -> bytes:
 def _decode_manifest(data: bytes) -> Manifest:
     if len(data) < _MANIFEST.size:
         raise WireError("body_file")
-    key, file_id, size, checksum = _MANIFEST.unpack_from(data)
-    if not 1 <= size <= FILE_MAX_BYTES:
-        raise WireError("body_file")
-    count = -(-size // CHUNK_BYTES)
-    names_at = _MANIFEST.size + count * EID_BYTES
-    ids = range(_MANIFEST.size, names_at, EID_BYTES)
-    chunks = tuple(data[at : at + EID_BYTES] for at in ids)
-    if not 1 <= len(data) - names_at <= FILE_NAME_MAX_BYTES or len(set(chunks)) != count:
+    key, size, first = _MANIFEST.unpack_from(data)
+    name = data[_MANIFEST.size :]
+    if not (1 <= size <= FILE_MAX_BYTES and 1 <= len(name) <= FILE_NAME_MAX_BYTES):
         raise WireError("body_file")
     try:
-        name = data[names_at:].decode()
+        return Manifest(key, size, name.decode(), chunks=(first,))
     except UnicodeDecodeError:
         raise WireError("body_utf8") from None
-    return Manifest(key, file_id, size, checksum, name, chunks)
 
 
 def _extensions(data: bytes, at: int) -> dict[int, bytes]:

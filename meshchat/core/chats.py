@@ -24,6 +24,7 @@ from meshchat.core.crypto import sign_public
 from meshchat.core.custody import HOUR_S, Custody, hours
 from meshchat.core.envelope import Opened
 from meshchat.core.events import (
+    MarkInRoom,
     MessageAdded,
     MessageChanged,
     RoomChanged,
@@ -46,6 +47,7 @@ from meshchat.core.model import (
     NO_TEXT,
     NOTE_FILE,
     NOTE_INTRODUCTION,
+    NOTE_REVOCATION,
     NOTE_TIMER,
     ChatId,
     ChatOptions,
@@ -60,9 +62,11 @@ from meshchat.core.model import (
     State,
     Step,
 )
+from meshchat.core.moderation import Moderation, write_hide
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.readings import Readings
 from meshchat.core.receipts import Receipt, Receipts
+from meshchat.core.revocations import Revocations, make_notice
 from meshchat.core.sealed import (
     announce,
     open_room_post,
@@ -99,6 +103,7 @@ _NOTES = {
     BodyType.FILE: NOTE_FILE,
     BodyType.INTRODUCTION: NOTE_INTRODUCTION,
     BodyType.TIMER: NOTE_TIMER,
+    BodyType.REVOCATION: NOTE_REVOCATION,
 }
 
 
@@ -114,7 +119,9 @@ class Chats:
         tell: Callable[[Tell], None],
         counters: Counter[str],
         receipts: bool,
+        revoked: Callable[[Contact, Now], None],
     ) -> None:
+        """``revoked`` hears of each contact that was frozen for good."""
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -156,6 +163,10 @@ class Chats:
             self._inbox.on(kind, self._done_to_message)
         self._inbox.on(BodyType.READ, self._read)
         self._inbox.on(BodyType.TIMER, self._timer)
+        self.moderation = Moderation(store, tell)
+        self.revocations = Revocations(store, people, self._sealer, revoked)
+        self._inbox.on(BodyType.REVOCATION, self._revocation)
+        self._inbox.on_revocation = self.revocations.heard
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
@@ -197,6 +208,29 @@ class Chats:
             self._write(self._draft(contact_chat(one), texts[0], now, about=other), now),
             self._write(self._draft(contact_chat(other), texts[1], now, about=one), now),
         )
+
+    def give_revocation(self, to: bytes, now: Now) -> Message:
+        """Give a contact our signed revocation to keep."""
+        self._people.writable(to)
+        own = self._people.identity.fp
+        text = Clean("[my revocation, for you to keep]")
+        draft = self._draft(contact_chat(to), text, now, about=own, note=NOTE_REVOCATION)
+        return self._write(draft, now)
+
+    def mark_in_room(self, command: MarkInRoom, now: Now) -> None:
+        """Hide or show in a room, and tell it if that is wanted."""
+        room = self._rooms.get(command.rid)
+        if room is None:
+            raise UsageError("unknown_room", "You are not in this room.")
+        author = sign_public(self._sealer.author_seed(room.rid))
+        self.moderation.mark(command, author)
+        if command.publish:
+            raw = write_hide(command.target, command.mark)
+            number = self._entropy.bytes(NUMBER_BYTES)
+            body = Body(BodyType.HIDE, number, int(now.wall), name=self._people.name, raw=raw)
+            self._sealer.keep(
+                self._sealer.post(room, body, self._sealer.end_h(None, now), now), now
+            )
 
     def set_timer(self, chat: ChatId, seconds: int, now: Now) -> ChatOptions:
         """Let new messages of both sides disappear; the other side is told by a message."""
@@ -257,7 +291,7 @@ class Chats:
             about=about,
             life_s=life_s,
             vanish_s=self._store.chat_options(chat).timer_s,
-            note=NOTE_INTRODUCTION if about else note,
+            note=note or (NOTE_INTRODUCTION if about else ""),
         )
 
     def _write(self, message: Message, now: Now) -> Message:
@@ -300,7 +334,10 @@ class Chats:
         )
         if message.note == NOTE_TIMER:
             body = replace(body, type=BodyType.TIMER, text="", timer_s=message.vanish_s)
-        if about:
+        if about == self._people.identity.fp:
+            notice = make_notice(self._people.identity, int(message.sent_at))
+            body = replace(body, type=BodyType.REVOCATION, text="", raw=notice)
+        elif about:
             body = replace(
                 body,
                 type=BodyType.INTRODUCTION,
@@ -326,8 +363,8 @@ class Chats:
         else:
             room = self._rooms[chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
-        reader = chat[1:] if chat[:1] == b"c" else b""
-        eid = self._sealer.keep(data, now, reader)
+        readers = [chat[1:]] if chat[:1] == b"c" else []
+        eid = self._sealer.keep(data, now, readers)
         self._under_way.add(eid)
         return eid
 
@@ -364,7 +401,7 @@ class Chats:
         body = Body(BodyType.PROFILE, number, int(now.wall), "", name, reset=reset)
         exp_h = self._sealer.dm_end_h(fp, None, now)
         if exp_h is not None:
-            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, fp, bounded=False)
+            self._sealer.keep(self._sealer.dm(fp, body, exp_h, now), now, [fp], bounded=False)
 
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
@@ -420,6 +457,7 @@ class Chats:
         if room is None:
             raise UsageError("unknown_room", "You are not in this room.")
         self._store.drop_room(rid)
+        self.moderation.leave(rid)
         self._inbox.refresh()
         self._tell(RoomChanged(room, joined=False))
         return room
@@ -495,6 +533,11 @@ class Chats:
             self.keys_changed()
         return self._text(letter, now, Clean(f'[introduces "{name}"]'))
 
+    def _revocation(self, letter: Letter, now: Now) -> list[Receipt]:
+        """A friend asks us to keep their revocation."""
+        self.revocations.keep(letter.contact.fp, letter.body.raw)
+        return self._text(letter, now, Clean("[my revocation, for you to keep]"))
+
     def _text(self, letter: Letter, now: Now, text: Clean | None = None) -> list[Receipt]:
         author, body = letter.contact.fp, letter.body
         self._check_request(letter.contact)
@@ -539,8 +582,12 @@ class Chats:
 
     def _open_room(self, room: Room, opened: Opened, held: Held, now: Now) -> Kind:
         kind = Kind.MINE if room.private else Kind.CARRIED
-        author, _seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
+        author, seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
+        if body.type is BodyType.HIDE:
+            self.moderation.heard(room.rid, author, body.raw, sent << 32 | seq)
+        if self.moderation.is_blocked(room.rid, author):
+            return kind
         if author == sign_public(self._sealer.author_seed(room.rid)):
             return kind
         if body.type in ACTS:
@@ -688,15 +735,15 @@ class Chats:
             elif message.expires_at <= now.wall and message.reason != "ended":
                 self._fail(message, "expired", now)
 
-    def key_replaced(self, fp: bytes, now: Now) -> None:
-        """What waits for a replaced key is not sent again, and not carried on by us."""
+    def key_replaced(self, fp: bytes, now: Now, reason: str = "key_changed") -> None:
+        """What waits for a frozen key is not sent again, and not carried on by us."""
         self.content.drop_chat(contact_chat(fp))
         self._sessions.forget(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
                 if message.eid:
                     self._custody.drop(message.eid, Fate.EVICTED)
-                self._fail(message, "key_changed", now)
+                self._fail(message, reason, now)
 
     def _fail(self, message: Message, reason: str, now: Now) -> None:
         changed = self._store.change_message(message.id, state=State.FAILED, reason=reason)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from meshchat.core.crypto import x25519_keypair
 from meshchat.core.custody import hours
-from meshchat.core.events import AddContact, ContactChanged, Tell
+from meshchat.core.events import AddContact, ContactChanged, Notice, Tell
 from meshchat.core.identity import (
     NAME_MAX_BYTES,
     Card,
@@ -26,6 +26,7 @@ from meshchat.core.limits import (
     PREKEY_EVERY_S,
     PREKEY_LIFE_H,
     REQUESTS_MAX,
+    SILENT_DAYS_MAX,
 )
 from meshchat.core.link import pair_key
 from meshchat.core.model import Contact, Now, Prekey, Trust
@@ -79,6 +80,7 @@ class People:
         self._pairs: dict[bytes, bytes] = {}
         self._greetings: list[tuple[bytes, bytes]] = []  # ``pairs()`` until somebody changes
         self._cards: dict[bytes, Card] = {}
+        self._silent: dict[bytes, None] = {}  # of whom that was told
         self.card = b""
         if self.prekeys:
             self._make_card()
@@ -162,6 +164,7 @@ class People:
                 "key_changed",
                 f"The key of {contact.petname} was replaced: write to the new contact instead.",
             )
+        self._refuse_revoked(contact)
         if contact.blocked:
             raise TrustError("blocked", f"{contact.petname} is blocked: unblock before writing.")
         if contact.request:
@@ -171,19 +174,26 @@ class People:
             )
         return contact
 
+    @staticmethod
+    def _refuse_revoked(contact: Contact) -> None:
+        if contact.trust is Trust.REVOKED:
+            raise TrustError(
+                "revoked",
+                f"The key of {contact.petname} was revoked for good: ask them for a new card, "
+                f"in person.",
+            )
+
     def friends(self) -> list[Contact]:
         """Contacts we deal with: accepted, not blocked, key not replaced."""
         return [
             contact
             for contact in self._contacts.values()
-            if not (contact.request or contact.blocked or contact.trust is Trust.CHANGED)
+            if not (contact.request or contact.blocked or contact.frozen)
         ]
 
     def is_friend(self, fp: bytes) -> bool:
         contact = self._contacts.get(fp)
-        return contact is not None and not (
-            contact.request or contact.blocked or contact.trust is Trust.CHANGED
-        )
+        return contact is not None and not (contact.request or contact.blocked or contact.frozen)
 
     def card_of(self, fp: bytes) -> Card:
         card = self._cards.get(fp)
@@ -256,6 +266,14 @@ class People:
         wanted = check_name(command.petname, "A name") if command.petname else claimed
         if known is None and not wanted:
             raise UsageError("no_name", "This card has no name in it: give one with --as NAME.")
+        if known is not None:
+            self._refuse_revoked(known)
+            if known.trust is Trust.CHANGED and not command.replaces:
+                raise TrustError(
+                    "key_changed",
+                    f"You replaced this key of {known.petname} by another. If that was a mistake, "
+                    f"name the newer contact: --replaces NAME.",
+                )
         namesake = self._namesake(wanted, card.fp) if wanted else None
         old: Contact | None = None
         if command.replaces:
@@ -270,7 +288,9 @@ class People:
                 f"use --replaces.",
             )
         if known is not None:
-            name = wanted if command.petname or known.request else known.petname
+            thawed = known.trust is Trust.CHANGED  # our user takes a replacement back
+            new_name = command.petname or known.request or thawed
+            name = wanted if new_name else known.petname
             kept = card if card.supersedes(self.card_of(card.fp)) else self.card_of(card.fp)
             contact = replace(
                 known,
@@ -278,6 +298,7 @@ class People:
                 petname=name or known.petname,
                 claimed=claimed or known.claimed,
                 request=False,
+                trust=Trust.UNVERIFIED if thawed else known.trust,
             )
         else:
             contact = Contact(
@@ -289,7 +310,30 @@ class People:
 
     def _freeze(self, old: Contact) -> None:
         name = f"{old.petname[: NAME_MAX_CHARS - 16]} (old key)"
-        self._save(replace(old, trust=Trust.CHANGED, petname=self._free_name(name, old.fp)))
+        trust = old.trust if old.trust is Trust.REVOKED else Trust.CHANGED
+        self._save(replace(old, trust=trust, petname=self._free_name(name, old.fp)))
+
+    def revoke(self, fp: bytes) -> Contact:
+        """Freeze for good: the owner's revocation was released."""
+        return self._save(replace(self.need(fp), trust=Trust.REVOKED))
+
+    def watch(self, fp: bytes, days: int) -> Contact:
+        """Tell when nothing was heard of them for so many days; 0: do not."""
+        if not 0 <= days <= SILENT_DAYS_MAX:
+            raise UsageError("bad_days", f"Give a number of days from 1 to {SILENT_DAYS_MAX}.")
+        self._silent.pop(fp, None)
+        return self._save(replace(self.need(fp), silent_days=days))
+
+    def notice_silence(self, now: Now) -> None:
+        """Tell of each friend who has just been silent for too long, once."""
+        for contact in self.friends():
+            silent = contact.is_silent(now.wall)
+            if silent and contact.fp not in self._silent:
+                self._silent[contact.fp] = None
+                self._tell(ContactChanged(contact))
+                self._tell(Notice("contact_silent", contact.petname))
+            elif not silent:
+                self._silent.pop(contact.fp, None)
 
     def meet(self, card: Card, claimed: Clean, now: Now) -> Contact:
         """The author of a first message that opened: a contact, or a new request.
@@ -306,6 +350,9 @@ class People:
             waiting = (each.request and not each.blocked for each in self._contacts.values())
             if sum(waiting) >= REQUESTS_MAX:
                 raise QuotaError("requests_full")
+            namesake = self._namesake(claimed, card.fp) if claimed else None
+            if namesake is not None and not namesake.request:  # a new key of theirs, or a trick
+                self._tell(Notice("same_name", namesake.petname))
             return self._save(
                 Contact(
                     fp=card.fp,
@@ -336,6 +383,8 @@ class People:
 
     def restored(self, contact: Contact, boot: int) -> Contact:
         """They came back from a backup; ``boot`` is greater than the one known."""
+        if self._store.message_sizes(b"c" + contact.fp):  # not of somebody who is new to us
+            self._tell(Notice("restored", contact.petname))
         return self._save(replace(contact, boot=boot))
 
     def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:
@@ -369,6 +418,7 @@ class People:
 
     def verify(self, fp: bytes, verified: bool) -> Contact:
         contact = self.need(fp)
+        self._refuse_revoked(contact)
         if contact.trust is Trust.CHANGED:
             raise TrustError(
                 "key_changed",

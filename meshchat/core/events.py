@@ -10,6 +10,7 @@ from meshchat.core.model import (
     ChatId,
     ChatOptions,
     Contact,
+    Mark,
     Message,
     Neighbour,
     Notify,
@@ -113,6 +114,67 @@ class Verify(Command):
 
     fp: bytes
     verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StartCheck(Command):
+    """Begin a live check with a contact that is our neighbour. ``CheckShown`` follows soon."""
+
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck(Command):
+    """The signs were compared. The same: the contact is verified; different: it is not."""
+
+    fp: bytes
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCheck(Command):
+    """Do not compare now; the mark stays as it is."""
+
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSilence(Command):
+    """Tell when nothing was heard of a contact for so many days; 0: do not. Result: the contact."""
+
+    fp: bytes
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveRevocation(Command):
+    """Send a contact our signed revocation, to be released if we are lost. Result: ``Message``."""
+
+    to: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRevocation(Command):
+    """Make everybody freeze a contact whose revocation we keep, or ourselves (our own ``of``).
+
+    For good: there is no way back. Result: the ``Contact``, or None of ourselves.
+    """
+
+    of: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MarkInRoom(Command):
+    """Hide, block, show or make a moderator of somebody in a room; of a post hide or show it.
+
+    Only here, unless ``publish``: then those who hold us for a moderator hide it (or show it) too.
+    """
+
+    rid: bytes
+    target: bytes
+    """An author's key (32 bytes) or the id of a post (8 bytes)."""
+    mark: Mark
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +402,32 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomMarksChanged:
+    """Other posts of a room are hidden than before."""
+
+    rid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckShown:
+    """Seven signs to compare with the contact, who sees the same seven if nobody stands between."""
+
+    fp: bytes
+    signs: tuple[int, ...]
+    """Places in ``signs.SIGNS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEnded:
+    """A live check is over."""
+
+    fp: bytes
+    reason: str
+    """``same``, ``cancelled``, ``timeout``, ``link_lost``, ``busy``, ``ended`` (by the other side);
+    and loudly ``different`` (our user), ``denied`` (the other's), ``cheated``."""
+
+
+@dataclass(frozen=True, slots=True)
 class NeighbourUp:
     neighbour: Neighbour
 
@@ -376,6 +464,9 @@ Tell = (
     | FileComplete
     | ContactChanged
     | RoomChanged
+    | RoomMarksChanged
+    | CheckShown
+    | CheckEnded
     | NeighbourUp
     | NeighbourDown
     | CustodyChanged

@@ -1,7 +1,8 @@
 """Files in pieces: cutting and sealing ours, collecting those of friends.
 
 A file travels as chunks sealed to a random key, and as a manifest inside a direct message that
-says which envelopes they are. Chunks are recognised by their ids, before any key is tried. What
+says which envelope is the first of them; the first says which are the others, so that a manifest
+is small mail. Chunks are recognised by their ids, before any key is tried. What
 a chunk holds is kept aside at once, because the envelope leaves with its proof; the manifest is
 proven when the file is whole, so that *delivered* means all of it.
 """
@@ -14,8 +15,8 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody, hours
 from meshchat.core.envelope import (
     CLASS_SIZES,
-    EID_BYTES,
     Opened,
+    envelope_id,
     open_sealed,
     part_of,
     smallest_class,
@@ -34,21 +35,23 @@ from meshchat.core.model import Fate, Held, Manifest, Message, Now, OpenFile, St
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt, Receipts
 from meshchat.core.sealed import (
-    CHUNK_BYTES,
-    CHUNK_HEAD_BYTES,
     FILE_MAX_BYTES,
     FILE_NAME_MAX_BYTES,
     chunk,
+    chunk_inner_bytes,
     cut,
     file_hash,
     open_chunk,
+    piece_sizes,
+    read_table,
+    with_table,
 )
 from meshchat.core.sealer import Sealer
 from meshchat.errors import AuthError, QuotaError, UsageError, WireError
 from meshchat.text import Clean
 
 KEY_BYTES = 32
-MANIFEST_CLASS = 1  # with card and the longest names: 1,559 of 1,935 bytes
+MANIFEST_CLASS = 1  # class 0 unless the names are long
 
 OPEN, DAMAGED, ENDED = "file_open", "file_damaged", "file_ended"
 """Reasons of a message whose file is not here: pieces lack, do not fit, or did not come."""
@@ -134,15 +137,14 @@ class Files:
         Raises:
             UsageError: ``outbox_full``; then nothing was changed.
         """
-        self._custody.check_own(self._room(data))
-        draw = self._entropy.bytes
-        manifest = Manifest(draw(KEY_BYTES), draw(EID_BYTES), len(data), file_hash(data), name)
+        self._custody.check_own(self._room(len(data)))
+        manifest = Manifest(self._entropy.bytes(KEY_BYTES), len(data), name, file_hash(data))
         self._store.save_file(mid, data)
         self._save(OpenFile(mid, fp, True, manifest))
 
-    def _room(self, data: bytes) -> int:
-        """Bytes of custody that a file and its manifest need."""
-        sizes = [CLASS_SIZES[smallest_class(CHUNK_HEAD_BYTES + len(piece))] for piece in cut(data)]
+    def _room(self, size: int) -> int:
+        """Bytes of custody that a file of this size and its manifest need."""
+        sizes = [CLASS_SIZES[smallest_class(length)] for length in chunk_inner_bytes(size)]
         return sum(sizes) + CLASS_SIZES[MANIFEST_CLASS]
 
     def is_ours(self, mid: bytes) -> bool:
@@ -153,8 +155,7 @@ class Files:
     def seal(self, message: Message, exp_h: int, now: Now) -> Manifest:
         """Seal every chunk, anew if that was done before; returns the manifest to send.
 
-        Key, file id and hash stay, so the reader keeps what it has. No chunk ends before the
-        manifest does.
+        Key and hash stay, so the reader keeps what it has. No chunk ends before the manifest does.
 
         Raises:
             UsageError: ``outbox_full``; then no chunk is sealed.
@@ -162,19 +163,23 @@ class Files:
         file, data = self._open[message.id], self._store.file(message.id)
         assert data is not None, "a file of ours is kept while it is under way"
         file = self._save(self._unseal(file, Fate.EVICTED))
-        self._custody.check_own(self._room(data))
+        self._custody.check_own(self._room(len(data)))
         latest = hours(now.wall) + DM_LIFE_MAX_H
         known = file.manifest
-        chunks: list[bytes] = []  # envelopes
-        pieces = cut(data)
-        part = part_of(len(pieces), int.from_bytes(self._entropy.bytes(2), "little"))
-        for index, piece in enumerate(pieces):
+        chunks: list[bytes] = []  # envelopes, the first last: it names the others
+        first, *others = cut(data)
+        part = part_of(1 + len(others), int.from_bytes(self._entropy.bytes(2), "little"))
+
+        def add(index: int, data: bytes) -> None:
             end_h = exp_h
             if not message.life_s:  # each its own, or the hour would tie them together
                 end_h = max(exp_h, min(latest, exp_h + self._sealer.spread_h(FILE_SPREAD_H)))
-            inner = chunk(known.file_id, index, piece)
-            chunks.append(self._seal_chunk(known.key, inner, end_h, part))
-        ids = self._sealer.keep_all(chunks, now, file.contact)
+            chunks.append(self._seal_chunk(known.key, chunk(index, data), end_h, part))
+
+        for index, piece in enumerate(others, 1):
+            add(index, piece)
+        add(0, with_table(known.hash, [envelope_id(each) for each in chunks], first))
+        ids = self._sealer.keep_all([chunks[-1], *chunks[:-1]], now, [file.contact])
         file = self._save(replace(file, manifest=replace(known, chunks=tuple(ids))))
         self._know_chunks(file)
         return file.manifest
@@ -295,7 +300,10 @@ class Files:
         elif exp_h < file.exp_h:
             return []  # it was sealed again since
         else:
-            file = replace(file, manifest=manifest, token=token, exp_h=exp_h)
+            known = file.manifest  # pieces and hash stay
+            if manifest.chunks != known.chunks[:1]:
+                known = replace(manifest, hash=known.hash)
+            file = replace(file, manifest=known, token=token, exp_h=exp_h)
         self._save(file)
         self._taken.pop(mid, None)
         self.refresh()
@@ -328,7 +336,7 @@ class Files:
             self._taken[file.mid] = None
             for index, eid in enumerate(file.manifest.chunks):
                 self._wanted.setdefault(eid, []).append(file.mid)
-                if not file.marks >> index & 1:
+                if not file.marks >> index & 1 or not _all_named(file):
                     self.sought[eid] = None
 
     def wants(self, eid: bytes) -> bool:
@@ -350,11 +358,17 @@ class Files:
                 self._counters["file_chunk"] += 1
                 self._finish(file, DAMAGED)
                 continue
-            opened, piece = found
+            opened, manifest, piece = found
             if not file.marks >> index & 1:
                 self._store.save_piece(mid, index, piece)
-                file = self._save(replace(file, marks=file.marks | 1 << index))
-                self.sought.pop(held.eid, None)
+            self.sought.pop(held.eid, None)
+            named = manifest != file.manifest
+            file = replace(file, manifest=manifest, marks=file.marks | 1 << index)
+            if file != self._open[mid]:
+                self._save(file)
+            if named:  # the first chunk said which the others are
+                self._choose()
+                self._custody.seek(manifest.chunks[1:])
             token = opened.token if opened.wants_proof else b""
             receipts = self._receipts.give(file.contact, token, held.exp_h, now)
             if _all_marked(file):
@@ -397,24 +411,32 @@ class Files:
 
 
 def _all_marked(file: OpenFile) -> bool:
-    return file.marks == (1 << len(file.manifest.chunks)) - 1
+    return file.marks == (1 << len(piece_sizes(file.manifest.size))) - 1
 
 
-def _identity(manifest: Manifest) -> tuple[bytes, bytes, int, bytes]:
-    """What stays when the same file is sealed again."""
-    return manifest.key, manifest.file_id, manifest.size, manifest.hash
+def _all_named(file: OpenFile) -> bool:
+    """Whether the ids of all chunks are known."""
+    return len(file.manifest.chunks) == len(piece_sizes(file.manifest.size))
 
 
-def _piece(held: Held, manifest: Manifest, index: int) -> tuple[Opened, bytes] | None:
-    """What is in an envelope, if it is this chunk of this file."""
-    opened = open_sealed(held.data, secrets=[manifest.key], prekeys=())
+def _identity(manifest: Manifest) -> tuple[bytes, int]:
+    """What stays when the same file is sealed again; its hash does too, in the first chunk."""
+    return manifest.key, manifest.size
+
+
+def _piece(held: Held, known: Manifest, index: int) -> tuple[Opened, Manifest, bytes] | None:
+    """What is in an envelope if it is this chunk of this file, and the manifest as it is then."""
+    opened = open_sealed(held.data, secrets=[known.key], prekeys=())
     if opened is None:
         return None
+    sizes = piece_sizes(known.size)
     try:
-        file_id, place, data = open_chunk(opened.inner)
+        place, data = open_chunk(opened.inner)
+        if place == 0:
+            checksum, others, data = read_table(data, len(sizes))
+            if held.eid in others or known.hash not in (b"", checksum):
+                return None
+            known = replace(known, hash=checksum, chunks=(held.eid, *others))
     except WireError:
         return None
-    size = min(CHUNK_BYTES, manifest.size - index * CHUNK_BYTES)
-    if (file_id, place, len(data)) != (manifest.file_id, index, size):
-        return None
-    return opened, data
+    return (opened, known, data) if (place, len(data)) == (index, sizes[index]) else None

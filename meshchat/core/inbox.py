@@ -15,10 +15,10 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.identity import Card
-from meshchat.core.model import Contact, Held, Kind, Now, Session
+from meshchat.core.model import Contact, Held, Kind, Now, Session, Trust
 from meshchat.core.ports import Store
 from meshchat.core.receipts import Receipt
-from meshchat.core.sealed import open_announce, read_card
+from meshchat.core.sealed import InnerKind, open_announce, read_card
 from meshchat.core.sealer import DAY_S
 from meshchat.core.sessions import Sessions, Unreadable
 from meshchat.errors import AuthError
@@ -70,6 +70,8 @@ class Inbox:
         self._sources: list[Secrets] = [self._announce_secrets]
         self._readers: dict[BodyType, Reader] = {}
         self._from_strangers: set[BodyType] = set()
+        self.on_revocation: Callable[[bytes, bytes, Now], None] | None = None
+        """Hears ``(fingerprint, notice)`` of what is found under a contact's announce key."""
         self._secrets: list[bytes] = []
         self._openers: list[Opener] = []
         self._day = -1
@@ -125,6 +127,9 @@ class Inbox:
             yield secret, partial(self._open_announce, fp)
 
     def _open_announce(self, fp: bytes, opened: Opened, _held: Held, now: Now) -> Kind:
+        if self.on_revocation and opened.inner[:1] == bytes([InnerKind.REVOKE]):
+            self.on_revocation(fp, opened.inner[1:], now)
+            return Kind.MINE
         card, boot, raw = open_announce(opened.inner, fp, opened.header.e)
         body = decode_body(raw)
         contact = self._people.get(fp)
@@ -164,7 +169,7 @@ class Inbox:
         body, known = decode_body(opening.body), self._people.get(opening.fp)
         if known is None and (opening.card is None or body.type not in self._from_strangers):
             return None, []
-        if known is not None and known.blocked:
+        if known is not None and (known.blocked or known.trust is Trust.REVOKED):
             return known, []
         friend = self._people.is_friend(opening.fp)
         silent = body.type is BodyType.PROFILE

@@ -15,6 +15,7 @@ from meshchat.core.limits import (
     BURIED_S,
     CLOCK_FLOOR_S,
     DESTROY_AT_ONCE_MAX,
+    DESTROY_GAP_S,
     EARLY_LIFE_S,
     HOUSEKEEPING_S,
     KEEP_DAYS_MAX,
@@ -59,6 +60,7 @@ class Keeping:
         self._content = content
         self._tell = tell
         self._due: float | None = None
+        self._too_old = False  # more is, than was destroyed at once
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``wake`` is due."""
@@ -68,7 +70,9 @@ class Keeping:
         """Messages began to disappear, or the clocks moved: look when the next one goes."""
         at = self._store.next_vanish()
         # A little late, so that it is due by both clocks.
-        self._due = None if at is None else now.mono + max(0.0, at - now.wall) + 0.01
+        self._due = None if at is None else now.mono + max(0.0, at - now.wall) + DESTROY_GAP_S
+        if self._too_old:
+            self._due = now.mono + DESTROY_GAP_S
 
     def wake(self, now: Now) -> None:
         """Destroy what has had its time."""
@@ -77,6 +81,8 @@ class Keeping:
         if now.wall < CLOCK_FLOOR_S:  # it says nothing
             self._due = now.mono + HOUSEKEEPING_S
             return
+        if self._too_old:
+            self.house(now)
         gone: dict[ChatId, list[bytes]] = {}
         for chat, mid in self._store.due_to_vanish(now.wall, DESTROY_AT_ONCE_MAX):
             gone.setdefault(chat, []).append(mid)
@@ -85,12 +91,16 @@ class Keeping:
         self.plan(now)
 
     def house(self, now: Now) -> None:
-        """Now and then: what is older than its chat keeps."""
+        """Now and then: what is older than its chat keeps. A little at a time: keys are pressed."""
+        self._too_old = False
         for chat, days in self._store.kept_chats():
             before = now.wall - days * DAY_S
             self._store.drop_old_draft(chat, before)
-            while old := self._store.older(chat, before, DESTROY_AT_ONCE_MAX):
-                self.destroy(chat, old, now)
+            old = self._store.older(chat, before, DESTROY_AT_ONCE_MAX)
+            self.destroy(chat, old, now)
+            if len(old) == DESTROY_AT_ONCE_MAX:
+                self._too_old = True
+                break
         self._store.forget_buried(now.wall, now.wall - EARLY_LIFE_S)
         self.plan(now)
 

@@ -4,7 +4,7 @@ A ``Link`` turns records into padded, encrypted frames and back. It knows no
 sockets and no clock: the driver gives it frames and the time, takes frames
 from ``flush``, and calls ``wake`` at ``next_wakeup``. It handles the record
 types of the link itself (PAD, PING, PONG, CLOSE, REKEY); HELLO and all types
-from 16 on are given to the caller, whose business synchronisation is.
+from 16 to 127 and CHECK are given to the caller, whose business they are.
 
 The life of a link::
 
@@ -57,6 +57,7 @@ MARKS = 28
 AGREED = 29
 NEGENTROPY = 30
 TYPING = 128  # a version that does not know it ignores it
+CHECK = 129  # a node that does not know it ignores it, and the check ends by itself
 
 CLOSE_DONE = 1
 CLOSE_DUPLICATE = 2
@@ -93,7 +94,7 @@ _RECORD = Struct("<BH")
 _HELLO = Struct("<BBH")
 _PING = Struct("<Q")
 _REKEY_RECORD = _RECORD.pack(REKEY, 0)
-_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), TYPING))  # for the caller
+_OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), TYPING, CHECK))  # for the caller
 _IGNORED_FROM = 128  # types later versions may try without a flag day
 _ZEROS = bytes(FRAME_MAX_BYTES)
 
@@ -190,7 +191,7 @@ class Link:
     # --- in ------------------------------------------------------------------------------------
 
     def receive(self, frames: Sequence[bytes], now: Now) -> list[Record]:
-        """Take whole frames in order; returns records of type HELLO and 16 to 127, in order.
+        """Take whole frames in order; returns records of HELLO, CHECK and 16 to 127, in order.
 
         A CLOSE sets ``closed_by_peer`` and ends the link without an error, so what came before
         it is still returned. On an error, what came with it is lost: the link is over.

@@ -15,6 +15,7 @@ NO_TEXT = Clean()
 NOTE_FILE = "file"
 NOTE_INTRODUCTION = "introduction"
 NOTE_TIMER = "timer"
+NOTE_REVOCATION = "revocation"
 """The author set the timer of the chat to ``vanish_s`` seconds."""
 
 ChatId = bytes
@@ -38,6 +39,8 @@ class Trust(StrEnum):
     VERIFIED = "verified"
     CHANGED = "changed"
     """Superseded by another key under the same name: frozen, nothing is sent to it."""
+    REVOKED = "revoked"
+    """Its owner's signed revocation was released: frozen for good, nothing is taken from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,61 @@ class Contact:
     added_at: float = 0.0
     heard_at: float = 0.0
     """Wall time of the last thing proven to come from them; 0 = never."""
+    silent_days: int = 0
+    """Our user wants to know when nothing was heard for so many days; 0: no."""
     boot: int = 0
     """Rises each time they were restored from a backup; what came before is lost to them."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether this key is not to be dealt with any more."""
+        return self.trust in (Trust.CHANGED, Trust.REVOKED)
+
+    def is_silent(self, wall: float) -> bool:
+        """Whether nothing was heard for longer than our user finds normal."""
+        since = max(self.heard_at, self.added_at)
+        return bool(self.silent_days) and wall - since > self.silent_days * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A contact's signed word that its key is not to be trusted any more."""
+
+    fp: bytes
+    """Whose."""
+    notice: bytes
+    """As signed (wire.md, 5.7); checked before it is kept."""
+    released: bool = False
+    """False: kept for its owner, who trusts us to release it when the time comes."""
+    again_at: float = 0.0
+    """When we seal it again for those who were away; 0: we do not."""
+    until: float = 0.0
+    """When that ends."""
+
+
+class Mark(IntEnum):
+    """What is held of an author or a post of a room, by our user or by a moderator."""
+
+    SHOWN = 0
+    HIDDEN = 1
+    BLOCKED = 2
+    """Of our user only: nothing of this author is stored any more."""
+    MODERATOR = 3
+    """Of our user only: what this author hides is hidden here."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMark:
+    """One opinion on an author or a post of a room."""
+
+    rid: bytes
+    target: bytes
+    """An author's key (32 bytes) or a message id (8 bytes)."""
+    mark: Mark
+    by: bytes = b""
+    """The author key of the moderator who says so; empty: our user."""
+    order: int = 0
+    """Of a moderator's: grows with each word on the same target, so that a replay says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +222,15 @@ class Manifest:
 
     key: bytes
     """The shared secret its chunks are sealed to, 32 bytes."""
-    file_id: bytes
-    """16 bytes, repeated in each chunk."""
     size: int
     """Bytes of the whole file."""
-    hash: bytes
-    """32 bytes, of the whole file."""
     name: str
     """The author's words for it: to be shown, never a path."""
+    hash: bytes = b""
+    """32 bytes, of the whole file. Empty at a reader that lacks the first chunk, which has it."""
     chunks: tuple[bytes, ...] = ()
-    """Envelope ids in order of the file; empty while it waits to be sealed."""
+    """Envelope ids in order of the file. Empty while it waits to be sealed; at a reader that lacks
+    the first chunk the id of that one alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -36,6 +36,7 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
+from meshchat.core.livecheck import Line, LiveChecks
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
@@ -55,6 +56,11 @@ def _rank(peer: "Peer") -> tuple[int, str]:
     """Links to one neighbour over several transports: the lowest is kept."""
     name = peer.link.transport
     return TRANSPORTS.get(name, len(TRANSPORTS)), name
+
+
+def _line(peer: "Peer") -> Line:
+    link = peer.link
+    return Line(link.id, peer.contact, link.handshake_hash, link.outbound)
 
 
 @dataclass(slots=True)
@@ -100,7 +106,7 @@ class Neighbours:
         now: Now,
         has_room: Callable[[int, bool], bool],
         log: FrameLog | None = None,
-        withheld: Mapping[bytes, tuple[int, bytes]] = MappingProxyType({}),
+        withheld: Mapping[bytes, tuple[int, Collection[bytes]]] = MappingProxyType({}),
         show_typing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
@@ -114,6 +120,7 @@ class Neighbours:
         self._counters = counters
         self._tell = tell
         self._outcome = outcome
+        self.checks = LiveChecks(people.identity.fp, entropy, self._send_check, tell)
         self._peers: dict[int, Peer] = {}
         # A crowd of links must not make each event dearer: only these have anything to do.
         self._touched: dict[int, Peer] = {}
@@ -138,10 +145,10 @@ class Neighbours:
             if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
-    def offer_to(self, fp: bytes, eid: bytes, hint: int) -> None:
-        """The same, to nobody but a contact, if that is our neighbour."""
+    def offer_to(self, fps: Collection[bytes], eid: bytes, hint: int) -> None:
+        """The same, to nobody but these contacts, those of them that are our neighbours."""
         for peer in self._peers.values():
-            if fp and peer.contact == fp and peer.sync and peer.sync.offer(eid, hint):
+            if peer.contact in fps and peer.sync and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
     def offer_one(self, eid: bytes, hint: int) -> None:
@@ -297,6 +304,18 @@ class Neighbours:
             if peer.contact == fp:
                 self._close(peer, reason, wire_link.CLOSE_DONE, now)
 
+    def line(self, fp: bytes) -> Line | None:
+        """A link with a contact, if there is one."""
+        found = (peer for peer in self._peers.values() if peer.contact == fp and peer.link.is_open)
+        peer = next(found, None)
+        return _line(peer) if peer else None
+
+    def _send_check(self, link: int, body: bytes) -> None:
+        peer = self._peers.get(link)
+        if peer is not None:
+            peer.link.send(wire_link.CHECK, body)
+            self._touched[link] = peer
+
     def all(self) -> list[Neighbour]:
         """Every neighbour that has greeted us."""
         return [self._neighbour(peer) for peer in self._peers.values() if peer.sync]
@@ -353,6 +372,7 @@ class Neighbours:
 
     def _forget(self, peer: Peer, reason: str) -> None:
         del self._peers[peer.link.id]
+        self.checks.link_down(peer.link.id)
         if peer.sync is not None:
             peer.sync.close()
             self._tell(NeighbourDown(peer.link.id, peer.link.transport, reason))
@@ -394,6 +414,11 @@ class Neighbours:
                 self._hello(peer, body, now)
             elif peer.sync is None:
                 raise HandshakeError("record_before_hello")
+            elif kind == wire_link.CHECK:
+                if peer.contact:
+                    self.checks.record(_line(peer), body, now)
+                else:  # its word that we are a contact of theirs may still be on its way
+                    self._counters["check_of_stranger"] += 1
             elif kind == wire_link.TYPING:
                 self._on_typing(peer, body, now)
             else:
@@ -471,8 +496,8 @@ class Neighbours:
         peer.contact = fp
         if peer.sync is not None:
             peer.sync.trust(now)
-            for eid, (hint, reader) in self._withheld.items():
-                if reader == fp:
+            for eid, (hint, readers) in self._withheld.items():
+                if fp in readers:
                     peer.sync.offer(eid, hint)
         self._tell(NeighbourUp(self._neighbour(peer)))
         self._people.heard(self._people.need(fp), None, NO_TEXT, now)

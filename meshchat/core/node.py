@@ -18,7 +18,9 @@ from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AnswerCheck,
     Block,
+    CancelCheck,
     Command,
     CustodyChanged,
     Delete,
@@ -26,16 +28,19 @@ from meshchat.core.events import (
     Edit,
     Effect,
     Event,
+    GiveRevocation,
     Introduce,
     JoinRoom,
     LeaveRoom,
     LinkDown,
     LinkUp,
+    MarkInRoom,
     MarkRead,
     Notice,
     React,
     Received,
     Refused,
+    ReleaseRevocation,
     Rename,
     Retract,
     SaveDraft,
@@ -45,10 +50,12 @@ from meshchat.core.events import (
     SetName,
     SetPrivacy,
     SetTimer,
+    StartCheck,
     Tell,
     Typing,
     Verify,
     Wake,
+    WatchSilence,
 )
 from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
@@ -71,6 +78,7 @@ from meshchat.core.model import (
     Fate,
     Held,
     Kind,
+    Mark,
     Message,
     NodeStatus,
     Now,
@@ -140,6 +148,7 @@ class Node:
             self._tells.append,
             self._counters,
             receipts,
+            self._on_revoked,
         )
         self._handover = Handover(entropy, shape or Shape(), now)
         self._neighbours = Neighbours(
@@ -210,6 +219,7 @@ class Node:
             self._release_at,
             self._chats.next_wakeup(),
             self._neighbours.next_wakeup(),
+            self._neighbours.checks.next_wakeup(),
             self._handover.next_wakeup(),
         ):
             if at is not None and at < due:
@@ -231,9 +241,9 @@ class Node:
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
-        for held, reader in self._chats.sealed:
-            if self._handover.hold(held, reader, now):
-                self._neighbours.offer_to(reader, held.eid, held.hint)
+        for held, readers in self._chats.sealed:
+            if self._handover.hold(held, readers, now):
+                self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
                 self._neighbours.offer(held.eid, held.hint)
         self._chats.sealed.clear()
@@ -404,6 +414,7 @@ class Node:
 
     def _on_wake(self, _event: Wake, now: Now) -> None:
         self._neighbours.wake(now)
+        self._neighbours.checks.wake(now)
         for eid, hint, alone in self._handover.due(now):
             if alone:
                 self._neighbours.offer_one(eid, hint)
@@ -438,6 +449,8 @@ class Node:
         made = self._people.rotate(now)
         if made or self._chats.announce_due(now):
             self._quietly(lambda: self._chats.announce(now))
+        self._chats.revocations.again(now)
+        self._people.notice_silence(now)
         self._chats.give_up(now)
         self._chats.seal_waiting(now)
         self._chats.keeping.house(now)
@@ -489,6 +502,46 @@ class Node:
 
     def _do_verify(self, command: Verify, _now: Now) -> Contact:
         return self._people.verify(command.fp, command.verified)
+
+    def _do_start_check(self, command: StartCheck, now: Now) -> Contact:
+        contact = self._people.writable(command.fp)
+        line = self._neighbours.line(command.fp)
+        if line is None:
+            raise UsageError(
+                "not_near",
+                f"{contact.petname} is not linked directly: meet on the same network, and see "
+                f"that both of you have added the other.",
+            )
+        self._neighbours.checks.start(line, now)
+        return contact
+
+    def _do_answer_check(self, command: AnswerCheck, now: Now) -> Contact:
+        self._neighbours.checks.answer(command.fp, command.same, now)
+        return self._people.verify(command.fp, command.same)
+
+    def _do_cancel_check(self, command: CancelCheck, _now: Now) -> None:
+        self._neighbours.checks.cancel(command.fp)
+
+    def _do_watch(self, command: WatchSilence, now: Now) -> Contact:
+        contact = self._people.watch(command.fp, command.days)
+        self._people.notice_silence(now)
+        return contact
+
+    def _do_give_revocation(self, command: GiveRevocation, now: Now) -> Message:
+        return self._chats.give_revocation(command.to, now)
+
+    def _do_release_revocation(self, command: ReleaseRevocation, now: Now) -> Contact | None:
+        return self._chats.revocations.release(command.of, now)
+
+    def _on_revoked(self, contact: Contact, now: Now) -> None:
+        """A contact was frozen for good: nothing goes to it any more, and our user hears of it."""
+        self._chats.key_replaced(contact.fp, now, "revoked")
+        self._chats.keys_changed()
+        self._neighbours.drop_contact(contact.fp, "revoked", now)
+        self._tells.append(Notice("revoked", contact.petname))
+
+    def _do_mark_in_room(self, command: MarkInRoom, now: Now) -> None:
+        self._chats.mark_in_room(command, now)
 
     def _do_rename(self, command: Rename, _now: Now) -> Contact:
         return self._people.rename(command.fp, command.petname)
@@ -588,6 +641,22 @@ class Node:
         """Twelve words that are the same on the contact's screen if nobody stands between."""
         return safety_words(self.fp, self._people.need(fp).fp)
 
+    def signs_shown(self, fp: bytes) -> tuple[int, ...]:
+        """The signs of a live check that wait for our user's answer, or none."""
+        return self._neighbours.checks.shown(fp)
+
+    def revocations_kept(self) -> list[bytes]:
+        """Fingerprints of those whose revocation we could release."""
+        return self._chats.revocations.kept()
+
+    def is_hidden(self, message: Message) -> bool:
+        """Whether a message of a room is not to be shown."""
+        return self._chats.moderation.is_hidden(message)
+
+    def room_mark(self, rid: bytes, target: bytes) -> Mark | None:
+        """What our user said of an author or a post of a room."""
+        return self._chats.moderation.of(rid, target)
+
     def seed_words(self) -> tuple[str, ...]:
         """The 24 words that restore this identity."""
         return seed_to_words(self._people.identity.seed)
@@ -627,6 +696,13 @@ class Node:
         MarkRead: _do_read,
         SaveDraft: _do_draft,
         SetName: _do_name,
+        StartCheck: _do_start_check,
+        AnswerCheck: _do_answer_check,
+        CancelCheck: _do_cancel_check,
+        WatchSilence: _do_watch,
+        GiveRevocation: _do_give_revocation,
+        ReleaseRevocation: _do_release_revocation,
+        MarkInRoom: _do_mark_in_room,
         React: _do_react,
         Edit: _do_edit,
         Retract: _do_retract,

@@ -27,7 +27,9 @@ from meshchat.core.model import (
     Prekey,
     Proof,
     Reaction,
+    Revocation,
     Room,
+    RoomMark,
     Session,
     State,
     Step,
@@ -124,12 +126,32 @@ class Store(Protocol):
         """Insert, or replace the one with the same fingerprint."""
         ...
 
+    def revocations(self) -> list[Revocation]:
+        """Kept and released ones, in order of fingerprint."""
+        ...
+
+    def save_revocation(self, kept: Revocation) -> None:
+        """Insert, or replace the one of the same fingerprint."""
+        ...
+
     def rooms(self) -> list[Room]: ...
 
     def save_room(self, room: Room) -> None: ...
 
     def drop_room(self, rid: bytes) -> None:
-        """Leave: the room goes, its messages stay until they are deleted."""
+        """Leave: the room and its marks go, its messages stay until they are deleted."""
+        ...
+
+    def room_marks(self) -> list[RoomMark]:
+        """Of all rooms, in order of room, target and who says so."""
+        ...
+
+    def save_room_mark(self, mark: RoomMark) -> None:
+        """Insert, or replace what the same one said of the same target."""
+        ...
+
+    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
+        """Forget all that one moderator said in a room."""
         ...
 
     # --- conversations ---

@@ -25,16 +25,16 @@ SHORT_BYTES = 8  # of an id under the salt: two of 100,000 meet by chance once i
 COMMON_BYTES = 12  # digest of what both have, keyed per session: nobody can prepare for it
 PREFIX_MAX_SYMBOLS = 2_048  # kept up with each envelope: 27 kB; finds up to 1,450 differences
 PREFIX_MIN_IDS = 32  # smaller sets keep no symbols: they are made in the time of one decoding
-SYMBOLS_MAX = 8_192  # of one stream: 106 kB, about 6,000 differences; beyond, ids are listed
-SYMBOLS_BODY_MAX = 1_024  # of one record: 13 kB, below one frame
+SYMBOLS_MAX = 8_192  # of one stream: 98 kB, about 6,000 differences; beyond, ids are listed
+SYMBOLS_BODY_MAX = 1_024  # of one record: 12 kB, below one frame
 NAMES_BODY_MAX = 1_024  # short ids or marks of one record
 PEELS_SPARE = 16  # beyond two for each symbol; an honest stream needs one for each difference
 GUESSES_MAX = 64  # ways to read the marks of one answer
 FIRST_SYMBOLS = 16  # before anything is known: what ten differences need, and one small frame
-MORE_MIN_SYMBOLS = 6  # asked for at once, or this part of those received: a round trip each
-MORE_MIN_PART = 40
+MORE_MIN_SYMBOLS = 5  # asked for at once, or this part of those received: a round trip each
+MORE_MIN_PART = 14
 
-_SYMBOL = struct.Struct("<QIB")
+_SYMBOL = struct.Struct("<QI")  # the lowest byte of the second is the count
 SYMBOL_BYTES = _SYMBOL.size
 _MARK = struct.Struct("<I")  # names an id the other side holds; the digest settles any doubt
 _MARK_SPACE = 1 << 29  # marks stay below twice this: division by one digit is quick
@@ -67,7 +67,7 @@ def read_symbols(body: bytes) -> list[Symbol]:
     """1 to 1,024 coded symbols, in order."""
     if not body or len(body) % SYMBOL_BYTES or len(body) > SYMBOLS_BODY_MAX * SYMBOL_BYTES:
         raise WireError("symbols_length")
-    return list(_SYMBOL.iter_unpack(body))
+    return [(total, word >> 8, word & 255) for total, word in _SYMBOL.iter_unpack(body)]
 
 
 def write_shorts(shorts: Sequence[bytes]) -> bytes:
@@ -294,7 +294,7 @@ class View:
         rows = zip(
             coded.sums[start:stop], coded.checks[start:stop], coded.counts[start:stop], strict=True
         )
-        return b"".join(_SYMBOL.pack(*row) for row in rows)
+        return b"".join(_SYMBOL.pack(total, check << 8 | count) for total, check, count in rows)
 
     def coded(self, stop: int) -> _Symbols:
         """At least ``stop`` symbols. Beyond those kept this reads every id, once per doubling."""
@@ -437,7 +437,7 @@ class Decoder:
             if check != left.checks[place]:
                 continue
             sign = 1 if count == 1 else -1
-            # a false peel, one time in 4 billion by chance, comes up again with the other sign
+            # a false peel, one time in 16 million by chance, comes up again with the other sign
             now = found.pop(short, 0) + sign
             self._peels += 1
             if abs(now) > 1 or self._peels > most:
@@ -497,8 +497,8 @@ def first_symbols(apart: int) -> int:
 
 def _split(salt: bytes, short: int) -> tuple[int, int]:
     """Check of a short id, and the odd seed of where it goes."""
-    data = H(b"mc1 riblt place", short.to_bytes(SHORT_BYTES, "little"), 12, key=salt)
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:], "little") | 1
+    data = H(b"mc1 riblt place", short.to_bytes(SHORT_BYTES, "little"), 11, key=salt)
+    return int.from_bytes(data[:3], "little"), int.from_bytes(data[3:], "little") | 1
 
 
 def _places(seed: int, place: int, stop: int) -> tuple[list[int], int, int]:

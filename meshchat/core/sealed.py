@@ -9,11 +9,13 @@ that recipient in anybody's name (key compromise impersonation).
 """
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
+from meshchat.core.envelope import EID_BYTES
 from meshchat.core.identity import Card, Identity
 from meshchat.core.limits import FILE_CHUNKS_MAX
 from meshchat.core.model import Prekey
@@ -31,7 +33,7 @@ class InnerKind(IntEnum):
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
-    COVER = 7
+    REVOKE = 8
 
 
 def kind_of(inner: bytes) -> InnerKind:
@@ -184,39 +186,84 @@ def open_announce(inner: bytes, fp: bytes, e: bytes) -> tuple[Card, int, bytes]:
 
 # --- kind 6: chunk of a file -----------------------------------------------------------------
 
-_CHUNK = struct.Struct("<B16sI")
-CHUNK_HEAD_BYTES = _CHUNK.size
-CHUNK_BYTES = 32_634  # of the file in one chunk: what fits class 3 beside the head above
-FILE_MAX_BYTES = FILE_CHUNKS_MAX * CHUNK_BYTES
+_CHUNK = struct.Struct("<BB")
+CHUNK_BYTES = 32_653  # in one chunk: what fits class 3 beside the two bytes above
+FILE_HASH_BYTES = 32
+FILE_MAX_BYTES = FILE_CHUNKS_MAX * (CHUNK_BYTES - EID_BYTES) + EID_BYTES - FILE_HASH_BYTES
 FILE_NAME_MAX_BYTES = 96  # shown in one line; longer ones are cut by most systems as well
 
 
-def chunk(file_id: bytes, index: int, data: bytes) -> bytes:
-    """One piece of a file, 1 to ``CHUNK_BYTES`` long; the envelope is sealed to the file key."""
-    return _CHUNK.pack(InnerKind.CHUNK, file_id, index) + data
+def chunk(index: int, data: bytes) -> bytes:
+    """A part of a file, 1 to ``CHUNK_BYTES`` long; the envelope is sealed to the file key."""
+    return _CHUNK.pack(InnerKind.CHUNK, index) + data
 
 
-def open_chunk(inner: bytes) -> tuple[bytes, int, bytes]:
-    """``(file id, index, data)``. The manifest names the envelope, so nothing is signed.
+def open_chunk(inner: bytes) -> tuple[int, bytes]:
+    """``(index, data)``. Manifest and first chunk name the envelope, so nothing is signed.
 
     Raises:
         WireError: It is no chunk.
     """
     if not _CHUNK.size < len(inner) <= _CHUNK.size + CHUNK_BYTES:
         raise WireError("chunk_length")
-    kind, file_id, index = _CHUNK.unpack_from(inner)
+    kind, index = _CHUNK.unpack_from(inner)
     if kind != InnerKind.CHUNK:
         raise WireError("inner_kind")
     if index >= FILE_CHUNKS_MAX:
         raise WireError("chunk_index")
-    return file_id, index, inner[_CHUNK.size :]
+    return index, inner[_CHUNK.size :]
+
+
+def piece_sizes(size: int) -> list[int]:
+    """Bytes of a file of ``size`` in each of its chunks; the first has its table beside them."""
+    count = -(-(size + FILE_HASH_BYTES - EID_BYTES) // (CHUNK_BYTES - EID_BYTES))
+    first = min(size, CHUNK_BYTES - _table_bytes(count))
+    rest = size - first
+    return [first, *(min(CHUNK_BYTES, rest - at) for at in range(0, rest, CHUNK_BYTES))]
 
 
 def cut(data: bytes) -> list[bytes]:
     """The pieces of a file, in order."""
-    return [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+    pieces = []
+    at = 0
+    for size in piece_sizes(len(data)):
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces
+
+
+def with_table(checksum: bytes, others: Sequence[bytes], piece: bytes) -> bytes:
+    """What the first chunk holds: hash of the file, ids of the other chunks, its own piece."""
+    return b"".join((checksum, *others, piece))
+
+
+def read_table(data: bytes, count: int) -> tuple[bytes, tuple[bytes, ...], bytes]:
+    """``(hash, ids of the other chunks, piece)`` of the first of ``count`` chunks.
+
+    Raises:
+        WireError: It is too short, or names a chunk twice.
+    """
+    end = _table_bytes(count)
+    if len(data) <= end:
+        raise WireError("chunk_table")
+    ids = range(FILE_HASH_BYTES, end, EID_BYTES)
+    others = tuple(data[at : at + EID_BYTES] for at in ids)
+    if len(set(others)) < len(others):
+        raise WireError("chunk_table")
+    return data[:FILE_HASH_BYTES], others, data[end:]
+
+
+def chunk_inner_bytes(size: int) -> list[int]:
+    """Length of the inner of each chunk of a file of ``size``."""
+    lengths = [_CHUNK.size + piece for piece in piece_sizes(size)]
+    lengths[0] += _table_bytes(len(lengths))
+    return lengths
+
+
+def _table_bytes(count: int) -> int:
+    return FILE_HASH_BYTES + (count - 1) * EID_BYTES
 
 
 def file_hash(data: bytes) -> bytes:
     """32 bytes, of a whole file."""
-    return H(b"mc1 file", data, 32)
+    return H(b"mc1 file", data, FILE_HASH_BYTES)

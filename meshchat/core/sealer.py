@@ -12,11 +12,12 @@ from meshchat.core.identity import room_author_seed, room_secret
 from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
 from meshchat.core.model import Held, Message, Now, Room
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.sealed import DM_HEAD_BYTES, InnerKind, read_card, room_post
+from meshchat.core.sealed import DM_HEAD_BYTES, read_card, room_post
 from meshchat.core.sessions import Sessions
 from meshchat.errors import UsageError
 
 DAY_S = 86_400
+COVER_KIND = b"\x07"  # of an inner that nobody can open
 COVER_BYTES = 64  # padded to 512 like any short message
 
 
@@ -63,24 +64,26 @@ class Sealer:
         self._people = people
         self._custody = custody
         self._counted: int | None = None
-        self.sealed: list[tuple[Held, bytes]] = []
-        """Envelopes of ours made in this step, for the node to offer, each with the fingerprint
-        of its reader, or empty if there are many."""
+        self.sealed: list[tuple[Held, Sequence[bytes]]] = []
+        """Envelopes of ours made in this step, for the node to offer, each with the fingerprints
+        of its readers, or none if it is for whoever is there."""
 
-    def keep(self, data: bytes, now: Now, reader: bytes = b"", *, bounded: bool = True) -> bytes:
+    def keep(
+        self, data: bytes, now: Now, readers: Sequence[bytes] = (), *, bounded: bool = True
+    ) -> bytes:
         """Take an envelope of ours into custody; returns its id.
 
         Raises:
             UsageError: ``outbox_full``.
         """
         eid = envelope_id(data)
-        self.sealed.append((self._custody.add_own(data, eid, now, bounded=bounded), reader))
+        self.sealed.append((self._custody.add_own(data, eid, now, bounded=bounded), readers))
         return eid
 
-    def keep_all(self, datas: Sequence[bytes], now: Now, reader: bytes) -> list[bytes]:
+    def keep_all(self, datas: Sequence[bytes], now: Now, readers: Sequence[bytes]) -> list[bytes]:
         """The same for many at once, for all of which there is room."""
         made = [(data, envelope_id(data)) for data in datas]
-        self.sealed += [(held, reader) for held in self._custody.add_all_own(made, now)]
+        self.sealed += [(held, readers) for held in self._custody.add_all_own(made, now)]
         return [eid for _, eid in made]
 
     # --- when it ends -------------------------------------------------------------------------
@@ -171,7 +174,7 @@ class Sealer:
 
     def cover(self, now: Now) -> bytes:
         """An envelope that opens for nobody, like a short message in all that can be seen."""
-        inner = bytes([InnerKind.COVER]) + self._entropy.bytes(COVER_BYTES)
+        inner = COVER_KIND + self._entropy.bytes(COVER_BYTES)
         secret = self._entropy.bytes(KEY_BYTES)
         return self.shared(secret, lambda _: inner, inner, self.end_h(None, now))
 

@@ -1,13 +1,14 @@
 """Traffic shape: when what we wrote is first offered, and envelopes for nobody.
 
-Whoever offers an envelope first is probably its author. So our own go at once only to their
-reader, if that contact is our neighbour; everybody else hears of them after a random while, half
-of the time through one neighbour first, as of mail we carry for others.
+Whoever offers an envelope first is probably its author. So our own mail to people goes at once
+only to those it is for, if they are our neighbours; everybody else hears of it after a random
+while, half of the time through one neighbour first, as of mail we carry for others. Rooms are for
+everybody who is there, and talk in them is quick: their posts do not wait.
 """
 
 import heapq
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from meshchat.core.model import Held, Now
@@ -21,7 +22,7 @@ class Shape:
     """What our user pays for being harder to watch."""
 
     handover_s: float = 0.0
-    """Our own envelopes are offered within so long, to all but their reader; 0: at once."""
+    """Our own mail to people is offered within so long to all but its readers; 0: at once."""
     cover_s: float = 0.0
     """An envelope for nobody every so often on average; 0: none."""
 
@@ -32,24 +33,29 @@ class Handover:
     def __init__(self, entropy: Entropy, shape: Shape, now: Now) -> None:
         self._entropy = entropy
         self._shape = shape
-        self._planned: list[tuple[float, int, bytes, bool]] = []  # True: one neighbour heard
+        self._planned: list[tuple[float, int, bytes, bool]] = []  # True: for one neighbour first
+        self._stems: set[bytes] = set()  # those that one has heard of
         self._count = 0
-        self.held: dict[bytes, tuple[int, bytes]] = {}
-        """Those that wait: hint, and the fingerprint of the reader, or empty for many."""
+        self.held: dict[bytes, tuple[int, Collection[bytes]]] = {}
+        """Those that wait: hint, and the fingerprints of the readers."""
         self.cover_at = self._next_cover(now)
 
-    def hold(self, held: Held, reader: bytes, now: Now) -> bool:
+    def hold(self, held: Held, readers: Collection[bytes], now: Now) -> bool:
         """Plan when to offer something new of ours. False: at once."""
-        if not self._shape.handover_s:
+        if not self._shape.handover_s or not readers:
             return False
-        self.held[held.eid] = held.hint, reader
-        self._plan(held.eid, False, now)
+        self.held[held.eid] = held.hint, readers
+        self._plan(held.eid, self._share() < 0.5, now)
         return True
 
-    def _plan(self, eid: bytes, known: bool, now: Now) -> None:
+    def _plan(self, eid: bytes, by_one: bool, now: Now) -> None:
+        """In two steps of half the time through one neighbour first, or in one."""
         self._count += 1
-        at = now.mono + self._shape.handover_s * self._share()
-        heapq.heappush(self._planned, (at, self._count, eid, known))
+        most = (
+            self._shape.handover_s / 2 if by_one or eid in self._stems else self._shape.handover_s
+        )
+        at = now.mono + most * self._share()
+        heapq.heappush(self._planned, (at, self._count, eid, by_one))
 
     def _share(self) -> float:
         number: int = struct.unpack("<H", self._entropy.bytes(2))[0]
@@ -59,21 +65,22 @@ class Handover:
         """These are gone before they were offered."""
         for eid in eids:
             self.held.pop(eid, None)
+            self._stems.discard(eid)
 
     def due(self, now: Now) -> list[tuple[bytes, int, bool]]:
         """``(id, hint, whether one neighbour alone shall hear)`` of those whose time has come."""
         found: list[tuple[bytes, int, bool]] = []
         while self._planned and self._planned[0][0] <= now.mono:
-            _, _, eid, known = heapq.heappop(self._planned)
+            _, _, eid, by_one = heapq.heappop(self._planned)
             if eid not in self.held:
                 continue
-            alone = not known and self._share() < 0.5
             hint, _ = self.held[eid]
-            if alone:
-                self._plan(eid, True, now)
+            if by_one:
+                self._stems.add(eid)
+                self._plan(eid, False, now)
             else:
-                del self.held[eid]
-            found.append((eid, hint, alone))
+                self.drop((eid,))
+            found.append((eid, hint, by_one))
         return found
 
     def cover_due(self, now: Now) -> bool:

@@ -134,7 +134,7 @@ class Runtime:
         return RuntimeStatus(self.node.status(self._clock()), transports, self.trouble)
 
     def now(self) -> Now:
-        """Both clocks of the node."""
+        """Both clocks."""
         return self._clock()
 
     def stop(self) -> None:

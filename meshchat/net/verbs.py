@@ -17,8 +17,12 @@ from meshchat.core.content import count_reactions
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AnswerCheck,
     Block,
+    CancelCheck,
     ChatChanged,
+    CheckEnded,
+    CheckShown,
     Command,
     ContactChanged,
     ContactTyping,
@@ -26,9 +30,11 @@ from meshchat.core.events import (
     Delete,
     Edit,
     FileComplete,
+    GiveRevocation,
     Introduce,
     JoinRoom,
     LeaveRoom,
+    MarkInRoom,
     MarkRead,
     MessageAdded,
     MessageChanged,
@@ -37,15 +43,19 @@ from meshchat.core.events import (
     NeighbourUp,
     Notice,
     React,
+    ReleaseRevocation,
     Rename,
     Retract,
     RoomChanged,
+    RoomMarksChanged,
     Send,
     SetChat,
     SetName,
     SetPrivacy,
     SetTimer,
+    StartCheck,
     Verify,
+    WatchSilence,
 )
 from meshchat.core.identity import (
     key_tag,
@@ -55,7 +65,8 @@ from meshchat.core.identity import (
     room_name,
     utf8,
 )
-from meshchat.core.model import ChatId, ChatOptions, Contact, Message, Neighbour, Notify, Room
+from meshchat.core.model import ChatId, ChatOptions, Contact, Mark, Message, Neighbour, Notify, Room
+from meshchat.core.signs import SIGNS
 from meshchat.core.words import Query
 from meshchat.errors import UsageError
 from meshchat.net.runtime import News, Runtime
@@ -69,6 +80,7 @@ READ_MAX = 1_000  # messages of one answer: at 7 kB each still a line that fits 
 READ_DEFAULT = 50
 FP_PREFIX_MIN = 6  # hex digits: fewer are more likely a name or a typing error
 NEAREST_MAX = 3
+CHECK_WAIT_S = 20.0  # the other node answers by itself, or its time is over in the core
 STOP_AFTER_S = 0.1  # time for the answer to "stop" to leave
 
 
@@ -260,6 +272,8 @@ def contact_json(session: Session, contact: Contact) -> Json:
         "introduced_by": introducer.petname if introducer else None,
         **when("added_at", contact.added_at),
         **when("heard_at", contact.heard_at),
+        "silent_days": contact.silent_days,
+        "silent": contact.is_silent(session.runtime.now().wall),
     }
 
 
@@ -322,6 +336,7 @@ def message_json(session: Session, message: Message) -> Json:
         **when("expires_at", message.expires_at),
         "reason": message.reason or None,
         "envelope": message.eid.hex() or None,
+        "hidden": session.runtime.node.is_hidden(message),
         "note": message.note or None,
         "reply_to": message.reply_to.hex() or None,
         "mention": message.mention,
@@ -388,6 +403,12 @@ def event_json(session: Session, news: News) -> Json:
             return {"event": "contact", "contact": contact_json(session, contact)}
         case RoomChanged(room, joined):
             return {"event": "room", "room": room_json(room), "joined": joined}
+        case RoomMarksChanged(rid):
+            return {"event": "room_marks", "rid": rid.hex()}
+        case CheckShown(fp, signs):
+            return {"event": "check", **_check_json(session, fp, signs)}
+        case CheckEnded(fp, reason):
+            return {"event": "check_ended", "reason": reason, **_check_json(session, fp, ())}
         case NeighbourUp(neighbour):
             return {"event": "neighbour_up", "neighbour": neighbour_json(session, neighbour)}
         case NeighbourDown(link, transport, reason):
@@ -463,6 +484,87 @@ async def _contact_list(session: Session, _: Args) -> Json:
 async def _contact_verify(session: Session, args: Args) -> Json:
     fp = resolve_contact(session, args.text("name")).fp
     return await _contact_command(session, Verify(fp, args.flag("verified", True)))
+
+
+def _check_json(session: Session, fp: bytes, signs: tuple[int, ...]) -> Json:
+    contact = session.runtime.store.contact(fp)
+    shown = [{"sign": SIGNS[number][0], "word": SIGNS[number][1]} for number in signs]
+    return {"contact": contact_json(session, contact) if contact else None, "signs": shown}
+
+
+async def _contact_check(session: Session, args: Args) -> Json:
+    """Begin a check, or answer the one that is shown."""
+    if not session.serving:
+        raise UsageError("no_node", "A live check needs a running node: meshchat node, or meshchat")
+    fp, answer = resolve_contact(session, args.text("name")).fp, args.text("answer")
+    runtime = session.runtime
+    if answer == "cancel":
+        await runtime.command(CancelCheck(fp))
+    elif answer:
+        if answer not in ("same", "different"):
+            raise UsageError("bad_answer", "Answer same, different or cancel.")
+        await runtime.command(AnswerCheck(fp, answer == "same"))
+    elif not runtime.node.signs_shown(fp):
+        found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def hear(news: News) -> None:
+            if isinstance(news, CheckShown | CheckEnded) and news.fp == fp and not found.done():
+                found.set_result(news.reason if isinstance(news, CheckEnded) else "")
+
+        unsubscribe = runtime.subscribe(hear)
+        try:
+            await runtime.command(StartCheck(fp))
+            reason = await asyncio.wait_for(found, CHECK_WAIT_S)
+        finally:
+            unsubscribe()
+        if reason:
+            raise UsageError("check_ended", f"The check ended ({reason}): try again in a moment.")
+    return _check_json(session, fp, runtime.node.signs_shown(fp))
+
+
+async def _contact_silent(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("name")).fp
+    return await _contact_command(session, WatchSilence(fp, args.number("days", 0)))
+
+
+async def _revocation_give(session: Session, args: Args) -> Json:
+    fp = resolve_contact(session, args.text("name")).fp
+    message = await session.runtime.command(GiveRevocation(fp))
+    assert isinstance(message, Message)
+    return {"message": message_json(session, message)}
+
+
+async def _revocation_list(session: Session, _: Args) -> Json:
+    contact = session.runtime.store.contact
+    kept = [contact(fp) for fp in session.runtime.node.revocations_kept()]
+    return {"contacts": [contact_json(session, one) for one in kept if one is not None]}
+
+
+async def _revocation_release(session: Session, args: Args) -> Json:
+    if bool(args.text("name")) is args.flag("own", False):
+        raise UsageError("bad_arguments", "Name a contact, or say that your own key is meant.")
+    if args.flag("own", False):
+        await session.runtime.command(ReleaseRevocation(session.runtime.node.fp))
+        return {"contact": None}
+    fp = resolve_contact(session, args.text("name")).fp
+    return await _contact_command(session, ReleaseRevocation(fp))
+
+
+def _room_mark(mark: Mark, undone: Mark) -> Callable[[Session, Args], Awaitable[Json]]:
+    """A verb that marks a post or its author, both named by the id of a post."""
+
+    async def run(session: Session, args: Args) -> Json:
+        message = resolve_message(session, args.text("id"))
+        if message.chat[:1] != b"r":
+            raise UsageError("not_in_a_room", "This message is not in a room; see: contact block.")
+        given = undone if args.flag("undo", False) else mark
+        person = args.flag("author", False) or mark is not Mark.HIDDEN
+        target = message.author if person else message.id
+        publish = args.flag("publish", False)
+        await session.runtime.command(MarkInRoom(message.chat[1:], target, given, publish))
+        return {"message": message_json(session, message), "mark": given.name.lower()}
+
+    return run
 
 
 async def _contact_rename(session: Session, args: Args) -> Json:
@@ -614,6 +716,8 @@ async def _read(session: Session, args: Args) -> Json:
     found: list[Message] = []
     for chat in chats:
         found += store.messages(chat, after=after, limit=limit)
+    if not args.flag("hidden", False):
+        found = [message for message in found if not session.runtime.node.is_hidden(message)]
     found.sort(key=lambda message: message.seq)
     more = len(found) > limit
     found = found[-limit:] if after is None else found[:limit]
@@ -704,6 +808,18 @@ VERBS: dict[str, Verb] = {
     "contact.add": Verb(_contact_add, {"card": str}, {"as": str, "replaces": str}),
     "contact.list": Verb(_contact_list, {}, {}),
     "contact.verify": Verb(_contact_verify, {"name": str}, {"verified": bool}),
+    "contact.check": Verb(_contact_check, {"name": str}, {"answer": str}),
+    "contact.silent": Verb(_contact_silent, {"name": str, "days": int}, {}),
+    "revocation.give": Verb(_revocation_give, {"name": str}, {}),
+    "revocation.list": Verb(_revocation_list, {}, {}),
+    "revocation.release": Verb(_revocation_release, {}, {"name": str, "own": bool}),
+    "room.hide": Verb(
+        _room_mark(Mark.HIDDEN, Mark.SHOWN),
+        {"id": str},
+        {"author": bool, "publish": bool, "undo": bool},
+    ),
+    "room.block": Verb(_room_mark(Mark.BLOCKED, Mark.SHOWN), {"id": str}, {"undo": bool}),
+    "room.moderator": Verb(_room_mark(Mark.MODERATOR, Mark.SHOWN), {"id": str}, {"undo": bool}),
     "contact.rename": Verb(_contact_rename, {"old": str, "new": str}, {}),
     "contact.block": Verb(_contact_block, {"name": str}, {}),
     "contact.unblock": Verb(_contact_unblock, {"name": str}, {}),
@@ -724,7 +840,7 @@ VERBS: dict[str, Verb] = {
         {"to": str},
         {"notify": str, "pinned": bool, "archived": bool, "keep_days": int, "timer_s": int},
     ),
-    "read": Verb(_read, {}, {"to": str, "since": str, "limit": int, "mark": bool}),
+    "read": Verb(_read, {}, {"to": str, "since": str, "limit": int, "mark": bool, "hidden": bool}),
     "message": Verb(_message, {"id": str}, {}),
     "status": Verb(_status, {}, {}),
     "stop": Verb(_stop, {}, {}),

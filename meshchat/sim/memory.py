@@ -20,7 +20,9 @@ from meshchat.core.model import (
     Message,
     OpenFile,
     Prekey,
+    Revocation,
     Room,
+    RoomMark,
     Session,
     State,
     Step,
@@ -74,6 +76,8 @@ class MemoryStore(MemoryContent):
         "_pending",
         "_pieces",
         "_prekeys",
+        "_revocations",
+        "_room_marks",
         "_rooms",
         "_seq",
         "_sessions",
@@ -94,6 +98,8 @@ class MemoryStore(MemoryContent):
         self._skipped: dict[bytes, dict[tuple[bytes, int], tuple[bytes, float]]] = {}
         self._contacts: dict[bytes, Contact] = {}
         self._rooms: dict[bytes, Room] = {}
+        self._revocations: dict[bytes, Revocation] = {}
+        self._room_marks: dict[tuple[bytes, bytes, bytes], RoomMark] = {}
         self._chats: dict[ChatId, _Chat] = {}
         self._messages: dict[bytes, Message] = {}
         self._pending: dict[bytes, None] = {}  # outgoing, queued or carried; in any order
@@ -223,8 +229,26 @@ class MemoryStore(MemoryContent):
             room if name == room.name else dataclasses.replace(room, name=name),
         )
 
+    def revocations(self) -> list[Revocation]:
+        return [self._revocations[fp] for fp in sorted(self._revocations)]
+
+    def save_revocation(self, kept: Revocation) -> None:
+        self._put(self._revocations, kept.fp, kept)
+
     def drop_room(self, rid: bytes) -> None:
         self._drop(self._rooms, rid)
+        for key in [key for key in self._room_marks if key[0] == rid]:
+            self._drop(self._room_marks, key)
+
+    def room_marks(self) -> list[RoomMark]:
+        return [self._room_marks[key] for key in sorted(self._room_marks)]
+
+    def save_room_mark(self, mark: RoomMark) -> None:
+        self._put(self._room_marks, (mark.rid, mark.target, mark.by), mark)
+
+    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
+        for key in [key for key in self._room_marks if key[::2] == (rid, by)]:
+            self._drop(self._room_marks, key)
 
     # --- conversations ---
 

@@ -8,7 +8,7 @@ everything costs a few bytes for each node and id.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from meshchat.core import sync
+from meshchat.core import asking, offering
 from meshchat.core.model import Held, Proof
 
 
@@ -170,9 +170,9 @@ class Pool:
         Nodes remember for each link what the neighbour has; each would else have its own copies,
         in a crowd more bytes than all that is held.
         """
-        names = vars(sync)
-        real_ids, real_part = names["read_ids"], names["read_part"]
-        real_offers = names["read_offers"]
+        given, taken = vars(offering), vars(asking)
+        real_ids, real_part = given["read_ids"], taken["read_part"]
+        real_offers = taken["read_offers"]
         number, pairs = self.numbers.get, self.pairs
 
         def read_ids(body: bytes) -> list[bytes]:
@@ -185,13 +185,13 @@ class Pool:
             eid, offset, size, data = real_part(body)
             return pairs[number(eid, 0)][0] or eid, offset, size, data
 
-        names["read_ids"], names["read_part"] = read_ids, read_part
-        names["read_offers"] = read_offers
+        given["read_ids"], taken["read_part"] = read_ids, read_part
+        taken["read_offers"] = read_offers
         try:
             yield
         finally:
-            names["read_ids"], names["read_part"] = real_ids, real_part
-            names["read_offers"] = real_offers
+            given["read_ids"], taken["read_part"] = real_ids, real_part
+            taken["read_offers"] = real_offers
 
     def held(self) -> tuple[int, int]:
         """How many different envelopes are held, and their bytes."""

@@ -8,9 +8,12 @@ screen is up, because Textual paints there.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from textual import on
 from textual.await_complete import AwaitComplete
@@ -19,7 +22,7 @@ from textual.screen import Screen
 from meshchat import i18n
 from meshchat.errors import MeshchatError, StoreError, TransportError
 from meshchat.i18n import _
-from meshchat.profile import Profile, RuntimeOptions, harden
+from meshchat.profile import Profile, RuntimeOptions, harden, wait_after
 from meshchat.ui import bindings
 from meshchat.ui.base import BaseApp, quiet_stderr
 from meshchat.ui.dialogs import Field
@@ -34,6 +37,24 @@ if TYPE_CHECKING:
 
 
 WIPE_WAIT_S = 5.0  # until the node has let go of the profile
+IDLE_LOOK_S = 5.0  # between two looks at the clock
+AGAIN = "MESHCHAT_LOCKED"
+"""Set for the process that follows a lock: it asks, also where a file holds the passphrase."""
+
+
+def start_again() -> NoReturn:
+    """Replace this process by a fresh one with the same arguments: no key outlives that.
+
+    The kernel gives all memory back. Where there is no exec the program ends instead.
+    """
+    sys.stdout.flush()
+    if sys.platform == "win32":
+        raise SystemExit(0)
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "meshchat", *sys.argv[1:]],
+        {**os.environ, AGAIN: "1"},
+    )
 
 
 class MeshApp(BaseApp):
@@ -48,6 +69,10 @@ class MeshApp(BaseApp):
         self._given = passphrase
         self.held = ExitStack()
         self._store: SqlStore | None = None
+        self._slot = 0
+        self._wrong = 0  # passphrases in a row
+        self.forget = False
+        """Idle for too long: the process is to be replaced by one that knows nothing."""
         self._settings: NodeSettings | None = None
         self._runtime: Runtime | None = None
 
@@ -65,6 +90,8 @@ class MeshApp(BaseApp):
 
     def on_mount(self) -> None:
         super().on_mount()
+        if self._options.idle_minutes:
+            self.set_interval(IDLE_LOOK_S, self._look_idle)
         if self._given is not None and isinstance(self.screen, LockScreen):
             self.call_after_refresh(self._begin_unlock, self._given)
 
@@ -98,9 +125,13 @@ class MeshApp(BaseApp):
         try:
             await self._unlock(passphrase)
         except MeshchatError as error:
+            if error.reason == "wrong_passphrase":
+                self._wrong += 1
+                await asyncio.sleep(wait_after(self._wrong))
             if isinstance(lock, LockScreen):
                 lock.refuse(str(error))
             return
+        self._wrong = 0
         if self._runtime is None:
             for field in lock.query(Field):
                 field.value = ""
@@ -117,25 +148,24 @@ class MeshApp(BaseApp):
         first frame did without; the store belongs to the loop's thread.
         """
 
-        def hashed() -> bytes:
+        def hashed() -> tuple[int, bytes]:
             import meshchat.net.control
             import meshchat.ui.chat
-            from meshchat import keyfile
 
             if self._options.lan:
                 import meshchat.net.lan  # zeroconf, 60 ms
-            key = keyfile.unlock(self._profile.key_path, passphrase)
+            found = self._profile.find_key(passphrase)
             if self._settings is None:
                 self._settings = meshchat.net.control.NodeSettings.of(self._options)
-            return key
+            return found
 
-        key = await asyncio.to_thread(hashed)
+        slot, key = await asyncio.to_thread(hashed)
         if self._store is None:
-            from meshchat.store import SqlStore
-
             self._profile.start_log(self._options.log_level)
-            self._store = SqlStore.open(self._profile.store_path, key)
+            self._store, self._slot = self._profile.open_slot(slot, key), slot
             self.held.callback(self._store.close)
+        elif slot != self._slot:  # the words of the other store do not uncover this one
+            raise StoreError("wrong_passphrase", "The passphrase is wrong. Try again.")
 
     async def _show_chats(self, first: bool = False) -> None:
         from meshchat.net.control import transports
@@ -193,6 +223,16 @@ class MeshApp(BaseApp):
                 screen.call_later(go_on, screen)  # once it is mounted
 
     # --- lock --------------------------------------------------------------------------------
+
+    async def _look_idle(self) -> None:
+        """Nobody was here for long: close everything, and let ``run_app`` begin anew.
+
+        Python cannot wipe a key from its memory, but a process can be replaced.
+        """
+        idle = time.monotonic() - self._touched > self._options.idle_minutes * 60
+        if idle and self._store is not None:
+            self.forget = True
+            await self.action_quit()
 
     def lock(self) -> None:
         """Hide everything behind the passphrase; afterwards the chats are shown."""
@@ -257,4 +297,6 @@ def run_app(profile: Profile, options: RuntimeOptions, passphrase: str | None = 
         profile.wipe(WIPE_WAIT_S)
     if app.trouble is not None:
         raise app.trouble
+    if app.forget:
+        start_again()
     return app.return_code or 0

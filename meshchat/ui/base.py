@@ -115,15 +115,15 @@ class BaseApp(App[None]):
 
     def on_mount(self) -> None:
         self.set_keymap(bindings.keymap(self.chosen_keys))
-        if self.options.lock_minutes:
-            self._idle = self.set_timer(60.0 * self.options.lock_minutes, self._look_idle)
+        if self.options.hide_minutes:
+            self._idle = self.set_timer(60.0 * self.options.hide_minutes, self._hide_if_idle)
         if sys.platform != "win32" and not self.is_headless:
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(name, lambda: self.call_later(self.action_quit))
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key | events.MouseDown | events.Paste):
+        if isinstance(event, events.InputEvent | events.Paste):
             self._touched = time.monotonic()
         await super().on_event(event)
 
@@ -195,13 +195,13 @@ class BaseApp(App[None]):
         """From every screen."""
         self.lock()
 
-    def _look_idle(self) -> None:
-        limit = 60.0 * self.options.lock_minutes
+    def _hide_if_idle(self) -> None:
+        limit = 60.0 * self.options.hide_minutes
         left = self._touched + limit - time.monotonic()
         if left <= 0:
             self.lock()
             left = limit
-        self._idle = self.set_timer(left, self._look_idle)
+        self._idle = self.set_timer(left, self._hide_if_idle)
 
     def action_panic(self) -> None:
         """Count; the third press in time destroys the profile, whatever is on the screen."""

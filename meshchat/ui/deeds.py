@@ -177,8 +177,11 @@ def sendable(typed: str) -> str:
 
 def key_warning(contact: Contact | None) -> str:
     """What to say when a chat is opened whose key was replaced; empty: nothing."""
-    if contact is None or contact.trust is not Trust.CHANGED:
+    if contact is None or not contact.frozen:
         return ""
+    if contact.trust is Trust.REVOKED:
+        text = _("{name} revoked this key: nothing is sent here, and nothing here is theirs now.")
+        return text.format(name=contact.petname)
     text = _("The key of {name} was replaced. Nothing is sent here; Ctrl+K finds the new one.")
     return text.format(name=contact.petname)
 

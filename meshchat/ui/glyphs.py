@@ -78,8 +78,9 @@ def choose(setting: str, environ: Mapping[str, str] = os.environ) -> Glyphs:
 
 def trust_sign(glyphs: Glyphs, contact: Contact) -> str:
     """The sign beside a contact's name."""
-    signs = {Trust.VERIFIED: glyphs.verified, Trust.CHANGED: glyphs.changed}
-    return signs.get(contact.trust, glyphs.unverified)
+    if contact.frozen:
+        return glyphs.changed
+    return glyphs.verified if contact.trust is Trust.VERIFIED else glyphs.unverified
 
 
 def state_mark(glyphs: Glyphs, message: Message) -> str:

@@ -44,6 +44,10 @@ def state_parts(contact: Contact, glyphs: Glyphs, brief: bool = False) -> tuple[
     if contact.trust is Trust.CHANGED:
         warning = _("key changed") if brief else _("key changed: nothing is sent to this one")
         return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
+    if contact.trust is Trust.REVOKED:
+        for_good = _("key revoked for good: somebody else may have it")
+        warning = _("key revoked") if brief else for_good
+        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
     state = _("introduced") if contact.trust is Trust.INTRODUCED else _("not verified")
     return (Clean(f"  {glyphs.unverified} {state} · {tag}" + ("" if brief else " · F2")),)
 

@@ -86,7 +86,7 @@ class SimulatedApp(BaseApp):
             greeting: Said at the start.
             first: The chat to show then; empty: the newest.
         """
-        super().__init__(RuntimeOptions(lock_minutes=0))
+        super().__init__(RuntimeOptions(hide_minutes=0))
         self._runtime = runtime
         self._greeting = greeting
         self._first = first

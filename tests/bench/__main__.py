@@ -9,7 +9,19 @@ import sys
 
 from tests.bench.table import Figure, show
 
-ALL = ("link", "store", "node", "ui", "idle", "sim", "delivery", "reconcile", "negentropy", "lxmf")
+ALL = (
+    "link",
+    "store",
+    "node",
+    "sealing",
+    "ui",
+    "idle",
+    "sim",
+    "delivery",
+    "reconcile",
+    "negentropy",
+    "lxmf",
+)
 
 
 def main(chosen: list[str]) -> int:

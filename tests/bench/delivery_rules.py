@@ -7,7 +7,7 @@ is good for one run.
 from collections.abc import Callable
 from typing import Any
 
-from meshchat.core import custody, relay, shelf, sync, wire
+from meshchat.core import asking, custody, offering, relay, shelf, transfers, wire
 from meshchat.core.crypto import H
 from meshchat.core.envelope import BULK_CLASS
 from meshchat.core.model import TAG_BITS, class_of
@@ -52,7 +52,7 @@ def chunk_by_chunk() -> None:
         drawn = H(b"mc1 relay", hint.eid, 4, key=self._secret)
         return bool(int.from_bytes(drawn, "little") / 2**32 < self.share)
 
-    _set(sync, "read_offers", read_offers)
+    _set(asking, "read_offers", read_offers)
     _set(relay.Relay, "carries", carries)
 
 
@@ -70,7 +70,7 @@ def any_size_first() -> None:
     def flat(hint: int) -> int:
         return min(rank_of(hint), BULK_RANK)
 
-    for module in (shelf, sync):
+    for module in (shelf, asking, offering):
         _set(module, "rank_of", flat)
     _set(shelf.Shelf, "_number", lambda self, eid, hint: number(self, eid, _ByTag(hint)))
 
@@ -82,10 +82,10 @@ def given_or_not() -> None:
 
 def sought_in_turn() -> None:
     """Chunks of files for us, and what was begun, wait for their turn."""
-    add, serve = sync.Wants.add, sync.Serving.add
-    _set(sync.Wants, "add", lambda self, eid, hint, sought: add(self, eid, hint, False))
-    _set(sync.Wants, "seek", lambda self, eid: None)
-    _set(sync.Serving, "add", lambda self, eid, hint, first: serve(self, eid, hint, False))
+    add, serve = transfers.Wants.add, transfers.Serving.add
+    _set(transfers.Wants, "add", lambda self, eid, hint, sought: add(self, eid, hint, False))
+    _set(transfers.Wants, "seek", lambda self, eid: None)
+    _set(transfers.Serving, "add", lambda self, eid, hint, first: serve(self, eid, hint, False))
 
 
 def ask_when_full() -> None:
@@ -93,9 +93,13 @@ def ask_when_full() -> None:
     _set(custody.Custody, "has_room", lambda self, hint: True)
 
 
+def _first_come(stamp: int, part: int, trusted: bool) -> int:
+    return trusted << custody.TRUSTED_SHIFT | stamp << custody.PIECES_SHIFT
+
+
 def first_come() -> None:
     """A full store keeps what it has; smaller files push nothing out."""
-    _set(custody, "worth_of", lambda stamp, part: stamp << custody.PIECES_SHIFT)
+    _set(custody, "worth_of", _first_come)
 
 
 def start_again() -> None:
@@ -117,13 +121,13 @@ def no_purge() -> None:
 
 def forget_declined() -> None:
     """Nobody remembers who offered the files it would not carry."""
-    decline = sync.Sync._decline
+    decline = asking.Asking._decline
 
     def without(self: Any, eid: bytes, hint: int) -> None:
         decline(self, eid, hint)
         self._transfers.declined.clear()
 
-    _set(sync.Sync, "_decline", without)
+    _set(asking.Asking, "_decline", without)
 
 
 def _number(module: Any, name: str, value: float) -> Callable[[], None]:
@@ -146,11 +150,12 @@ RULES: dict[str, tuple[str, Callable[[], None]]] = {
 """Every rule that ships: what it is called, and what switches it off."""
 
 VALUES: dict[str, Callable[[], None]] = {
-    "BULK_OPEN_MAX 8 -> 2": _number(sync, "BULK_OPEN_MAX", 2),
-    "BULK_OPEN_MAX 8 -> 64": _number(sync, "BULK_OPEN_MAX", 64),
-    "HOLD_S 60 -> 5": _number(sync, "HOLD_S", 5.0),
-    "HOLD_S 60 -> 600": _number(sync, "HOLD_S", 600.0),
-    "FULL_WAIT_S 600 -> 0": _number(sync, "FULL_WAIT_S", 0.0),
+    "BULK_OPEN_MAX 8 -> 2": _number(asking, "BULK_OPEN_MAX", 2),
+    "BULK_OPEN_MAX 8 -> 64": _number(asking, "BULK_OPEN_MAX", 64),
+    "SHARE_FIRST 0.5 -> 1": _number(relay, "SHARE_FIRST", 1.0),
+    "HOLD_S 60 -> 5": _number(asking, "HOLD_S", 5.0),
+    "HOLD_S 60 -> 600": _number(asking, "HOLD_S", 600.0),
+    "FULL_WAIT_S 600 -> 0": _number(asking, "FULL_WAIT_S", 0.0),
     "NOVELTY_ALL 0.15 -> 0.08": _number(relay, "NOVELTY_ALL", 0.08),
     "NOVELTY_ALL 0.15 -> 0.3": _number(relay, "NOVELTY_ALL", 0.3),
     "SHARE_MIN 0.125 -> 0.06": _number(relay, "SHARE_MIN", 0.06),

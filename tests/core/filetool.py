@@ -4,12 +4,14 @@ from mallory import totals_match
 from world import Host, World
 
 from meshchat.core.chats import contact_chat
+from meshchat.core.envelope import EID_BYTES
 from meshchat.core.events import (
     AddContact,
     FileComplete,
     SendFile,
 )
 from meshchat.core.model import Held, Kind, Message, OpenFile
+from meshchat.core.sealed import CHUNK_BYTES, FILE_HASH_BYTES
 
 DAY, HOUR = 86_400.0, 3_600.0
 
@@ -22,6 +24,11 @@ def befriend(one: Host, other: Host) -> None:
 def content(size: int, seed: int = 7) -> bytes:
     """Bytes that differ from place to place."""
     return b"".join((seed + at).to_bytes(4, "little") for at in range(size // 4 + 1))[:size]
+
+
+def whole(count: int) -> int:
+    """The size of a file that fills so many chunks, with no byte to spare."""
+    return count * CHUNK_BYTES - FILE_HASH_BYTES - (count - 1) * EID_BYTES
 
 
 def give(host: Host, to: Host, data: bytes, name: str = "report.pdf", life: float = 0) -> Message:

@@ -160,7 +160,7 @@ def opened(data: bytes, *, secrets: tuple[bytes, ...] = (), me: Person | None = 
 
 
 def piece() -> bytes:
-    inner = chunk(fixed("file id", 16), 3, b"some bytes of a file")
+    inner = chunk(3, b"some bytes of a file")
     return put(lambda _: inner, secret=FILE_KEY)
 
 

@@ -37,6 +37,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.identity import public_room_key
 from meshchat.core.limits import (
+    DESTROY_AT_ONCE_MAX,
     EARLY_PER_AUTHOR_MAX,
     REACTIONS_PER_MESSAGE_MAX,
     TYPING_EVERY_S,
@@ -646,6 +647,31 @@ def test_retention_destroys_what_is_old(world: World, linked: tuple[Host, Host])
     assert at(a, old.id).text == "old news"
     world.run(3 * DAY)
     assert b.store.messages(chat_with(a)) == []
+
+
+def test_a_long_history_goes_a_little_at_a_time(world: World, pair: tuple[Host, Host]) -> None:
+    """No step is long, and in the end all that is old is gone."""
+    a, b = pair
+    with a.store.transaction():
+        for n in range(5 * DESTROY_AT_ONCE_MAX):
+            a.store.add_message(
+                Message(
+                    id=n.to_bytes(8, "big"),
+                    chat=chat_with(b),
+                    author=b.node.fp,
+                    author_name=Clean(),
+                    outgoing=False,
+                    text=Clean(f"old {n}"),
+                    sent_at=1.0,
+                    received_at=world.wall - 9 * DAY,
+                    state=State.RECEIVED,
+                )
+            )
+    a.do(SetChat(chat_with(b), keep_days=2))
+    assert len(a.store.messages(chat_with(b), limit=999)) == 4 * DESTROY_AT_ONCE_MAX
+    world.run(1)
+    assert a.store.messages(chat_with(b)) == []
+    assert max(len(one.mids) for one in told(a, MessagesGone)) == DESTROY_AT_ONCE_MAX  # type: ignore[attr-defined]
 
 
 # --- rooms --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from filetool import (
     now_of,
     tidy,
     under_way,
+    whole,
 )
 from mallory import totals_match
 from world import Host, World
@@ -37,7 +38,7 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.model import Fate, Kind, Message, Now, State
-from meshchat.core.sealed import CHUNK_BYTES, FILE_MAX_BYTES
+from meshchat.core.sealed import FILE_MAX_BYTES
 from meshchat.core.sync import Sync
 from meshchat.errors import TrustError, UsageError
 
@@ -59,7 +60,7 @@ def three(world: World) -> tuple[Host, Host, Host]:
 def test_a_file_crosses_a_gap(world: World, three: tuple[Host, Host, Host]) -> None:
     """A stranger carries three chunks; delivered is said when all is there, and nothing stays."""
     a, b, c = three
-    data = content(2 * CHUNK_BYTES + 100)
+    data = content(whole(2) + 100)
     message = give(a, b, data, "отчёт за май.pdf")
     assert message.text == '[file "отчёт за май.pdf", 65 kB]'
     ids = chunks(a, message)
@@ -128,7 +129,7 @@ def test_only_to_contacts(world: World, three: tuple[Host, Host, Host]) -> None:
 def test_delivered_means_all_of_it(world: World, three: tuple[Host, Host, Host]) -> None:
     """With one chunk missing the manifest is not confirmed, however long they are together."""
     a, b, _c = three
-    data = content(3 * CHUNK_BYTES)
+    data = content(whole(3))
     message = give(a, b, data)
     missing = chunks(a, message)[1]
     held = a.store.envelope(missing)
@@ -150,10 +151,11 @@ def test_delivered_means_all_of_it(world: World, three: tuple[Host, Host, Host])
     assert a.state(message) == State.DELIVERED
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_carried_when_every_part_is(world: World, three: tuple[Host, Host, Host]) -> None:
     """Two neighbours with a part each: carried only when nothing is left with us alone."""
     a, b, c = three
-    message = give(a, b, content(3 * CHUNK_BYTES))
+    message = give(a, b, content(whole(3)))
     ids = chunks(a, message)
     world.frame_by_frame = True
     link, _ = world.link(a, c)
@@ -178,7 +180,7 @@ def test_carried_when_every_part_is(world: World, three: tuple[Host, Host, Host]
 def test_lost_confirmations_of_chunks(world: World, three: tuple[Host, Host, Host]) -> None:
     """A neighbour that has all, though its words were lost, counts once when met again."""
     a, b, c = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     eid = now_of(a, message).eid
     ids = [*chunks(a, message), eid]
     link, _ = world.link(a, c)
@@ -209,7 +211,7 @@ def test_cut_at_every_frame(world: World) -> None:
     a, b = world.host("Aida"), world.host("Bolat")
     befriend(a, b)
     world.run(1)
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(2))
     message = give(a, b, data)
     ids = chunks(a, message)
     world.frame_by_frame = True
@@ -245,7 +247,7 @@ def test_cut_at_every_frame(world: World) -> None:
 def test_chunks_before_their_manifest(world: World, three: tuple[Host, Host, Host]) -> None:
     """The reader carried chunks of a file it knew nothing of; with the manifest they are its."""
     a, b, _ = three
-    data = content(2 * CHUNK_BYTES + 1)
+    data = content(whole(2) + 1)
     message = give(a, b, data)
     handover(world, a, b, *chunks(a, message))
     world.run(2)
@@ -261,7 +263,7 @@ def test_chunks_that_had_to_make_room_are_asked_for_again(
 ) -> None:
     """What the reader carried and evicted before it knew is fetched once the manifest names it."""
     a, b, _ = three
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(2))
     message = give(a, b, data)
     ids = chunks(a, message)
     handover(world, a, b, *ids)
@@ -275,10 +277,11 @@ def test_chunks_that_had_to_make_room_are_asked_for_again(
     assert b.store.file(message.id) == data
 
 
+@pytest.mark.usefixtures("carries_all")
 @pytest.mark.parametrize("who", [0, 1, 2])
 def test_crash_at_every_step(who: int) -> None:
     """kill -9 of one of the three after each number of events: it arrives once, and states hold."""
-    size = CHUNK_BYTES + 5
+    size = whole(1) + 5
     steps = 3
     while True:
         world = World(f"crash {who}")
@@ -318,7 +321,7 @@ def test_without_receipts(world: World) -> None:
     a, b = world.host("Aida"), world.host("Bolat", receipts=False)
     befriend(a, b)
     world.link(a, b)
-    message = give(a, b, content(CHUNK_BYTES + 1))
+    message = give(a, b, content(whole(1) + 1))
     world.run(200)
     assert b.store.file(message.id) is not None
     assert a.state(message) == State.CARRIED
@@ -331,7 +334,7 @@ def test_without_receipts(world: World) -> None:
 def test_sealed_again_after_expiry(world: World, three: tuple[Host, Host, Host]) -> None:
     """When the envelopes end before the message, all is sealed anew; pieces are kept."""
     a, b, _c = three
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(3))
     message = give(a, b, data)
     first = now_of(a, message)
     old = under_way(a, message)
@@ -339,9 +342,9 @@ def test_sealed_again_after_expiry(world: World, three: tuple[Host, Host, Host])
     assert held is not None
     ends = [found.exp_h for found in map(a.store.envelope, old.manifest.chunks) if found]
     assert min(ends) >= held.exp_h and max(ends) <= held.exp_h + 34
-    handover(world, a, b, first.eid, old.manifest.chunks[0])
+    handover(world, a, b, first.eid, *old.manifest.chunks[:2])
     world.run(5)
-    assert len(b.store.pieces(message.id)) == 1
+    assert len(b.store.pieces(message.id)) == 2
     with a.store.transaction():  # so that a week is time enough for a second try
         a.store.change_message(message.id, expires_at=world.wall + 12 * DAY)
     world.run(held.exp_h * HOUR - world.wall - HOUR)
@@ -351,11 +354,14 @@ def test_sealed_again_after_expiry(world: World, three: tuple[Host, Host, Host])
     assert again.eid and again.eid != first.eid
     assert (again.state, again.carriers) == (State.QUEUED, 0)
     assert not set(new.manifest.chunks) & set(old.manifest.chunks) and new.marks == 0
-    assert (new.manifest.key, new.manifest.file_id) == (old.manifest.key, old.manifest.file_id)
+    assert (new.manifest.key, new.manifest.hash) == (old.manifest.key, old.manifest.hash)
     assert not any(a.store.envelope(eid) for eid in old.manifest.chunks)
-    handover(world, a, b, again.eid, new.manifest.chunks[1])
+    handover(world, a, b, again.eid, new.manifest.chunks[0])
     world.run(5)
-    assert b.store.file(message.id) == data, "one piece of each sealing"
+    assert b.store.file(message.id) is None
+    handover(world, a, b, new.manifest.chunks[2])
+    world.run(5)
+    assert b.store.file(message.id) == data, "pieces of both sealings"
     world.run(70)
     world.meet(a, b)
     assert a.state(message) == State.DELIVERED
@@ -367,7 +373,7 @@ def test_sealed_again_after_expiry(world: World, three: tuple[Host, Host, Host])
 def test_sealed_again_when_it_is_there(world: World, three: tuple[Host, Host, Host]) -> None:
     """The proof was lost and all sealed anew: the new manifest alone is confirmed, at once."""
     a, b, _ = three
-    message = give(a, b, content(CHUNK_BYTES + 1))
+    message = give(a, b, content(whole(1) + 1))
     first = now_of(a, message)
     handover(world, a, b, first.eid, *chunks(a, message))
     world.run(5)
@@ -394,7 +400,7 @@ def test_waits_for_a_key(world: World) -> None:
     a, b = world.host("Aida"), world.host("Bolat")
     befriend(a, b)
     world.run(12 * DAY)
-    data = content(CHUNK_BYTES + 1)
+    data = content(whole(1) + 1)
     fresh = b.node.card_text()
     message = give(a, b, data)
     assert (now_of(a, message).reason, chunks(a, message)) == ("no_key", ())
@@ -408,7 +414,7 @@ def test_waits_for_a_key(world: World) -> None:
 def test_given_up_on_both_sides(world: World, three: tuple[Host, Host, Host]) -> None:
     """After a week the author's copy is gone; the reader says that the rest never came."""
     a, b, _ = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     handover(world, a, b, now_of(a, message).eid, chunks(a, message)[0])
     world.run(5)
     assert len(b.store.pieces(message.id)) == 1
@@ -423,7 +429,7 @@ def test_given_up_on_both_sides(world: World, three: tuple[Host, Host, Host]) ->
 def test_replaced_key_takes_the_file_back(world: World, three: tuple[Host, Host, Host]) -> None:
     """When the contact's key is replaced, its file is neither offered nor kept."""
     a, b, _ = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     ids = chunks(a, message)
     other = world.host("Bolat")
     a.do(AddContact(other.node.card_text(), replaces=b.node.fp))
@@ -440,13 +446,13 @@ def test_full_outbox_leaves_nothing_half_made(world: World) -> None:
     world.run(1)
     before = a.store.chats(), a.node.status(world.now).custody, a.store.usage()
     with pytest.raises(UsageError) as refusal:
-        give(a, b, content(4 * CHUNK_BYTES))
+        give(a, b, content(whole(4)))
     assert refusal.value.reason == "outbox_full"
     assert before == (a.store.chats(), a.node.status(world.now).custody, a.store.usage())
     assert not a.node._chats.sealed
     tidy(a)
     a.do(Send(contact_chat(b.node.fp), "a word still fits"))
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     world.meet(a, b)
     assert b.store.file(message.id) is not None
     assert a.state(message) == State.DELIVERED
@@ -458,7 +464,7 @@ def test_a_waiting_file_holds_up_no_text(world: World) -> None:
     befriend(a, b)
     world.run(12 * DAY)
     fresh = b.node.card_text()
-    files = [give(a, b, content(3 * CHUNK_BYTES, seed)) for seed in range(2)]
+    files = [give(a, b, content(whole(3), seed)) for seed in range(2)]
     text = a.do(Send(contact_chat(b.node.fp), "first of all"))
     assert isinstance(text, Message)
     a.do(AddContact(fresh))

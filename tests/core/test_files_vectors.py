@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from hashlib import blake2b, shake_256
 from pathlib import Path
 
@@ -21,13 +22,16 @@ from meshchat.core.sealed import (
     cut,
     file_hash,
     open_chunk,
+    read_table,
+    with_table,
 )
 
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "files.json").read_text(encoding="utf-8")
 )
-KEY, FILE_ID = bytes.fromhex(VECTORS["key"]), bytes.fromhex(VECTORS["file_id"])
+KEY = bytes.fromhex(VECTORS["key"])
 CONTENT = shake_256(b"a file").digest(VECTORS["size"])
+IDS = [bytes.fromhex(vector["id"]) for vector in VECTORS["chunks"]]
 
 
 class Replay:
@@ -49,8 +53,9 @@ def blake(label: str, data: bytes, n: int, key: bytes = b"") -> bytes:
 def oracle(vector: dict[str, object]) -> bytes:
     """A whole chunk envelope, written from docs/reference/wire.md with nothing of meshchat."""
     index, token = vector["index"], bytes.fromhex(str(vector["token"]))
-    piece = CONTENT[index * 32_634 :][:32_634]  # type: ignore[operator]
-    inner = b"\x06" + FILE_ID + struct.pack("<I", index) + piece
+    words = blake("mc1 file", CONTENT, 32) + b"".join(IDS[1:]) + CONTENT
+    piece = words[index * 32_653 :][:32_653]  # type: ignore[operator]
+    inner = struct.pack("<BB", 6, index) + piece
     (draw,) = map(bytes.fromhex, vector["draws"])  # type: ignore[call-overload]
     counter = struct.pack("<Q", vector["counter"])
     e_secret = blake("mc1 e-secret", draw + bytes.fromhex(VECTORS["seed"]) + counter + inner, 32)
@@ -81,7 +86,10 @@ def test_chunks_match_vectors_and_oracle(vector: dict[str, object]) -> None:
         assert blake2b(data, digest_size=32).hexdigest() == vector["blake2b_256"]
     index = vector["index"]
     assert isinstance(index, int)
-    inner = chunk(FILE_ID, index, cut(CONTENT)[index])
+    words = cut(CONTENT)[index]
+    if index == 0:
+        words = with_table(file_hash(CONTENT), IDS[1:], words)
+    inner = chunk(index, words)
     assert inner.hex().startswith(str(vector["inner_start"]))
     replay = Replay(vector["draws"])  # type: ignore[arg-type]
     made = seal(
@@ -100,23 +108,26 @@ def test_chunks_match_vectors_and_oracle(vector: dict[str, object]) -> None:
     assert envelope_id(data).hex() == vector["id"]
     opened = open_sealed(data, secrets=[KEY], prekeys=[])
     assert opened is not None and opened.wants_proof
-    assert open_chunk(opened.inner) == (FILE_ID, index, cut(CONTENT)[index])
+    assert open_chunk(opened.inner) == (index, words)
+    if index == 0:
+        assert read_table(words, len(IDS)) == (file_hash(CONTENT), (*IDS[1:],), cut(CONTENT)[0])
 
 
 def test_manifest_matches_vector_and_layout() -> None:
     """The body is what section 5.4 says, byte for byte, and reads back."""
     want = VECTORS["body"]
-    ids = [bytes.fromhex(vector["id"]) for vector in VECTORS["chunks"]]
     checksum = blake("mc1 file", CONTENT, 32)
     assert (checksum.hex(), file_hash(CONTENT)) == (VECTORS["hash"], checksum)
     size = struct.pack("<I", len(CONTENT))
-    words = KEY + FILE_ID + size + checksum + b"".join(ids) + VECTORS["name"].encode()
+    words = KEY + size + IDS[0] + VECTORS["name"].encode()
     name = want["name"].encode()
     head = b"\x04" + bytes.fromhex(want["number"]) + struct.pack("<I", want["sent"])
     raw = head + struct.pack("<H", len(words)) + words + bytes([1, len(name)]) + name
     assert raw.hex() == want["data"]
-    manifest = Manifest(KEY, FILE_ID, len(CONTENT), checksum, VECTORS["name"], tuple(ids))
+    manifest = Manifest(KEY, len(CONTENT), VECTORS["name"], chunks=(IDS[0],))
     number = bytes.fromhex(want["number"])
     body = Body(BodyType.FILE, number, want["sent"], name=want["name"], file=manifest)
     assert encode_body(body) == raw
     assert decode_body(raw) == body
+    ours = replace(manifest, hash=checksum, chunks=tuple(IDS))
+    assert encode_body(replace(body, file=ours)) == raw, "an author knows more than it tells"

@@ -29,7 +29,7 @@ from meshchat.core.limits import (
 )
 from meshchat.core.link import make_hello, read_hello
 from meshchat.core.model import Fate, Held, Kind, Message, State, Trust, hint_of
-from meshchat.core.sync import IDS_REMEMBERED_MAX
+from meshchat.core.offering import IDS_REMEMBERED_MAX
 from meshchat.core.wire import (
     PROOF_HINT,
     write_credit,
@@ -203,7 +203,8 @@ def test_any_records(moves: list[tuple[object, ...]]) -> None:
         assert len(peers) <= 1
         for peer in peers:
             if peer.sync is not None:
-                assert len(peer.sync._wants) <= 2_048 and len(peer.sync._asked) <= 1_024
+                asking = peer.sync._asking
+                assert len(asking._wants) <= 2_048 and len(asking._asked) <= 1_024
     found = scene.a.store.message(scene.message.id)
     assert found is not None and found.state in (State.QUEUED, State.CARRIED)
     assert scene.view() == scene.seen or found.state is State.CARRIED
@@ -350,7 +351,7 @@ def test_memory_of_one_link_is_bounded(world: World) -> None:
     assert peer.sync is not None
     for n in range(IDS_REMEMBERED_MAX + 2_000):
         peer.sync.record(wire_link.PROOF, write_proof(n.to_bytes(16, "little"), 1), world.now)
-    assert len(peer.sync._theirs) <= IDS_REMEMBERED_MAX + 1
+    assert len(peer.sync._offering._theirs) <= IDS_REMEMBERED_MAX + 1
 
 
 def test_cut_transfers_are_bounded(world: World) -> None:
@@ -393,7 +394,7 @@ def test_budgets_widen_once(world: World) -> None:
     world.run(1)
     (peer,) = a.node._neighbours._peers.values()
     assert peer.sync is not None and peer.contact == b.node.fp
-    assert peer.sync._envelopes.burst == Limits().envelopes_burst * 10
+    assert peer.sync._asking._envelopes.burst == Limits().envelopes_burst * 10
 
 
 # --- links -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from filetool import (
     held_by,
     now_of,
     tidy,
+    whole,
 )
 from world import Host, World
 
@@ -27,7 +28,6 @@ from meshchat.core.limits import (
     HOUSEKEEPING_S,
 )
 from meshchat.core.model import Message, State
-from meshchat.core.sealed import CHUNK_BYTES
 from meshchat.errors import UsageError
 
 
@@ -56,7 +56,7 @@ def test_life_is_as_chosen(world: World, three: tuple[Host, Host, Host], life: f
             assert 0 <= exp_h * HOUR - (world.wall + life) < HOUR
         else:
             assert exp_h == int(world.wall // HOUR) + 170
-    file = give(a, b, content(2 * CHUNK_BYTES), life=life)
+    file = give(a, b, content(whole(2)), life=life)
     ends = {held.exp_h for held in map(a.store.envelope, chunks(a, file)) if held}
     assert ends == {held_by(a, file).exp_h} == {exp_h}
 
@@ -102,7 +102,7 @@ def test_it_fails_when_its_life_is_over(world: World, three: tuple[Host, Host, H
     a, b, c = three
     message = a.do(Send(contact_chat(b.node.fp), "now or never", 2 * HOUR))
     assert isinstance(message, Message)
-    file = give(a, b, content(CHUNK_BYTES + 1), life=2 * HOUR)
+    file = give(a, b, content(whole(1) + 1), life=2 * HOUR)
     ids = [now_of(a, message).eid, now_of(a, file).eid, *chunks(a, file)]
     world.meet(a, c)
     assert all(c.store.envelope(eid) for eid in ids)

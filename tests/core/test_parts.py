@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from filetool import chunks, content, friends_and_carrier, give, now_of
+from filetool import chunks, content, friends_and_carrier, give, now_of, whole
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mallory import Mallory, have, junk
@@ -25,10 +25,17 @@ from meshchat.core.envelope import (
 from meshchat.core.events import AddContact, Wake
 from meshchat.core.limits import BULK_OPEN_MAX, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX, Limits
 from meshchat.core.model import Fate, Partial, State, class_of, hint_of
-from meshchat.core.relay import FRESH_S, MET_MAX, NOVELTY_ALL, SHARE_MIN, UNION_MIN, Relay
-from meshchat.core.sealed import CHUNK_BYTES
+from meshchat.core.relay import (
+    FRESH_S,
+    MET_MAX,
+    NOVELTY_ALL,
+    SHARE_FIRST,
+    SHARE_MIN,
+    UNION_MIN,
+    Relay,
+)
 from meshchat.core.shelf import BULK_RANK, Shelf
-from meshchat.core.sync import Serving
+from meshchat.core.transfers import Serving
 from meshchat.core.wire import (
     PROOF_HINT,
     Refusal,
@@ -161,6 +168,7 @@ def test_all_flags_of_the_edges() -> None:
             read_offers(eid(1) + one.to_bytes(2, "little"))
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_a_wrong_hint_or_flag_on_a_link(world: World) -> None:
     """A hint that cannot be ends the link; flags that cannot be are never stored."""
     a = world.host("Aida")
@@ -177,6 +185,7 @@ def test_a_wrong_hint_or_flag_on_a_link(world: World) -> None:
     assert counters(a)["offer_hint"] == 1 and not a.links
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_a_lie_about_a_part_is_not_passed_on(world: World) -> None:
     """Offered as one thing, it is offered on as what it is."""
     a = world.host("Aida")
@@ -193,10 +202,10 @@ def test_a_lie_about_a_part_is_not_passed_on(world: World) -> None:
 def test_chunks_of_a_file_say_the_same(world: World, three: tuple[Host, Host, Host]) -> None:
     """Three chunks: four pieces and one tag on the two large ones, nothing on the small one."""
     a, b, _ = three
-    message = give(a, b, content(2 * CHUNK_BYTES + 9))
+    message = give(a, b, content(whole(2) + 9))
     parts = [parse_header(data).part for data in envelopes(a, *chunks(a, message))]
     assert parts[0] == parts[1] and parts[0] >> 11 == 2 and parts[2] == 0
-    again = give(a, b, content(2 * CHUNK_BYTES + 9), name="same.pdf")
+    again = give(a, b, content(whole(2) + 9), name="same.pdf")
     assert parse_header(envelopes(a, chunks(a, again)[0])[0]).part != parts[0]
 
 
@@ -214,12 +223,12 @@ def test_share_follows_novelty() -> None:
     relay = Relay(KEY)
     for _ in range(50):
         relay.met(0, UNION_MIN - 1)
-    assert relay.share == 1.0, "a few envelopes say nothing"
+    assert relay.share == SHARE_FIRST, "a few envelopes say nothing"
     shares = []
     for _ in range(60):
         relay.met(0, 1_000)
         shares.append(relay.share)
-    assert shares == sorted(shares, reverse=True) and shares[0] < 1.0
+    assert shares == sorted(shares, reverse=True) and shares[0] < SHARE_FIRST
     assert shares[-1] == SHARE_MIN
     fall(relay)
     for _ in range(10):  # few meetings with new people are enough
@@ -255,8 +264,12 @@ def test_a_share_of_files_and_of_each_all_or_nothing() -> None:
     other = fall(Relay(bytes(32)))
     theirs = [tag for tag in range(2_048) if other.carries(hint(3, tag))]
     assert theirs != kept and len(set(theirs) & set(kept)) < len(kept) / 2
-    rising = [tag for tag in range(2_048) if Relay(KEY).carries(hint(3, tag))]
-    assert len(rising) == 2_048, "at a share of one all is carried"
+    first = {tag for tag in range(2_048) if Relay(KEY).carries(hint(3, tag))}
+    assert set(kept) < first and 0.9 * SHARE_FIRST < len(first) / 2_048 < 1.1 * SHARE_FIRST
+    rising = Relay(KEY)
+    for _ in range(10):
+        rising.met(1_000, 1_000)
+    assert all(rising.carries(hint(3, tag)) for tag in range(2_048)), "at a share of one"
     for _ in range(5):
         relay.met(100, 1_000)
         assert set(kept) <= {tag for tag in range(2_048) if relay.carries(hint(3, tag))}
@@ -301,7 +314,7 @@ def test_a_meeting_is_fresh_once_an_hour() -> None:
 
 
 def test_novelty_is_of_small_mail_of_fresh_meetings(world: World) -> None:
-    """All new: the share stays whole. Nothing new an hour later: it falls, on both sides."""
+    """All new: the share rises. Nothing new an hour later: it falls, on both sides."""
     a, b, giver = world.host("Aida"), world.host("Bolat"), Mallory(world)
     giver.dial(a)
     giver.give(*(junk(n, world) for n in range(40)))
@@ -359,7 +372,7 @@ def test_liars_who_know_all_do_not_silence_a_node(world: World) -> None:
 def test_declined_then_sought(world: World, three: tuple[Host, Host, Host], later: bool) -> None:
     """Not carried for strangers; asked for at once when a manifest names it, also another day."""
     a, b, _ = three
-    data = content(3 * CHUNK_BYTES)
+    data = content(whole(3))
     message = give(a, b, data)
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
@@ -386,7 +399,7 @@ def test_declined_here_and_sought_because_of_another(
 ) -> None:
     """The link that offered it is asked in the step in which the other brought the manifest."""
     a, b, _ = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     one, other = Mallory(world, "One"), Mallory(world, "Other")
@@ -404,7 +417,7 @@ def test_sought_on_a_link_that_comes_after_the_manifest(
 ) -> None:
     """Declined of one, then named by another's manifest: asked for when the first is met again."""
     a, b, _ = three
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(2))
     message = give(a, b, data)
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
@@ -423,6 +436,7 @@ def test_sought_on_a_link_that_comes_after_the_manifest(
     assert b.store.file(message.id) == data
 
 
+@pytest.mark.usefixtures("carries_all")
 @pytest.mark.parametrize("later", [False, True])
 def test_declined_is_not_offered_again_and_is_still_served(world: World, later: bool) -> None:
     """To this node key, on this link and on later ones; a new key is offered it."""
@@ -454,7 +468,7 @@ def test_declined_is_not_offered_again_and_is_still_served(world: World, later: 
 def test_declined_is_not_carried(world: World, three: tuple[Host, Host, Host]) -> None:
     """The author is told nothing better than what is: no carrier took the file."""
     a, b, c = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     text = send(a, b, "small")
     world.meet(a, c, 70)
     assert a.state(message) == State.QUEUED and a.state(text) == State.CARRIED
@@ -478,8 +492,8 @@ def test_declined_of_what_we_forgot_ends_no_link(world: World) -> None:
     peer = next(p for p in a.node._neighbours._peers.values() if p.link.origin == b"Mallory")
     assert peer.sync is not None
     a.node._neighbours.withdraw([one])
-    peer.sync._sweep()
-    assert one not in peer.sync._ours
+    peer.sync._offering._sweep()
+    assert one not in peer.sync._offering._ours
     mallory.say((wire_link.REFUSED, write_refusals([(one, Refusal.DECLINED)])))
     assert len(mallory.links) == 1
 
@@ -517,14 +531,14 @@ def test_small_mail_is_asked_for_beside_what_is_sought(
 ) -> None:
     """Many chunks are sought and few may be open: what is small behind them waits for none."""
     a, b, _ = three
-    message = give(a, b, content(20 * CHUNK_BYTES))
-    (manifest,) = envelopes(a, now_of(a, message).eid)
+    message = give(a, b, content(whole(20)))
+    first, *others = chunks(a, message)
     mallory = Mallory(world)
     mallory.dial(b)
-    mallory.give(manifest)
+    mallory.give(*envelopes(a, now_of(a, message).eid, first))
     world.run(1)
     small = [junk(n, world) for n in range(5)]
-    offers = [(each, hint(5)) for each in chunks(a, message)]
+    offers = [(each, hint(5)) for each in others]
     offers += [(envelope_id(data), 0) for data in small]
     mallory.heard.clear()
     mallory.say((wire_link.HAVE, write_offers(offers)))
@@ -533,6 +547,7 @@ def test_small_mail_is_asked_for_beside_what_is_sought(
     assert len(asked) == len(small) + BULK_OPEN_MAX
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_what_waits_and_turns_out_to_be_sought_is_asked_for_at_once(
     world: World, three: tuple[Host, Host, Host]
 ) -> None:
@@ -541,7 +556,7 @@ def test_what_waits_and_turns_out_to_be_sought_is_asked_for_at_once(
     b = full_of(world, 0)
     a.do(_add(b))
     b.do(_add(a))
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     one, other = Mallory(world, "One"), Mallory(world, "Other")
@@ -563,7 +578,7 @@ def test_sought_of_a_carrier_that_has_it_no_more(
 ) -> None:
     """Declined, and gone there when it is sought: the link goes on, and says so."""
     a, b, c = three
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     ids = chunks(a, message)
     (manifest,) = envelopes(a, now_of(a, message).eid)
     world.meet(a, c)
@@ -613,7 +628,7 @@ def test_what_found_no_room_and_is_sought_is_asked_for_again(
     a, b = world.host("Aida"), world.host("Bolat", Limits(store_bytes=8 * 32_768))
     a.do(_add(b))
     b.do(_add(a))
-    message = give(a, b, content(2 * CHUNK_BYTES))
+    message = give(a, b, content(whole(2)))
     pieces = envelopes(a, *chunks(a, message))
     (manifest,) = envelopes(a, now_of(a, message).eid)
     mallory = Mallory(world)
@@ -777,6 +792,7 @@ def _add(host: Host) -> AddContact:
     return AddContact(host.node.card_text())
 
 
+@pytest.mark.usefixtures("carries_all")
 @pytest.mark.parametrize("bits", [3, 4, 6])
 def test_no_air_for_what_would_be_refused(world: World, bits: int) -> None:
     """Files as large as what fills the store, or larger, are not even asked for."""
@@ -791,6 +807,7 @@ def test_no_air_for_what_would_be_refused(world: World, bits: int) -> None:
     assert all(reason != Refusal.FULL for _, reason in refusals(mallory))
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_a_smaller_file_takes_the_place_of_a_larger_one(world: World) -> None:
     """It is asked for, kept, and what gave way was of the larger file."""
     host = full_of(world, 3)
@@ -807,6 +824,7 @@ def test_a_smaller_file_takes_the_place_of_a_larger_one(world: World) -> None:
     assert fates == {Fate.HELD: 5, Fate.EVICTED: 3}
 
 
+@pytest.mark.usefixtures("carries_all")
 def test_a_file_begun_earlier_does_not_block_small_mail(world: World) -> None:
     """First bytes of a chunk that finds no room now: what is small is asked for all the same."""
     host = full_of(world, 3)
@@ -846,6 +864,12 @@ def test_bulk_never_pushes_out_its_equals(arrivals: list[tuple[int, int]]) -> No
         if not isinstance(verdict, Refusal):
             held[envelope_id(data)] = bits
         assert len(held) <= 8
+
+
+def test_proofs_are_carried_by_all() -> None:
+    """Their hint looks like that of a file, of which most nodes would carry none."""
+    for n in range(64):
+        assert fall(Relay(bytes([n]) * 32)).carries(PROOF_HINT)
 
 
 def test_long_texts_are_carried_by_all() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import doubleratchet
@@ -15,7 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
+from meshchat.core.model import Prekey
 from meshchat.core.ratchet import SKIP_MAX, Header, Ratchet, Skipped, mixed
+from meshchat.core.sealed import agree_to_read, agree_to_write
 from meshchat.errors import AuthError, ProtocolError, QuotaError
 
 SID = b"session!"
@@ -380,3 +384,45 @@ def test_state_survives_its_own_form() -> None:
         assert Ratchet.decode(ratchet.encode()) == ratchet
     assert replace(anna.ratchet, sent=7).encode() != anna.ratchet.encode()
     assert Skipped(b"k", 1, b"m") == (b"k", 1, b"m")
+
+
+VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "sessions.json").read_text("utf-8"))
+
+
+def unhex(name: str, of: dict[str, Any]) -> bytes:
+    return bytes.fromhex(of[name])
+
+
+def test_frozen_vectors() -> None:
+    """A conversation made without our code: agreement, four turns, every byte, both roles."""
+    a, b = VECTOR["a"], VECTOR["b"]
+    spk = crypto.x25519_keypair(unhex("prekey_secret", b))
+    ek_secret, ek = crypto.x25519_keypair(unhex("ek_secret", VECTOR))
+    people = {
+        name: SimpleNamespace(
+            dh_secret=unhex("dh_secret", each),
+            dh_public=crypto.x25519_public(unhex("dh_secret", each)),
+            fp=unhex("fp", each),
+            prekey=spk[1],
+        )
+        for name, each in (("a", a), ("b", b))
+    }
+    agreed = unhex("root", VECTOR), unhex("sid", VECTOR)
+    assert agree_to_write(people["a"], ek_secret, ek, people["b"]) == agreed  # type: ignore[arg-type]
+    prekey = Prekey(spk[1], spk[0], 0, 0.0)
+    assert agree_to_read(people["b"], prekey, people["a"], ek) == agreed  # type: ignore[arg-type]
+    root, sid = agreed
+    first = unhex("ratchet_secret", VECTOR["messages"][0])
+    sides = {"a": Ratchet.start(root, spk[1], first), "b": Ratchet.answer(root, *spk)}
+    for place, message in enumerate(VECTOR["messages"]):
+        writer, reader = message["writer"], "b" if message["writer"] == "a" else "a"
+        e, text, data = (unhex(name, message) for name in ("e", "text", "message"))
+        ends = people[writer].fp + people[reader].fp
+        sides[writer], sealed = sides[writer].seal(sid, e, ends, text)
+        assert sealed == data
+        # The reader's next ratchet key is the one of the next turn.
+        later = [m for m in VECTOR["messages"][place:] if m["writer"] == reader]
+        fresh = unhex("ratchet_secret", later[0]) if later else bytes(32)
+        sides[reader], skipped, key = sides[reader].open(Header.decode(data), fresh)
+        assert not skipped
+        assert crypto.aead_open(mixed(key, e), data[44:], ends + data[:44] + e) == text

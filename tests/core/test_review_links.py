@@ -3,7 +3,7 @@
 from collections import deque
 
 import pytest
-from filetool import befriend, chunks, content, friends_and_carrier, give, now_of
+from filetool import befriend, chunks, content, friends_and_carrier, give, now_of, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mallory import Mallory, have, junk, silence
@@ -21,7 +21,6 @@ from meshchat.core.limits import (
     Limits,
 )
 from meshchat.core.model import Fate, Held, Kind, State
-from meshchat.core.sealed import CHUNK_BYTES
 from meshchat.core.shelf import BULK_RANK, Shelf, rank_of
 from meshchat.core.wire import PROOF_HINT, Refusal, write_offers, write_part, write_refusals
 from meshchat.errors import UsageError
@@ -232,7 +231,7 @@ def test_evicted_chunks_come_back_from_whoever_gave_them(
 ) -> None:
     """The reader evicted chunks before it knew they were its: its neighbours know it had them."""
     a, b, c = three
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(2))
     message = give(a, b, data)
     ids = chunks(a, message)
     world.meet(a, c)
@@ -245,6 +244,7 @@ def test_evicted_chunks_come_back_from_whoever_gave_them(
         for each in ids:
             b.node._custody.drop(each, Fate.EVICTED)
     world.meet(a, b)  # the manifest, and the author never gave b a chunk
+    world.meet(c, b)  # the first chunk, which says which the others are
     world.meet(c, b)
     assert b.store.file(message.id) == data
 
@@ -254,7 +254,7 @@ def test_evicted_chunks_come_back_from_the_author(
 ) -> None:
     """The same where the author gave the chunks itself and its manifest came another way."""
     a, b, _ = three
-    data = content(2 * CHUNK_BYTES)
+    data = content(whole(2))
     message = give(a, b, data)
     ids = chunks(a, message)
     manifest = now_of(a, message).eid
@@ -273,6 +273,7 @@ def test_evicted_chunks_come_back_from_the_author(
     world.run(1)
     assert now_of(b, message).reason == "file_open"
     mallory.hang_up()
+    world.meet(a, b)
     world.meet(a, b)
     assert b.store.file(message.id) == data
 
@@ -411,7 +412,7 @@ def test_what_a_slow_neighbour_was_not_told_is_bounded(world: World) -> None:
     a = world.host("Aida", limits)
     slow, flood = Mallory(world, "Slow"), Mallory(world, "Flood")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meshchat.core.sync.SPARE_IDS", 64)
+        patch.setattr("meshchat.core.offering.SPARE_IDS", 64)
         slow.dial(a)
         flood.dial(a)
         for n in range(0, 900, 10):
@@ -419,9 +420,10 @@ def test_what_a_slow_neighbour_was_not_told_is_bounded(world: World) -> None:
     peer = next(p for p in a.node._neighbours._peers.values() if p.link.origin == b"Slow")
     assert peer.sync is not None
     assert a.node.status(world.now).counters["envelopes_stored"] > 800
-    assert len(peer.sync._ours) < 300 and len(peer.sync._to_offer) < 300
+    offering = peer.sync._offering
+    assert len(offering._ours) < 300 and len(offering._to_offer) < 300
     told = slow.bodies(wire_link.HAVE)[0][:16]
-    assert a.store.fate(told) is Fate.EVICTED and told not in peer.sync._ours
+    assert a.store.fate(told) is Fate.EVICTED and told not in offering._ours
     slow.say((wire_link.WANT, told + bytes(2)))
     assert slow.bodies(wire_link.REFUSED) == [told + b"\x04"]
     assert len(slow.links) == 1

@@ -54,11 +54,15 @@ from meshchat.core.sealed import (
     InnerKind,
     announce,
     chunk,
+    chunk_inner_bytes,
     cut,
     kind_of,
     open_announce,
     open_chunk,
     open_room_post,
+    piece_sizes,
+    read_table,
+    with_table,
 )
 from meshchat.errors import AuthError, ProtocolError, UsageError, WireError
 
@@ -90,7 +94,7 @@ def test_inner_kinds_round_trip() -> None:
     assert open_room_post(INNERS["post"], RID, E["post"]) == (AUTHOR, 7, 1_800_000_000, TEXT)
     announced = open_announce(INNERS["announce"], ANNA.identity.fp, E["announce"])
     assert announced == (ANNA.card, 3, TEXT)
-    assert open_chunk(INNERS["chunk"]) == (fixed("file id", 16), 3, b"some bytes of a file")
+    assert open_chunk(INNERS["chunk"]) == (3, b"some bytes of a file")
     assert [kind_of(INNERS[k]) for k in ("dm", "post", "announce", "chunk")] == [
         kind for kind in InnerKind if kind is not InnerKind.DM
     ]
@@ -128,27 +132,60 @@ def test_unknown_kind(byte: int) -> None:
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda rest: b"\x06" + rest))
-@example(b"\x06" + bytes(20))
-@example(b"\x06" + bytes(16) + struct.pack("<I", FILE_CHUNKS_MAX) + b"x")
+@example(b"\x06\0")
+@example(bytes([6, FILE_CHUNKS_MAX]) + b"x")
 def test_arbitrary_bytes_as_a_chunk(inner: bytes) -> None:
     """A chunk decodes exactly, or a WireError comes out."""
     try:
-        file_id, index, data = open_chunk(inner)
+        index, data = open_chunk(inner)
     except WireError:
         return
-    assert chunk(file_id, index, data) == inner
+    assert chunk(index, data) == inner
     assert index < FILE_CHUNKS_MAX and data
 
 
 def test_a_chunk_fills_its_envelope() -> None:
     """The largest piece makes class 3 with no byte to spare; one more is no chunk."""
-    whole = chunk(bytes(16), 0, bytes(CHUNK_BYTES))
+    whole = chunk(0, bytes(CHUNK_BYTES))
     assert len(put(lambda _: whole, secret=FILE_KEY)) == 32_768
     with pytest.raises(WireError):
         open_chunk(whole + b"x")
     with pytest.raises(UsageError):
         put(lambda _: whole + b"x", secret=FILE_KEY)
-    assert [len(piece) for piece in cut(bytes(CHUNK_BYTES + 1))] == [CHUNK_BYTES, 1]
+
+
+@given(st.integers(1, FILE_MAX_BYTES))
+@example(CHUNK_BYTES - 32)
+@example(CHUNK_BYTES - 31)
+@example(2 * CHUNK_BYTES - 48)
+@example(2 * CHUNK_BYTES - 47)
+@example(FILE_MAX_BYTES)
+def test_pieces_of_any_size(size: int) -> None:
+    """All but the last chunk are full, the table of the first counted; none is empty."""
+    sizes = piece_sizes(size)
+    *full, last = chunk_inner_bytes(size)
+    assert full == [CHUNK_BYTES + 2] * (len(sizes) - 1) and 2 < last <= CHUNK_BYTES + 2
+    assert sum(sizes) == size and min(sizes) > 0 and len(sizes) <= FILE_CHUNKS_MAX
+    assert [len(piece) for piece in cut(bytes(size))] == sizes
+    others = [bytes([number]) * 16 for number in range(1, len(sizes))]
+    table = with_table(b"h" * 32, others, bytes(sizes[0]))
+    assert len(table) == chunk_inner_bytes(size)[0] - 2
+    assert read_table(table, len(sizes)) == (b"h" * 32, tuple(others), bytes(sizes[0]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        bytes(32 + 2 * 16),  # no byte of the file
+        b"h" * 32 + b"i" * 32 + b"a piece",  # one chunk twice
+    ],
+)
+def test_tables_that_cannot_be(data: bytes) -> None:
+    """A first chunk of three says which the other two are, and has a piece."""
+    with pytest.raises(WireError) as caught:
+        read_table(data, 3)
+    assert caught.value.reason == "chunk_table"
 
 
 @given(st.sampled_from(["dm", "post"]), st.data())
@@ -280,12 +317,9 @@ cards = st.sampled_from([b"", ANNA.card.encode()])
 def manifests(draw: st.DrawFn) -> Manifest:
     """Any file there can be."""
     size = draw(st.integers(1, FILE_MAX_BYTES))
-    count = -(-size // CHUNK_BYTES)
-    first = draw(st.integers(0, 2**100))
-    chunks = tuple((first + number).to_bytes(16, "little") for number in range(count))
     name = draw(texts.filter(lambda s: 1 <= len(s.encode()) <= 96))
-    key, checksum = draw(st.tuples(*[st.binary(min_size=32, max_size=32)] * 2))
-    return Manifest(key, draw(st.binary(min_size=16, max_size=16)), size, checksum, name, chunks)
+    key = draw(st.binary(min_size=32, max_size=32))
+    return Manifest(key, size, name, chunks=(draw(st.binary(min_size=16, max_size=16)),))
 
 
 bodies = (
@@ -401,9 +435,8 @@ def test_body_decodes_exactly_or_not_at_all(data: bytes) -> None:
     assert all(tag > 6 for tag in data[len(again) : len(again) + 1])
 
 
-KEYS = bytes(48)  # file key and file id
-ONE = KEYS + struct.pack("<I", 1) + bytes(32) + bytes(16)  # a file of one byte, without its name
-TWO = KEYS + struct.pack("<I", CHUNK_BYTES + 1) + bytes(32)
+KEY = bytes(32)  # of a file
+ONE = KEY + struct.pack("<I", 1) + bytes(16)  # a file of one byte, without its name
 
 
 def raw(kind: int, text: bytes, rest: bytes = b"", size: int | None = None) -> bytes:
@@ -439,10 +472,8 @@ def raw(kind: int, text: bytes, rest: bytes = b"", size: int | None = None) -> b
         (raw(4, ONE + b"n" * 97), "body_file"),
         (raw(4, ONE + b"\xff"), "body_utf8"),
         (raw(4, ONE + b"n", b"\x02\x07" + bytes(7)), "body_extension"),
-        (raw(4, KEYS + bytes(4) + bytes(48) + b"n"), "body_file"),
-        (raw(4, KEYS + struct.pack("<I", FILE_MAX_BYTES + 1) + bytes(9_000)), "body_file"),
-        (raw(4, TWO + bytes(16) + b"n"), "body_file"),
-        (raw(4, TWO + bytes(32) + b"n"), "body_file"),
+        (raw(4, KEY + bytes(4) + bytes(16) + b"n"), "body_file"),
+        (raw(4, KEY + struct.pack("<I", FILE_MAX_BYTES + 1) + bytes(16) + b"n"), "body_file"),
         (raw(1, ONE + b"\xff"), "body_utf8"),
         (raw(1, b""), "body_text"),
         (raw(1, b"a" * 7_001), "body_text"),
@@ -484,7 +515,16 @@ def test_longest_text() -> None:
         encode_body(Body(BodyType.TEXT, bytes(8), 0, "a", "n" * 49))
 
 
-FILE = Manifest(bytes(32), bytes(16), 1, bytes(32), "n", (bytes(16),))
+FILE = Manifest(bytes(32), 1, "n", bytes(32), (bytes(16),))
+
+
+def test_a_file_is_told_of_in_class_0() -> None:
+    """A first message with a file of any size fits the smallest class if its names are usual."""
+    names = ("IMG_20261127_145855.jpg", "Айгүл Сей"), ("отчёт за май.pdf", "Айгүл")
+    for name, claimed in names:
+        told = replace(FILE, size=FILE_MAX_BYTES, name=name)
+        body = encode_body(Body(BodyType.FILE, bytes(8), 0, name=claimed, file=told))
+        assert len(dm(ANNA, BORIS, body)) == 512, name
 
 
 @pytest.mark.parametrize(

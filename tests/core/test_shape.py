@@ -102,7 +102,7 @@ def test_hourly_housekeeping_does_not_give_it_away() -> None:
     a.do(AddContact(far.node.card_text()))
     message = a.do(Send(b"c" + far.node.fp, "salem"))
     assert isinstance(message, Message)
-    a.node._handover.held[message.eid] = (0, b"")  # whatever was drawn
+    a.node._handover.held[message.eid] = (0, [far.node.fp])  # whatever was drawn
     a.node._handover._planned[:] = [(world.mono + 9_000, 1, message.eid, True)]
     world.run(3_700)
     world.link(a, late)

@@ -31,7 +31,7 @@ def test_round_trip(path: Path) -> None:
     key = keyfile.create(path, WORDS, small=True)
     data = path.read_bytes()
     assert len(key) == 32
-    assert len(data) == 100
+    assert len(data) == 200
     assert key not in data
     assert keyfile.unlock(path, WORDS) == key
     assert [file.name for file in path.parent.iterdir()] == ["key"]
@@ -98,7 +98,7 @@ def test_every_byte_is_authenticated(path: Path) -> None:
         flipped[at] ^= 4
         path.write_bytes(flipped)
         assert refusal(path) in ("corrupt", "wrong_passphrase")
-    for bad in (b"", data[:-1], data + b"\0"):
+    for bad in (b"", data[:-1], data + b"\0", data[:99], data[:101]):
         path.write_bytes(bad)
         assert refusal(path) == "corrupt"
     path.unlink()
@@ -124,7 +124,7 @@ def test_change_of_passphrase(path: Path) -> None:
     assert keyfile.unlock(path, "new words") == key
     assert refusal(path) == "wrong_passphrase"
     if os.name == "posix":
-        assert old_copy.read_bytes()[52:] != before[52:]
+        assert old_copy.read_bytes()[52:100] != before[52:100]
         assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -158,8 +158,8 @@ def test_destroy(path: Path) -> None:
     assert not path.with_name("key.new").exists()
     if os.name == "posix":
         left = path.with_name("undeleted").read_bytes()
-        assert len(left) == 100
-        assert not any(left[at : at + 8] == before[at : at + 8] for at in range(0, 96, 8))
+        assert len(left) == 200
+        assert not any(left[at : at + 8] == before[at : at + 8] for at in range(0, 192, 8))
     keyfile.destroy(path)
 
 

@@ -17,7 +17,7 @@ FILE = OpenFile(
     MID,
     ANNA,
     False,
-    Manifest(b"k" * 32, b"f" * 16, 70_000, b"h" * 32, "отчёт.pdf", (b16(1), b16(2), b16(3))),
+    Manifest(b"k" * 32, 70_000, "отчёт.pdf", b"h" * 32, (b16(1), b16(2), b16(3))),
     marks=1 << 63 | 5,
     token=b"t" * 16,
     exp_h=4_000_000,

@@ -25,17 +25,17 @@ async def test_it_locks_by_itself(me: Person, bob: Person) -> None:
     async with me.at() as (app, pilot):
         await me.knows(bob)
         await pilot.pause()
-        app._touched -= 60.0 * app.options.lock_minutes - 5
-        app._look_idle()
+        app._touched -= 60.0 * app.options.hide_minutes - 5
+        app._hide_if_idle()
         await pilot.pause()
         assert app.screen is app.chat
         app._touched -= 10
         await pilot.press("a")
-        app._look_idle()
+        app._hide_if_idle()
         await pilot.pause()
         assert app.screen is app.chat
-        app._touched -= 60.0 * app.options.lock_minutes
-        app._look_idle()
+        app._touched -= 60.0 * app.options.hide_minutes
+        app._hide_if_idle()
         await until(lambda: isinstance(app.screen, LockScreen), pilot)
         assert "Bob" not in app.shown()
 

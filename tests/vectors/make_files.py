@@ -19,16 +19,20 @@ def content(size: int) -> bytes:
 
 
 def main() -> None:
-    key, file_id, seed = fixed("file key"), fixed("file id", 16), fixed("seed Айгүл")
+    key, seed = fixed("file key"), fixed("seed Айгүл")
     data = content(2 * CHUNK_BYTES + 300)  # three pieces, said to be four; the last is small
     tag = 0x53A
+    checksum = sealed.file_hash(data)
     pieces = sealed.cut(data)
     part = envelope.part_of(len(pieces), tag)
-    chunks = []
-    for index, piece in enumerate(pieces):
+    chunks: list[dict[str, object]] = []
+    ids: list[bytes] = []
+    for index in (*range(1, len(pieces)), 0):  # the first last: it names the others
+        piece = pieces[index]
         recorder = Recorder(f"chunk {index}")
         token = fixed(f"chunk token {index}", 16)
-        inner = sealed.chunk(file_id, index, piece)
+        words = piece if index else sealed.with_table(checksum, ids, piece)
+        inner = sealed.chunk(index, words)
         made = envelope.seal(
             lambda _, inner=inner: inner,
             inner,
@@ -41,11 +45,12 @@ def main() -> None:
             secret=key,
             part=part,
         )
+        ids.append(envelope.envelope_id(made))
         chunks.append(
             {
                 "index": index,
                 "piece_bytes": len(piece),
-                "inner_start": inner[:40].hex(),
+                "inner_start": inner[:80].hex(),
                 "exp_h": EXP_H - 20 + index,
                 "token": token.hex(),
                 "draws": recorder.draws,
@@ -60,21 +65,18 @@ def main() -> None:
                 ),
             }
         )
-    ids = tuple(bytes.fromhex(str(chunk["id"])) for chunk in chunks)
-    checksum = sealed.file_hash(data)
-    manifest = Manifest(key, file_id, len(data), checksum, "отчёт.pdf", ids)
+    manifest = Manifest(key, len(data), "отчёт.pdf", checksum, (ids[-1], *ids[:-1]))
     body = Body(BodyType.FILE, fixed("n6", 8), SENT, name="Айгүл", file=manifest)
     vectors = {
         "version": 1,
         "seed": seed.hex(),
         "content": "the first bytes of SHAKE-256 of 'a file'",
         "key": key.hex(),
-        "file_id": file_id.hex(),
         "size": len(data),
         "tag": tag,
         "hash": checksum.hex(),
         "name": manifest.name,
-        "chunks": chunks,
+        "chunks": [chunks[-1], *chunks[:-1]],
         "body": {
             "number": body.number.hex(),
             "sent": SENT,
