@@ -222,6 +222,10 @@ def test_every_documented_setting_is_read(home: Path) -> None:
         receipts=True,
         store_megabytes=256,
         log_level="warning",
+        language="ru",
+        theme="contrast",
+        glyphs="plain",
+        keys=(("mesh", "f8"), ("find", "ctrl+g,f9")),
     )
 
 
