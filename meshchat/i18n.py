@@ -38,11 +38,6 @@ def choose(setting: str = "") -> str:
     return "en"
 
 
-def languages() -> list[str]:
-    """Those there is a catalogue for, and English."""
-    return sorted({"en", *(path.parts[-3] for path in LOCALES.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))})
-
-
 def _wanted(setting: str) -> list[str]:
     """Two-letter languages in order of preference."""
     found = setting
