@@ -33,6 +33,7 @@ def _options(network: bool, top: bool) -> _Parser:
         add("--peer", metavar="H:P", action="append", help="dial this node too; may be repeated")
         add("--linear", action="store_true", default=False, help="lines instead of screens")
         add("--no-lan", action="store_true", default=False, help="do not use the local network")
+        add("--no-ble", action="store_true", default=False, help="do not use Bluetooth")
     return parser
 
 
@@ -135,6 +136,35 @@ def _add_sim(verb: Any, verbs: Any) -> None:
         ("--linear", {"action": "store_true", "help": "lines instead of screens"}),
         ("--browser", {"type": int, "metavar": "PORT", "help": "show it in a browser here"}),
         parent=none,
+    )
+
+
+def _add_groups(verb: Any, verbs: Any) -> None:
+    """``group`` and what can be done with one."""
+    in_group = ("group", {"metavar": "GROUP"})
+    member = ("member", {"metavar": "MEMBER", "help": "a contact, ~TAG or fingerprint"})
+    group = verb(verbs, "group", "private groups of up to 32 people")
+    groups = group.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    verb(
+        groups,
+        "group.new",
+        "make a group of yourself and contacts",
+        ("name", {"metavar": "NAME"}),
+        ("members", {"metavar": "CONTACT", "nargs": "*"}),
+    )
+    verb(groups, "group.add", "add a contact; they read what comes from now on", in_group, member)
+    verb(groups, "group.remove", "remove a member; they read nothing more", in_group, member)
+    verb(groups, "group.admin", "let a member add and remove others as well", in_group, member)
+    verb(groups, "group.rename", "change its name", in_group, ("new", {"metavar": "NEW"}))
+    verb(groups, "group.leave", "leave a group", in_group)
+    verb(groups, "group.list", "groups you are in")
+    verb(groups, "group.members", "who is in a group", in_group)
+    verb(
+        groups,
+        "group.seized",
+        "a device is in the wrong hands: out of all groups",
+        member,
+        ("--undo", {"action": "store_true", "help": "it was a mistake: write to them again"}),
     )
 
 
@@ -359,11 +389,13 @@ def make_parser() -> argparse.ArgumentParser:
     verb(rooms, "room.block", "store nothing more of a post's author in its room", post, undo)
     verb(rooms, "room.moderator", "hide what a post's author hides", post, undo)
 
+    _add_groups(verb, verbs)
+
     verb(
         verbs,
         "send",
         "write a message; prints its id",
-        ("to", {"metavar": "TO", "help": "a contact or #room"}),
+        ("to", {"metavar": "TO", "help": "a contact, #room or group:NAME"}),
         ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
         ("--reply", {"metavar": "ID", "help": "as an answer to this message of the same chat"}),
     )
@@ -372,7 +404,7 @@ def make_parser() -> argparse.ArgumentParser:
         verbs,
         "read",
         "show messages",
-        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact or #room; default: all"}),
+        ("to", {"metavar": "TO", "nargs": "?", "help": "a contact, #room or group:NAME; else all"}),
         ("--follow", {"action": "store_true", "help": "go on with new ones"}),
         ("--since", {"metavar": "ID", "help": "only those after this message"}),
         ("--limit", {"type": int, "default": 50, "help": "at most so many (default 50)"}),

@@ -243,6 +243,7 @@ def _runtime_options(args: argparse.Namespace, profile: "Profile") -> "RuntimeOp
     return replace(
         options,
         lan=options.lan and not args.no_lan,
+        ble=options.ble and not args.no_ble,
         listen=args.listen or options.listen,
         peers=(*options.peers, *(args.peer or ())),
     )
@@ -756,6 +757,29 @@ def _follow(args: argparse.Namespace, client: "Client", given: Mapping[str, obje
     return 0
 
 
+def _group(args: argparse.Namespace) -> int:
+    """A verb that changes one group."""
+    names = ("name", "members", "group", "member", "new")
+    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    result = _ask(args, args.verb, **given)
+    return _print(args, result, [plain.group_line(plain.part(result, "group"))])
+
+
+def _group_list(args: argparse.Namespace) -> int:
+    result = _ask(args, "group.list")
+    return _print(args, result, [plain.group_line(row) for row in plain.rows(result, "groups")])
+
+
+def _group_members(args: argparse.Namespace) -> int:
+    result = _ask(args, "group.members", group=args.group)
+    return _print(args, result, [plain.member_line(row) for row in plain.rows(result, "members")])
+
+
+def _group_seized(args: argparse.Namespace) -> int:
+    result = _ask(args, "group.seized", member=args.member, seized=not args.undo)
+    return _print(args, result, [plain.group_line(row) for row in plain.rows(result, "groups")])
+
+
 def _message(args: argparse.Namespace) -> int:
     result = _ask(args, "message", id=args.id)
     return _print(args, result, plain.journey_lines(result))
@@ -805,6 +829,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "room.join": _room_join,
     "room.list": _room_list,
     "room.leave": _room_leave,
+    **dict.fromkeys(
+        (f"group.{what}" for what in ("new", "add", "remove", "admin", "rename", "leave")), _group
+    ),
+    "group.list": _group_list,
+    "group.members": _group_members,
+    "group.seized": _group_seized,
     "demo": _demo,
     **dict.fromkeys(
         (f"sim.{what}" for what in ("list", "describe", "run", "trace", "sweep", "compare")), _sim

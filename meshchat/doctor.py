@@ -3,6 +3,7 @@
 Works without a profile, without a passphrase, and beside a running node.
 """
 
+import asyncio
 import os
 import shutil
 import socket
@@ -15,6 +16,8 @@ from typing import Literal
 
 from meshchat.errors import StoreError
 from meshchat.net.beacon import BEACON_PORT
+from meshchat.net.ble.radio import LIMITS, REMEDIES, Adapter, Radio, RadioTrouble
+from meshchat.net.ble.system import SystemRadio
 from meshchat.net.interfaces import scan
 from meshchat.profile import Profile
 
@@ -23,10 +26,10 @@ DISK_NONE_BYTES = 16 * 1024 * 1024  # below this a start may fail
 CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: this program is not older
 CLOCK_CEILING_S = CLOCK_FLOOR_S + 20 * 365 * 86_400
 ECHO_WAIT_S = 1.0  # our own datagram comes back within milliseconds, or never
+BLUETOOTH_S = 10.0  # to answer who is there
 LOCK_NEED_BYTES = 8 * 1024 * 1024
 _GROUP = "224.0.0.167"  # that of our beacon; another port, so a running node is not disturbed
 
-_BLUETOOTH = Path("/sys/class/bluetooth")
 _SWAPS = Path("/proc/swaps")
 _BLOCKS = Path("/sys/block")
 
@@ -49,7 +52,7 @@ def examine(profile: Profile) -> list[Check]:
         _clock(time.time()),
         *_network(),
         _port(profile),
-        _bluetooth(_BLUETOOTH),
+        _bluetooth(SystemRadio()),
         _swap(_SWAPS),
         _memory(),
     ]
@@ -155,14 +158,21 @@ def _port(profile: Profile) -> Check:
     return Check("udp port", "ok", f"UDP port {BEACON_PORT} is free.")
 
 
-def _bluetooth(place: Path) -> Check:
-    later = "Bluetooth comes in a later version"
-    if sys.platform != "linux":
-        return Check("bluetooth", "ok", f"{later}.")
-    found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-    if not found:
-        return Check("bluetooth", "warn", f"There is no Bluetooth adapter; {later}.")
-    return Check("bluetooth", "ok", f"Adapter {found[0]} is there; {later}.")
+def _bluetooth(radio: Radio) -> Check:
+    async def look() -> Adapter:
+        async with asyncio.timeout(BLUETOOTH_S):
+            return await radio.peripheral().look()
+
+    try:
+        adapter = asyncio.run(look())
+    except RadioTrouble as trouble:
+        return Check("bluetooth", "warn", REMEDIES[trouble.reason])
+    except TimeoutError:
+        return Check("bluetooth", "warn", REMEDIES["stuck"])
+    limit = adapter.limit
+    if limit:
+        return Check("bluetooth", "warn", LIMITS[limit])
+    return Check("bluetooth", "ok", f"Others can be found and find us by {adapter.name}.")
 
 
 def _swap(place: Path) -> Check:

@@ -42,7 +42,7 @@ def message_lines(message: Mapping[str, object]) -> list[str]:
     who = f"me ({message.get('state')})" if own else f"{message.get('author_name')} "
     if not own:
         who += f"[{message.get('trust')}]"
-    where = f"{chat.get('name')}: " if own or chat.get("kind") == "room" else ""
+    where = f"{chat.get('name')}: " if own or chat.get("kind") != "contact" else ""
     text = str(message.get("text"))
     if message.get("retracted_at"):
         text = "[you asked to delete this]" if own else "[deleted by its author]"
@@ -73,6 +73,24 @@ def room_line(room: Mapping[str, object]) -> str:
     kind = "passphrase" if room.get("private") else "public"
     unread = f", {room['unread']} new" if room.get("unread") else ""
     return f"{room.get('name')}  [{kind}]  {str(room.get('rid'))[:16]}{unread}"
+
+
+def group_line(group: Mapping[str, object]) -> str:
+    marks = ["admin"] if group.get("admin") else []
+    if group.get("membership") != "member":
+        marks.append(str(group.get("membership")))
+    marks.append(f"members: {group.get('members')}")
+    unread = f", {group['unread']} new" if group.get("unread") else ""
+    return f"{group.get('name')}  [{', '.join(marks)}]  {str(group.get('gid'))[:16]}{unread}"
+
+
+def member_line(member: Mapping[str, object]) -> str:
+    marks = [str(member.get("trust"))]
+    if member.get("admin"):
+        marks.append("admin")
+    if not member.get("key_known"):
+        marks.append("has not answered yet")
+    return f"{member.get('name')}  [{', '.join(marks)}]  {str(member.get('fp'))[:16]}"
 
 
 def journey_lines(result: Mapping[str, object]) -> list[str]:

@@ -74,6 +74,12 @@ class RuntimeOptions:
     """Announce ourselves to the network and look for others."""
     interfaces: tuple[str, ...] = ()
     """Names of the interfaces to discover on; empty: all but tunnels."""
+    ble: bool = True
+    """Use Bluetooth LE where there is an adapter."""
+    ble_profile: str = "normal"
+    """What to spend on it: ``always``, ``normal`` or ``saver``."""
+    ble_adapter: str = ""
+    """Name of the adapter; empty: the first that is on."""
     mesh_passphrase: str = ""
     """Link only with nodes that have the same; empty: the open mesh."""
     receipts: bool = True
@@ -116,6 +122,7 @@ def system_now() -> Now:
     return Now(time.monotonic(), time.time())
 
 
+_BLE_PROFILES = ("always", "normal", "saver")
 _LEVELS = ("error", "warning", "info", "debug")
 _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "lan": {
@@ -124,6 +131,11 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
         "peers": ("peers", list),
         "discover": ("discover", bool),
         "interfaces": ("interfaces", list),
+    },
+    "ble": {
+        "enabled": ("ble", bool),
+        "profile": ("ble_profile", str),
+        "adapter": ("ble_adapter", str),
     },
     "mesh": {"passphrase": ("mesh_passphrase", str)},
     "receipts": {"send": ("receipts", bool)},
@@ -141,6 +153,7 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
 }
 _WORDS = {
     "log_level": _LEVELS,
+    "ble_profile": _BLE_PROFILES,
     "theme": ("", "dark", "light", "ansi-dark", "ansi-light", "contrast"),
     "glyphs": ("", "unicode", "plain"),
     "notify": ("off", "bell", "osc9", "osc777", "osc99"),
@@ -552,6 +565,7 @@ class Profile:
         root.setLevel(level.upper())
         logging.raiseExceptions = False  # a full disk must not print tracebacks over the screen
         logging.getLogger("zeroconf").setLevel(logging.ERROR)  # it warns of every odd datagram
+        logging.getLogger("bleak").setLevel(logging.ERROR)  # it warns with addresses
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # ``Runtime.run`` speaks for it
 
 

@@ -181,7 +181,40 @@ _PEOPLE = (  # silence, revocations, moderation of rooms
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _PEOPLE)
+# Groups. ``place`` is that of a member in the list of its epoch.
+_VERSION_GROUPS = (
+    """CREATE TABLE groups (
+        gid BLOB PRIMARY KEY, name TEXT NOT NULL, membership TEXT NOT NULL, joined_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE epochs (
+        no INTEGER PRIMARY KEY, eid BLOB NOT NULL UNIQUE, gid BLOB NOT NULL, parents BLOB NOT NULL,
+        generation INTEGER NOT NULL, author BLOB NOT NULL, members BLOB NOT NULL,
+        name TEXT NOT NULL, head_key BLOB NOT NULL, came_at REAL NOT NULL, ends_at REAL NOT NULL
+    )""",
+    """CREATE TABLE group_chains (
+        eid BLOB NOT NULL, place INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL,
+        PRIMARY KEY (eid, place)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE group_skipped (
+        no INTEGER PRIMARY KEY AUTOINCREMENT, gid BLOB NOT NULL, eid BLOB NOT NULL,
+        place INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL, at REAL NOT NULL,
+        UNIQUE (eid, place, n)
+    )""",
+    "CREATE INDEX group_skipped_by_group ON group_skipped (gid, no)",
+    """CREATE TABLE group_mail (
+        no INTEGER PRIMARY KEY, number BLOB NOT NULL UNIQUE, gid BLOB NOT NULL, fp BLOB NOT NULL,
+        control BLOB NOT NULL, until REAL NOT NULL, eid BLOB NOT NULL, incoming INTEGER NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _PEOPLE,
+    _VERSION_GROUPS,
+)
 
 
 def migrate(db: Database) -> None:

@@ -17,8 +17,10 @@ from meshchat.core.model import (
     ChatId,
     ChatSummary,
     Contact,
+    Group,
     Manifest,
     Mark,
+    Membership,
     Message,
     OpenFile,
     Prekey,
@@ -34,6 +36,7 @@ from meshchat.core.words import Query
 from meshchat.custody_tables import CustodyTables
 from meshchat.database import Database, Row
 from meshchat.errors import StoreError
+from meshchat.group_tables import GroupTables
 from meshchat.schema import migrate
 from meshchat.text import Clean
 
@@ -51,7 +54,7 @@ _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 _MENTION_AT = 13  # of the columns after ``state``
 
 
-class SqlStore(ContentTables, CustodyTables):
+class SqlStore(ContentTables, CustodyTables, GroupTables):
     """A ``Store`` over SQLCipher. One process, one thread."""
 
     def __init__(self, db: Database) -> None:
@@ -437,7 +440,7 @@ class SqlStore(ContentTables, CustodyTables):
                     ON m.seq = (SELECT max(n.seq) FROM messages n WHERE n.chat = c.no)"""
             )
         }
-        return chat_list(self.rooms(), self.contacts(), known)
+        return chat_list(self.rooms(), self.groups(), self.contacts(), known)
 
     def mark_read(self, chat: ChatId, seq: int) -> None:
         self._db.write(
@@ -548,10 +551,16 @@ def room_order(room: Room) -> tuple[str, float, bytes]:
 
 
 def chat_list(
-    rooms: Iterable[Room], contacts: Iterable[Contact], known: Mapping[ChatId, ChatSummary]
+    rooms: Iterable[Room],
+    groups: Iterable[Group],
+    contacts: Iterable[Contact],
+    known: Mapping[ChatId, ChatSummary],
 ) -> list[ChatSummary]:
-    """What ``Store.chats`` shows of all people, rooms and conversations."""
+    """What ``Store.chats`` shows of all people, rooms, groups and conversations."""
     begun = {b"r" + room.rid: room.joined_at for room in rooms}
+    for group in groups:
+        if group.membership is not Membership.LEFT:
+            begun[b"g" + group.gid] = group.joined_at
     frozen = set[ChatId]()
     for contact in contacts:
         if not contact.blocked:

@@ -43,8 +43,8 @@ SECTIONS = (
         "Others can see that you use it, and where",
         (
             "Anybody near can see that meshchat runs here, and roughly how much it sends.",
-            "Who stands near you all the time can see when you write, because you are the first "
-            "to offer it.",
+            "Who stands near you all the time can see when you write, because you are among the "
+            "first to offer it. A delay of some seconds blurs that, no more.",
             "A network card can have an address of its own that never changes.",
             "Sealed mail does not show who wrote it, to whom, or what it says.",
         ),
@@ -71,6 +71,8 @@ SECTIONS = (
             "Locked with Ctrl+L: hidden from eyes, but the keys are in memory. With idle_minutes "
             "in the settings the program forgets them by itself.",
             "Swap, sleep and hibernation can write memory to the disk. See: meshchat doctor",
+            "Messages that were captured on the air do not open with it once they were read here "
+            "and both of you have written. First messages without an answer do, for nine days.",
             "Flash memory can keep old blocks of what was overwritten.",
             "What your friends and rooms have, you cannot delete.",
         ),

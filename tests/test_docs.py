@@ -9,7 +9,13 @@ import pytest
 
 from meshchat.arguments import make_parser
 from meshchat.core import link, wire
-from meshchat.core.body import MESSAGE_ID_BYTES, READ_IDS_MAX, TEXT_MAX_BYTES, TIMER_MAX_S
+from meshchat.core.body import (
+    CONTROL_MAX_BYTES,
+    MESSAGE_ID_BYTES,
+    READ_IDS_MAX,
+    TEXT_MAX_BYTES,
+    TIMER_MAX_S,
+)
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES
 from meshchat.core.limits import (
     ANNOUNCE_LIFE_H,
@@ -26,6 +32,13 @@ from meshchat.core.limits import (
     EXPIRY_AHEAD_MAX_H,
     FILE_CHUNKS_MAX,
     FILE_SPREAD_H,
+    GROUP_JUMP_MAX,
+    GROUP_KEYS_S,
+    GROUP_MEMBERS_MAX,
+    GROUP_PARKED_MAX,
+    GROUP_PARKED_PER_CONTACT_MAX,
+    GROUP_SKIPPED_MAX,
+    GROUP_TURN_S,
     HAVE_IDS_MAX,
     NODE_KEY_LIFE_S,
     PREKEY_DELETE_S,
@@ -184,6 +197,13 @@ QUOTED = (
     f"pieces of {CHUNK_BYTES:,} bytes",
     f"the name: 1 to {FILE_NAME_MAX_BYTES} bytes",
     f"outlives it by 0 to {FILE_SPREAD_H} hours",
+    f"up to {GROUP_MEMBERS_MAX} members",
+    f"At most {GROUP_JUMP_MAX} numbers are passed over",
+    f"{GROUP_SKIPPED_MAX:,} keys of passed-over messages",
+    f"({GROUP_PARKED_MAX} in all, {GROUP_PARKED_PER_CONTACT_MAX} of one contact,",
+    f"destroyed {GROUP_KEYS_S / 86_400:.0f} days after another took its place",
+    f"1 to {CONTROL_MAX_BYTES:,} bytes",
+    f"number k: {GROUP_TURN_S / 3_600:.0f} k hours later",
 )
 
 

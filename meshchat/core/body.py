@@ -17,6 +17,7 @@ from meshchat.core.words import EMOJI_MAX_BYTES
 from meshchat.errors import UsageError, WireError
 
 TEXT_MAX_BYTES = 7_000  # with name, reply and first-message overhead it fits class 2
+CONTROL_MAX_BYTES = 2_048  # a full group with the longest name has 1,662
 NUMBER_BYTES = 8
 MESSAGE_ID_BYTES = 8
 READ_IDS_MAX = 128  # of one receipt; 8 fit into the smallest class
@@ -55,6 +56,9 @@ class BodyType(IntEnum):
     """From now on messages disappear after ``timer_s``."""
     REVOCATION = 16
     HIDE = 17
+
+    GROUP = 10
+    """A control message of a group (``epochs``)."""
 
 
 _RAW_SIZES = {  # bytes in the place of the text; what they mean is told by who acts on them
@@ -100,6 +104,8 @@ class Body:
     """Seconds after which the message disappears, 0 (never) only in a timer; None: not said."""
     raw: bytes = b""
     """Of a REVOCATION or HIDE, and only of those; it stands where others have text."""
+    control: bytes = b""
+    """Of a control message of a group, and only of one; not checked here."""
 
 
 def message_id(author: bytes, number: bytes) -> bytes:
@@ -130,8 +136,12 @@ def encode_body(body: Body) -> bytes:
     if len(body.raw) not in _RAW_SIZES.get(body.type, (0,)):
         raise ValueError("raw bytes of a wrong length")
     text += body.raw
+    if (body.type is BodyType.GROUP) is not bool(body.control):
+        raise ValueError("a control message has control bytes, no other has")
     if body.file is not None:
         text = _encode_manifest(body.file)
+    elif body.control:
+        text = body.control
     elif body.type is BodyType.READ:
         text = b"".join(body.read)
     if len(name) > NAME_MAX_BYTES:
@@ -171,6 +181,7 @@ def decode_body(data: bytes) -> Body:
         raise WireError("body_type") from None
     file: Manifest | None = None
     read: tuple[bytes, ...] = ()
+    control = b""
     text_at = end
     least, most = _TEXT_BYTES.get(kind, (0, 0))
     if kind is BodyType.FILE:
@@ -180,6 +191,10 @@ def decode_body(data: bytes) -> Body:
     elif kind in _RAW_SIZES:
         if text_bytes not in _RAW_SIZES[kind]:
             raise WireError("body_raw")
+    elif kind is BodyType.GROUP:
+        control = data[_BODY.size : end]
+        if not 1 <= text_bytes <= CONTROL_MAX_BYTES:
+            raise WireError("body_text")
     elif not least <= text_bytes <= most:
         raise WireError("body_text")
     else:
@@ -204,9 +219,8 @@ def decode_body(data: bytes) -> Body:
     raw = data[_BODY.size : end] if kind in _RAW_SIZES else b""
     (boot,) = _BOOT.unpack(extensions.get(_TAG_BOOT, bytes(_BOOT.size)))
     reset = extensions.get(_TAG_RESET, b"")
-    return Body(
-        kind, number, sent, text, claimed, reply_to, card, file, boot, reset, read, timer_s, raw
-    )
+    rest = (boot, reset, read, timer_s, raw, control)
+    return Body(kind, number, sent, text, claimed, reply_to, card, file, *rest)
 
 
 def _decode_read(data: bytes) -> tuple[bytes, ...]:

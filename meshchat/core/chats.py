@@ -1,7 +1,7 @@
 """Conversations: writing, sealing, opening and the true state of every message.
 
-The only part that knows what an envelope of ours contains. Stage 1 of the sealing
-(docs/reference/wire.md, 5): each DM is a stateless first message to a gossiped prekey.
+Its parts know one thing each: ``inbox`` what comes in, ``sessions`` and ``sealer`` how direct
+messages are sealed, ``groups``, ``files``, ``content``, ``moderation``, ``revocations``.
 """
 
 from collections import Counter
@@ -32,6 +32,8 @@ from meshchat.core.events import (
     Tell,
 )
 from meshchat.core.files import OPEN, Files, check_file, file_text
+from meshchat.core.group_talk import NOT_MEMBER, Heard
+from meshchat.core.groups import Groups
 from meshchat.core.identity import NAME_MAX_BYTES, Card, room_id, room_name, room_secret
 from meshchat.core.inbox import Inbox, Letter, News, Opener
 from meshchat.core.keeping import Keeping, timer_text
@@ -167,6 +169,19 @@ class Chats:
         self.revocations = Revocations(store, people, self._sealer, revoked)
         self._inbox.on(BodyType.REVOCATION, self._revocation)
         self._inbox.on_revocation = self.revocations.heard
+        self.groups = Groups(
+            store,
+            entropy,
+            people,
+            custody,
+            self._sealer,
+            self._receipts,
+            tell,
+            counters,
+            self._inbox,
+            self._heard_in_group,
+            self._seal_anew,
+        )
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
@@ -191,7 +206,8 @@ class Chats:
         """Accept a file for a contact, like any message."""
         if chat[:1] != b"c":
             raise UsageError(
-                "no_files_in_rooms", "A file goes to one person: choose a contact, not a room."
+                "no_files_in_rooms",
+                "A file goes to one person: choose a contact, not a room or group.",
             )
         name = check_file(name, data)
         message = self._draft(chat, file_text(name, len(data)), now, life_s=life_s, note=NOTE_FILE)
@@ -276,8 +292,9 @@ class Chats:
     ) -> Message:
         author = self._author_for(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
+        signer = self.groups.own_key(chat[1:]) if chat[:1] == b"g" else author
         return Message(
-            id=message_id(author, number),
+            id=message_id(signer, number),
             chat=chat,
             author=author,
             author_name=NO_TEXT,
@@ -315,6 +332,9 @@ class Chats:
         if chat[:1] == b"c":
             self._people.writable(chat[1:])
             return self._people.identity.fp
+        if chat[:1] == b"g":
+            self.groups.need(chat[1:])
+            return self._people.identity.fp
         room = self._rooms.get(chat[1:])
         if room is None:
             raise UsageError("unknown_room", "You are not in this room: join it first.")
@@ -323,6 +343,7 @@ class Chats:
     def _seal(self, message: Message, now: Now) -> bytes:
         """Seal a message into an envelope; its id, or empty if we have no key for it."""
         about = message.about
+        [message.chat[1:]] if message.chat[:1] == b"c" else []
         body = Body(
             BodyType.TEXT,
             message.number,
@@ -351,6 +372,7 @@ class Chats:
         self, chat: ChatId, body: Body, now: Now, message: Message | None = None
     ) -> bytes:
         """Seal a body for a chat, of a message or by itself; as ``_seal``."""
+        readers = [chat[1:]] if chat[:1] == b"c" else []
         if chat[:1] == b"c":
             fp = chat[1:]
             exp_h = self._sealer.dm_end_h(fp, message, now)
@@ -360,10 +382,17 @@ class Chats:
                 manifest = self._files.seal(message, exp_h, now)
                 body = replace(body, type=BodyType.FILE, text="", file=manifest)
             data = self._sealer.dm(fp, body, exp_h, now)
+        elif chat[:1] == b"g":
+            lines = self.groups.seal(chat[1:], body, self._sealer.end_h(message, now))
+            if not lines:
+                return b""
+            data, *others = lines
+            readers = self.groups.readers(chat[1:])
+            for other in others:  # the same message, shown once; the state is that of the first
+                self._sealer.keep(other, now, readers)
         else:
             room = self._rooms[chat[1:]]
             data = self._sealer.post(room, body, self._sealer.end_h(message, now), now)
-        readers = [chat[1:]] if chat[:1] == b"c" else []
         eid = self._sealer.keep(data, now, readers)
         self._under_way.add(eid)
         return eid
@@ -406,6 +435,7 @@ class Chats:
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
         self.content.seal_waiting(now, lambda chat: fp in (None, chat[1:]) and self._can_send(chat))
+        self.groups.seal_waiting(now, fp)
         for message in self._store.pending():
             if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
                 if not self._can_send(message.chat) or _is_over(message, now):
@@ -430,7 +460,21 @@ class Chats:
     def _can_send(self, chat: ChatId) -> bool:
         if chat[:1] == b"c":
             return self._people.is_friend(chat[1:])
+        if chat[:1] == b"g":
+            return self.groups.is_member(chat[1:])
         return chat[1:] in self._rooms
+
+    def _seal_anew(self, chat: ChatId, now: Now) -> None:
+        """The members of a group are others: what nobody has yet is sealed for them."""
+        for message in self._store.pending():
+            if message.chat != chat or message.reason == "ended":
+                continue
+            if not self._can_send(chat):
+                self._fail(message, NOT_MEMBER, now)
+            elif message.eid and message.state is State.QUEUED and not message.carriers:
+                self._custody.drop(message.eid, Fate.EVICTED)
+                self._store.change_message(message.id, eid=b"")
+        self.seal_waiting(now, chat[1:])
 
     # --- rooms --------------------------------------------------------------------------------
 
@@ -514,6 +558,7 @@ class Chats:
 
     def _unseal(self, fp: bytes) -> None:
         """What is on its way to somebody cannot be read there: it has to be sealed again."""
+        self.groups.unseal(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp) and message.eid:
                 self._custody.drop(message.eid, Fate.EVICTED)
@@ -605,6 +650,22 @@ class Chats:
         )
         return kind
 
+    def _heard_in_group(self, heard: Heard, now: Now) -> None:
+        if heard.body.type in ACTS:
+            self.content.take(heard.chat, heard.author, heard.body, now)
+        if heard.body.type is BodyType.TEXT:
+            self._store_incoming(
+                heard.chat,
+                heard.author,
+                heard.name,
+                Clean(heard.body.text),
+                heard.body,
+                heard.exp_h,
+                now,
+                mid=heard.id,
+                reason=heard.reason,
+            )
+
     def _store_incoming(
         self,
         chat: ChatId,
@@ -614,9 +675,12 @@ class Chats:
         body: Body,
         exp_h: int,
         now: Now,
+        *,
+        mid: bytes = b"",
+        reason: str = "",
     ) -> None:
         message = Message(
-            id=message_id(author, body.number),
+            id=mid or message_id(author, body.number),
             chat=chat,
             author=author,
             author_name=author_name,
@@ -626,7 +690,7 @@ class Chats:
             received_at=now.wall,
             state=State.RECEIVED,
             expires_at=float(exp_h * HOUR_S),
-            reason=OPEN if body.file else "",
+            reason=OPEN if body.file else reason,
             reply_to=body.reply_to,
             vanish_s=0 if chat[:1] == b"r" else body.timer_s or 0,
             note=_NOTES.get(body.type, ""),
@@ -636,9 +700,9 @@ class Chats:
         message = replace(message, mention=to_us or mentions(text, self._people.name))
         stored = self._store.add_message(message)
         if stored is not None:
-            how = "direct" if chat[:1] == b"c" else "room"
+            how = {b"c": "direct", b"r": "room", b"g": "group"}[chat[:1]]
             self._store.add_step(stored.id, Step(now.wall, "received", how))
-            if chat[:1] == b"r" and stored.seq % TRIM_EVERY == 0:
+            if chat[:1] != b"c" and stored.seq % TRIM_EVERY == 0:
                 self.keeping.gone(chat, self._store.trim(chat, ROOM_KEPT_MAX))
             self._tell(MessageAdded(self.content.arrived(stored, now)))
 
@@ -684,6 +748,8 @@ class Chats:
         if self._files.is_chunk(eid):
             self._chunk_handed(eid, "", now)
             return True
+        if self.groups.delivered(eid):
+            return True
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
             known = eid in self._under_way  # of what is gone from here since
@@ -707,6 +773,9 @@ class Chats:
         A DM is queued again, to be sealed anew while it has life; a post that went out has had
         its time.
         """
+        eids = list(eids)
+        for fp, since in self.groups.ended(eids):
+            self._sessions.doubt(fp, since)
         for eid in eids:
             if self.content.ended(eid):
                 continue
@@ -715,7 +784,7 @@ class Chats:
                 continue
             if message.chat[:1] == b"c":
                 self._sessions.doubt(message.chat[1:], message.received_at)
-            if message.chat[:1] == b"r" and message.state is State.CARRIED:
+            if message.chat[:1] != b"c" and message.state is State.CARRIED:
                 changed = self._store.change_message(message.id, eid=b"", reason="ended")
             else:
                 changed = self._store.change_message(
@@ -729,6 +798,7 @@ class Chats:
         self._sessions.house(now)
         self._files.give_up(now)
         self.content.give_up(now)
+        self.groups.house(now)
         for message in self._store.pending():
             if message.expires_at < CLOCK_FLOOR_S:  # written before the clock was set
                 self._store.change_message(message.id, expires_at=end_of(message.life_s, now))

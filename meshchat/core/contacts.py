@@ -146,6 +146,11 @@ class People:
     def get(self, fp: bytes) -> Contact | None:
         return self._contacts.get(fp)
 
+    def begins(self, start: bytes) -> Contact | None:
+        """The contact whose fingerprint begins with these 16 bytes or more."""
+        found = (each for fp, each in self._contacts.items() if fp.startswith(start))
+        return next(found, None)
+
     def need(self, fp: bytes) -> Contact:
         contact = self._contacts.get(fp)
         if contact is None:

@@ -10,6 +10,7 @@ from meshchat.core.model import (
     ChatId,
     ChatOptions,
     Contact,
+    Group,
     Mark,
     Message,
     Neighbour,
@@ -56,6 +57,15 @@ class Received:
 
     link: int
     frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewFace:
+    """A radio shows another name and address from now on, and its links have ended.
+
+    If nothing is linked any more, the node key changes with them: it would tie the old to the
+    new.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +230,67 @@ class LeaveRoom(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class CreateGroup(Command):
+    """A private group of ourselves, its first admin, and contacts. Result: the ``Group``."""
+
+    name: str
+    members: tuple[bytes, ...] = ()
+    """Fingerprints of contacts, at most 31."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddMember(Command):
+    """Add a contact to a group we are an admin of. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember(Command):
+    """Remove a member from a group we are an admin of. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+    """Or its first 16 bytes: members need not be our contacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeAdmin(Command):
+    """Let a member add and remove others. Result: the ``Group``."""
+
+    gid: bytes
+    fp: bytes
+    """Or its first 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenameGroup(Command):
+    """Result: the ``Group``."""
+
+    gid: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup(Command):
+    """Leave a group and destroy its keys here. Result: the ``Group``."""
+
+    gid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSeized(Command):
+    """A person's device is in the wrong hands: out of every group. Result: the ``Group`` list."""
+
+    fp: bytes
+    """Or its first 16 bytes."""
+    seized: bool = True
+    """False: it was a mistake, write what this member reads again. Whom an admin has removed
+    meanwhile an admin must add again."""
+
+
+@dataclass(frozen=True, slots=True)
 class MarkRead(Command):
     chat: ChatId
     seq: int
@@ -307,7 +378,7 @@ class SetName(Command):
     name: str
 
 
-Event = LinkUp | LinkDown | Received | Wake | Command
+Event = LinkUp | LinkDown | Received | NewFace | Wake | Command
 
 
 # --- out: for the transports -----------------------------------------------------------------
@@ -428,6 +499,13 @@ class CheckEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """A group is new, or its members, its name or our membership changed."""
+
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
 class NeighbourUp:
     neighbour: Neighbour
 
@@ -467,6 +545,7 @@ Tell = (
     | RoomMarksChanged
     | CheckShown
     | CheckEnded
+    | GroupChanged
     | NeighbourUp
     | NeighbourDown
     | CustodyChanged

@@ -5,7 +5,7 @@ read back from a store, so no screen, log or file name can meet raw peer bytes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ NOTE_REVOCATION = "revocation"
 """The author set the timer of the chat to ``vanish_s`` seconds."""
 
 ChatId = bytes
-"""``b"c" + fingerprint`` (33 bytes) for a contact, ``b"r" + room id`` (17 bytes) for a room."""
+"""``b"c" + fingerprint`` (33 bytes) for a contact, ``b"r" + room id`` (17 bytes) for a room,
+``b"g" + group id`` (17 bytes) for a group."""
 
 
 class Now(NamedTuple):
@@ -134,6 +135,75 @@ class Room:
     joined_at: float = 0.0
 
 
+class Membership(StrEnum):
+    """How we stand to a group."""
+
+    MEMBER = "member"
+    LEFT = "left"
+    REMOVED = "removed"
+    """An admin told us so: we read and write nothing of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A private group we are or were in."""
+
+    gid: bytes
+    """Group id, 16 random bytes."""
+    name: Clean
+    membership: Membership = Membership.MEMBER
+    joined_at: float = 0.0
+
+
+class GroupMember(NamedTuple):
+    """One member of a group as an epoch lists it."""
+
+    fp: bytes
+    """The first 16 bytes of the fingerprint: members need not be each other's contacts."""
+    key: bytes
+    """Ed25519 key (32 bytes) their messages are signed with, or empty while it is not known."""
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One key generation of a group, and who is in it."""
+
+    eid: bytes
+    """8 bytes, from the root that only its members were given."""
+    gid: bytes
+    parents: tuple[bytes, ...]
+    """The epochs it follows: none for the first, two where it joins two lines."""
+    generation: int
+    """0 for the first, else one more than the greatest of its parents."""
+    author: bytes
+    """The first 16 bytes of the fingerprint of the admin who made it."""
+    members: tuple[GroupMember, ...]
+    name: Clean
+    head_key: bytes
+    """The shared secret its envelopes are sealed to (32 bytes); empty once its mail has ended."""
+    came_at: float
+    ends_at: float = 0.0
+    """Wall time at which its keys are destroyed; 0: nothing has taken its place yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMail:
+    """A control message of a group: ours until it is proven, or theirs until we can judge it."""
+
+    number: bytes
+    """8 random bytes, those of its body."""
+    gid: bytes
+    fp: bytes
+    """Fingerprint of whom it is for; of its author, if it came in."""
+    control: bytes = field(repr=False)
+    until: float
+    """Wall time at which we stop trying."""
+    eid: bytes = b""
+    """Envelope it travels in, or empty while it waits to be sealed."""
+    incoming: bool = False
+
+
 class State(StrEnum):
     """Where a message is. Each is a fact, never a hope."""
 
@@ -159,9 +229,10 @@ class Message:
     """8 bytes, the same on every device: H(author, author's message number)."""
     chat: ChatId
     author: bytes
-    """Fingerprint, or room author key (32 bytes)."""
+    """Fingerprint, or room author key (32 bytes); of a member of a group who is no contact the
+    first 16 bytes of the fingerprint."""
     author_name: Clean
-    """Name the author claims (rooms, requests); empty when the contact's petname applies."""
+    """Name the author claims (rooms, groups); empty when the contact's petname applies."""
     outgoing: bool
     text: Clean
     sent_at: float

@@ -190,6 +190,11 @@ class Neighbours:
         """Be somebody new on the links to come, and so be offered again what we lost."""
         self._key_made = -NEVER
 
+    def new_face(self) -> None:
+        """A radio has other names now; a key that some link shows anyway need not change."""
+        if not self._peers:
+            self.renew_key()
+
     def confirm(self, author: bytes, proof: Proof) -> None:
         """Give a receipt to its author at once, if that contact is our neighbour."""
         for peer in self._peers.values():

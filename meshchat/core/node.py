@@ -5,6 +5,7 @@ synchronisation are its parts. Nothing here waits, and nothing a peer sends esca
 exception: it is counted, and the link that brought it may be ended.
 """
 
+import contextlib
 import heapq
 from collections import Counter
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AddMember,
     AnswerCheck,
     Block,
     CancelCheck,
     Command,
+    CreateGroup,
     CustodyChanged,
     Delete,
     Done,
@@ -31,17 +34,23 @@ from meshchat.core.events import (
     GiveRevocation,
     Introduce,
     JoinRoom,
+    LeaveGroup,
     LeaveRoom,
     LinkDown,
     LinkUp,
+    MakeAdmin,
     MarkInRoom,
     MarkRead,
+    NewFace,
     Notice,
     React,
     Received,
     Refused,
     ReleaseRevocation,
+    RemoveMember,
     Rename,
+    RenameGroup,
+    ReportSeized,
     Retract,
     SaveDraft,
     Send,
@@ -76,6 +85,8 @@ from meshchat.core.model import (
     ChatOptions,
     Contact,
     Fate,
+    Group,
+    GroupMember,
     Held,
     Kind,
     Mark,
@@ -474,6 +485,7 @@ class Node:
                 return Done(command, self._commands[type(command)](self, command, now))
         except UsageError as error:
             del self._tells[told:]
+            self._chats.groups.load()
             if self._chats.sealed:  # the first half of a command whose second half was refused
                 self._chats.sealed.clear()
                 self._custody.undo()
@@ -537,6 +549,8 @@ class Node:
         """A contact was frozen for good: nothing goes to it any more, and our user hears of it."""
         self._chats.key_replaced(contact.fp, now, "revoked")
         self._chats.keys_changed()
+        with contextlib.suppress(UsageError):  # they share no group with us
+            self._chats.groups.report_seized(contact.fp, True, now)
         self._neighbours.drop_contact(contact.fp, "revoked", now)
         self._tells.append(Notice("revoked", contact.petname))
 
@@ -575,6 +589,27 @@ class Node:
 
     def _do_leave(self, command: LeaveRoom, _now: Now) -> Room:
         return self._chats.leave(command.rid)
+
+    def _do_create_group(self, command: CreateGroup, now: Now) -> Group:
+        return self._chats.groups.create(command.name, command.members, now)
+
+    def _do_add_member(self, command: AddMember, now: Now) -> Group:
+        return self._chats.groups.add(command.gid, command.fp, now)
+
+    def _do_remove_member(self, command: RemoveMember, now: Now) -> Group:
+        return self._chats.groups.remove(command.gid, command.fp, now)
+
+    def _do_make_admin(self, command: MakeAdmin, now: Now) -> Group:
+        return self._chats.groups.make_admin(command.gid, command.fp, now)
+
+    def _do_rename_group(self, command: RenameGroup, now: Now) -> Group:
+        return self._chats.groups.rename(command.gid, command.name, now)
+
+    def _do_leave_group(self, command: LeaveGroup, now: Now) -> Group:
+        return self._chats.groups.leave(command.gid, now)
+
+    def _do_report_seized(self, command: ReportSeized, now: Now) -> list[Group]:
+        return self._chats.groups.report_seized(command.fp, command.seized, now)
 
     def _do_read(self, command: MarkRead, now: Now) -> None:
         self._chats.mark_read(command.chat, command.seq, now)
@@ -657,6 +692,10 @@ class Node:
         """What our user said of an author or a post of a room."""
         return self._chats.moderation.of(rid, target)
 
+    def members(self, gid: bytes) -> tuple[GroupMember, ...]:
+        """Who is in a group as far as we know, in order of joining; nobody if we are out of it."""
+        return self._chats.groups.roster(gid).members
+
     def seed_words(self) -> tuple[str, ...]:
         """The 24 words that restore this identity."""
         return seed_to_words(self._people.identity.seed)
@@ -680,6 +719,7 @@ class Node:
         LinkUp: lambda node, event, now: node._neighbours.up(event, now),
         LinkDown: lambda node, event, _now: node._neighbours.down(event),
         Received: lambda node, event, now: node._neighbours.received(event, now),
+        NewFace: lambda node, _event, _now: node._neighbours.new_face(),
         Wake: _on_wake,
     }
     _commands: ClassVar[dict[type, Callable[[Any, Any, Now], object]]] = {
@@ -693,6 +733,13 @@ class Node:
         Introduce: _do_introduce,
         JoinRoom: _do_join,
         LeaveRoom: _do_leave,
+        CreateGroup: _do_create_group,
+        AddMember: _do_add_member,
+        RemoveMember: _do_remove_member,
+        MakeAdmin: _do_make_admin,
+        RenameGroup: _do_rename_group,
+        LeaveGroup: _do_leave_group,
+        ReportSeized: _do_report_seized,
         MarkRead: _do_read,
         SaveDraft: _do_draft,
         SetName: _do_name,

@@ -1,4 +1,4 @@
-"""What is inside an envelope: first direct messages, room posts, announces, chunks.
+"""What is inside an envelope: first direct and group messages, room posts, announces, chunks.
 
 Layouts in docs/reference/wire.md, section 5. Every inner is bound to the one-use
 key ``e`` of its envelope. An opener raises ``ProtocolError`` and nothing else on
@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
@@ -30,6 +31,7 @@ class InnerKind(IntEnum):
 
     FIRST_DM = 1
     DM = 2
+    GROUP = 3
     ROOM = 4
     ANNOUNCE = 5
     CHUNK = 6
@@ -122,6 +124,68 @@ def agree_to_read(
 def _agree(shared: bytes, fps: bytes, spk: bytes, ek: bytes) -> tuple[bytes, bytes]:
     k = H(b"mc1 x3dh", shared + fps + spk + ek, 64)
     return k[:32], H(b"mc1 sid", k[32:], SID_BYTES)
+
+
+# --- kind 3: group message -------------------------------------------------------------------
+
+_GROUP = struct.Struct("<BBI64s")
+
+
+class GroupPost(NamedTuple):
+    """A group message before its author is known to be who it says."""
+
+    by: int
+    """Place of the author in the list of the epoch's members."""
+    n: int
+    """Number of the message in the author's chain."""
+    signature: bytes
+    ct: bytes
+
+
+def group_message(
+    seed: bytes, place: bytes, by: int, n: int, key: bytes, e: bytes, body: bytes
+) -> bytes:
+    """A message to a group.
+
+    Args:
+        seed: Of our signing key in this group.
+        place: Group id and epoch id, 24 bytes.
+        by: Our place in the list of members.
+        n: Number of the message in our chain (u32).
+        key: The message key of that number; mixing ``e`` keeps it from repeating.
+        e: The envelope's.
+        body: What the members read.
+    """
+    where = place + struct.pack("<BI", by, n) + e
+    ct = crypto.aead_seal(H(b"mc1 mk", e, 32, key), body, where)
+    signature = crypto.sign(seed, _group_signed(where, ct))
+    return _GROUP.pack(InnerKind.GROUP, by, n, signature) + ct
+
+
+def read_group_message(inner: bytes) -> GroupPost:
+    """Raises ``WireError``: it is no group message."""
+    if len(inner) < _GROUP.size + crypto.TAG_BYTES:
+        raise WireError("group_length")
+    kind, by, n, signature = _GROUP.unpack_from(inner)
+    if kind != InnerKind.GROUP:
+        raise WireError("inner_kind")
+    return GroupPost(by, n, signature, inner[_GROUP.size :])
+
+
+def check_group_message(post: GroupPost, public: bytes, place: bytes, e: bytes) -> None:
+    """Raises ``AuthError``: it was not signed by this key, for this place and envelope."""
+    where = place + struct.pack("<BI", post.by, post.n) + e
+    crypto.verify(public, _group_signed(where, post.ct), post.signature)
+
+
+def open_group_message(post: GroupPost, key: bytes, place: bytes, e: bytes) -> bytes:
+    """The body. Raises ``AuthError`` if ``key`` is not the message key."""
+    where = place + struct.pack("<BI", post.by, post.n) + e
+    return crypto.aead_open(H(b"mc1 mk", e, 32, key), post.ct, where)
+
+
+def _group_signed(where: bytes, ct: bytes) -> bytes:
+    return b"mc1 group" + where + H(b"mc1 g-ct", ct, 32)
 
 
 # --- kind 4: room post -----------------------------------------------------------------------

@@ -104,18 +104,23 @@ def transports(options: RuntimeOptions) -> list[Transport]:
     Raises:
         UsageError: An address in them makes no sense.
     """
-    if not options.lan:
-        return []
-    from meshchat.net.lan import LanTransport
+    found: list[Transport] = []
+    if options.lan:
+        from meshchat.net.lan import LanTransport
 
-    return [
-        LanTransport(
-            listen=split_address(options.listen) if options.listen else None,
-            peers=options.peers,
-            discover=options.discover,
-            interfaces=options.interfaces,
+        found.append(
+            LanTransport(
+                listen=split_address(options.listen) if options.listen else None,
+                peers=options.peers,
+                discover=options.discover,
+                interfaces=options.interfaces,
+            )
         )
-    ]
+    if options.ble:
+        from meshchat.net.ble.transport import BleTransport
+
+        found.append(BleTransport(options.ble_profile, options.ble_adapter))
+    return found
 
 
 async def serve(session: Session, started: Callable[[], None] | None = None) -> None:

@@ -26,6 +26,7 @@ from meshchat.core.events import (
     LinkUp,
     NeighbourDown,
     NeighbourUp,
+    NewFace,
     Notice,
     Received,
     Refused,
@@ -185,7 +186,7 @@ class Runtime:
         self._last_link += 1
         return self._last_link
 
-    def post(self, event: LinkUp | LinkDown | Received) -> None:
+    def post(self, event: LinkUp | LinkDown | Received | NewFace) -> None:
         """Queue what a transport reports."""
         if isinstance(event, LinkUp):
             self._links[event.link] = self._transports[event.transport]

@@ -1,9 +1,10 @@
 """The seam between the runtime and anything that can carry frames to a neighbour."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from meshchat.core.events import LinkDown, LinkUp, Received
+from meshchat.core.events import LinkDown, LinkUp, NewFace, Received, Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,12 @@ class Host(Protocol):
         """A link number never used before."""
         ...
 
-    def post(self, event: LinkUp | LinkDown | Received) -> None:
+    def post(self, event: LinkUp | LinkDown | Received | NewFace) -> None:
         """Queue an event for the node; it is handled in order, in the next step."""
+        ...
+
+    def subscribe(self, callback: "Callable[[Tell | TransportStatus], None]") -> Callable[[], None]:
+        """Hear what the node tells from now on; returns what ends that."""
         ...
 
     def changed(self, status: TransportStatus) -> None:

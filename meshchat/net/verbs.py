@@ -17,6 +17,7 @@ from meshchat.core.content import count_reactions
 from meshchat.core.events import (
     Accept,
     AddContact,
+    AddMember,
     AnswerCheck,
     Block,
     CancelCheck,
@@ -26,14 +27,18 @@ from meshchat.core.events import (
     Command,
     ContactChanged,
     ContactTyping,
+    CreateGroup,
     CustodyChanged,
     Delete,
     Edit,
     FileComplete,
     GiveRevocation,
+    GroupChanged,
     Introduce,
     JoinRoom,
+    LeaveGroup,
     LeaveRoom,
+    MakeAdmin,
     MarkInRoom,
     MarkRead,
     MessageAdded,
@@ -44,7 +49,10 @@ from meshchat.core.events import (
     Notice,
     React,
     ReleaseRevocation,
+    RemoveMember,
     Rename,
+    RenameGroup,
+    ReportSeized,
     Retract,
     RoomChanged,
     RoomMarksChanged,
@@ -65,7 +73,19 @@ from meshchat.core.identity import (
     room_name,
     utf8,
 )
-from meshchat.core.model import ChatId, ChatOptions, Contact, Mark, Message, Neighbour, Notify, Room
+from meshchat.core.model import (
+    ChatId,
+    ChatOptions,
+    Contact,
+    Group,
+    GroupMember,
+    Mark,
+    Membership,
+    Message,
+    Neighbour,
+    Notify,
+    Room,
+)
 from meshchat.core.signs import SIGNS
 from meshchat.core.words import Query
 from meshchat.errors import UsageError
@@ -76,11 +96,14 @@ from meshchat.text import Clean
 
 Json = dict[str, object]
 
+KINDS = {b"c": "contact", b"r": "room", b"g": "group"}
 READ_MAX = 1_000  # messages of one answer: at 7 kB each still a line that fits in memory
 READ_DEFAULT = 50
 FP_PREFIX_MIN = 6  # hex digits: fewer are more likely a name or a typing error
 NEAREST_MAX = 3
 CHECK_WAIT_S = 20.0  # the other node answers by itself, or its time is over in the core
+GROUP_PREFIX = "group:"  # a group has the name an admin gave it: never mistaken for a person
+NAMES_LOOK_MAX = 500  # messages looked through for what a member calls themselves
 STOP_AFTER_S = 0.1  # time for the answer to "stop" to leave
 
 
@@ -122,16 +145,29 @@ class Args:
                 shown = Clean.line(name)
                 raise UsageError("unknown_argument", f"There is no argument {shown!r} here.")
             if value is not None and type(value) is not allowed[name]:
-                wanted = {str: "text", int: "a whole number", bool: "true or false"}[allowed[name]]
+                wanted = {
+                    str: "text",
+                    int: "a whole number",
+                    bool: "true or false",
+                    list: "a list of texts",
+                }[allowed[name]]
                 raise UsageError("bad_argument", f"The argument {name!r} must be {wanted}.")
-            if isinstance(value, str):
-                utf8(value)
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str):
+                    utf8(text)
+                elif value is not text:
+                    raise UsageError("bad_argument", f"The argument {name!r} must be texts only.")
         self._given = given
 
     def text(self, name: str) -> str:
         """The text, or an empty one."""
         value = self._given.get(name)
         return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> list[str]:
+        """The list of texts, or an empty one."""
+        value = self._given.get(name)
+        return [str(text) for text in value] if isinstance(value, list) else []
 
     def number(self, name: str, default: int) -> int:
         value = self._given.get(name)
@@ -214,10 +250,70 @@ def resolve_room(session: Session, name: str) -> Room:
     raise UsageError("unknown_room", f"You are in no room #{wanted}{hint}")
 
 
+def resolve_group(session: Session, name: str) -> Group:
+    """The group meant by its name, ``group:NAME``, or the start of its id.
+
+    Raises:
+        UsageError: We are in no such group, or in several.
+    """
+    groups = session.runtime.store.groups()
+    groups = [group for group in groups if group.membership is not Membership.LEFT]
+    wanted = name.strip().removeprefix(GROUP_PREFIX).strip()
+    skeleton, digits = name_skeleton(wanted[: 4 * 48]), wanted.lower()
+    tests: list[Callable[[Group], bool]] = [
+        lambda group: group.name == wanted,
+        lambda group: bool(skeleton) and name_skeleton(group.name) == skeleton,
+        lambda group: len(digits) >= FP_PREFIX_MIN and group.gid.hex().startswith(digits),
+    ]
+    for test in tests:
+        found = [group for group in groups if test(group)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = _listed(f"{group.gid.hex()[:8]}" for group in found)
+            raise UsageError(
+                "ambiguous_group", f"More than one group is meant; give the start of an id: {ids}."
+            )
+    joined = _listed(group.name for group in groups[:NEAREST_MAX])
+    hint = f"; you are in {joined}." if groups else "; make one with: meshchat group new NAME"
+    raise UsageError("unknown_group", f"You are in no group {Clean.line(wanted)!r}{hint}")
+
+
+def resolve_member(session: Session, group: Group, name: str) -> GroupMember:
+    """The member meant by a contact's name, ``~TAG``, or the start of a fingerprint.
+
+    Raises:
+        UsageError: Nobody in the group, or more than one, is meant.
+    """
+    members, wanted = session.runtime.node.members(group.gid), name.strip()
+    digits = wanted.lower()
+    found = [
+        member
+        for member in members
+        if wanted.upper() == f"~{key_tag(member.fp)}"
+        or (len(digits) >= FP_PREFIX_MIN and member.fp.hex().startswith(digits[:32]))
+    ]
+    if not found:
+        fp = resolve_contact(session, wanted).fp
+        found = [member for member in members if fp.startswith(member.fp)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            "ambiguous_member", "More than one member is meant; give the start of a fingerprint."
+        )
+    raise UsageError(
+        "no_member",
+        f"{Clean.line(wanted)} is not in {group.name}; see: meshchat group members NAME",
+    )
+
+
 def resolve(session: Session, to: str) -> ChatId:
-    """The conversation meant by a contact's name or ``#room``."""
+    """The conversation meant by a contact's name, ``#room`` or ``group:NAME``."""
     if to.strip().startswith("#"):
         return b"r" + resolve_room(session, to).rid
+    if to.strip().startswith(GROUP_PREFIX):
+        return b"g" + resolve_group(session, to).gid
     return b"c" + resolve_contact(session, to).fp
 
 
@@ -286,6 +382,50 @@ def room_json(room: Room) -> Json:
     }
 
 
+def group_json(session: Session, group: Group) -> Json:
+    members = session.runtime.node.members(group.gid)
+    own = session.runtime.node.fp
+    return {
+        "gid": group.gid.hex(),
+        "name": group.name,
+        "membership": group.membership.value,
+        "admin": any(member.admin and own.startswith(member.fp) for member in members),
+        "members": len(members),
+        **when("joined_at", group.joined_at),
+    }
+
+
+def member_json(session: Session, group: Group, member: GroupMember) -> Json:
+    """With our own name for a contact; of others what they call themselves, and the key tag."""
+    contact = _begins(session, member.fp)
+    own = session.runtime.node.fp.startswith(member.fp)
+    claimed = Clean()
+    if contact is None and not own:
+        messages = session.runtime.store.messages(b"g" + group.gid, limit=NAMES_LOOK_MAX)
+        names = (one.author_name for one in reversed(messages) if one.author == member.fp)
+        claimed = next(names, claimed)
+    shown = contact.petname if contact else session.own_name() if own else None
+    return {
+        "fp": member.fp.hex(),
+        "tag": key_tag(member.fp),
+        "name": shown or _stranger(claimed, member.fp),
+        "claimed": claimed or None,
+        "trust": "own" if own else contact.trust.value if contact else "stranger",
+        "admin": member.admin,
+        "key_known": bool(member.key),
+    }
+
+
+def _begins(session: Session, start: bytes) -> Contact | None:
+    """The contact whose fingerprint begins so."""
+    contacts = session.runtime.store.contacts()
+    return next((contact for contact in contacts if contact.fp.startswith(start)), None)
+
+
+def _stranger(name: str, key: bytes) -> Clean:
+    return Clean.line(f"{name or 'somebody'}~{key_tag(key)}", 60)
+
+
 def chat_json(session: Session, chat: ChatId) -> Json:
     """Which conversation: kind, id and name."""
     store = session.runtime.store
@@ -293,6 +433,9 @@ def chat_json(session: Session, chat: ChatId) -> Json:
         peer = store.contact(chat[1:])
         to = peer.petname if peer else key_tag(chat[1:])
         return {"kind": "contact", "id": chat[1:].hex(), "name": to}
+    if chat[:1] == b"g":
+        found = (group.name for group in store.groups() if group.gid == chat[1:])
+        return {"kind": "group", "id": chat[1:].hex(), "name": next(found, Clean("?"))}
     to = next((f"#{r.name}" for r in store.rooms() if r.rid == chat[1:]), "#left")
     return {"kind": "room", "id": chat[1:].hex(), "name": to}
 
@@ -311,13 +454,15 @@ def message_json(session: Session, message: Message) -> Json:
     """With the author's name as we know it and how far their key has been checked."""
     store = session.runtime.store
     author = None if message.outgoing else store.contact(message.author)
+    if message.chat[:1] == b"g" and author is None and not message.outgoing:
+        author = _begins(session, message.author)  # became a contact since
     if message.outgoing:
         name, trust = session.own_name(), "own"
     elif author is not None:
         name = author.petname
         trust = "stranger" if author.request else author.trust.value
     else:
-        name = Clean.line(f"{message.author_name or 'somebody'}~{key_tag(message.author)}", 60)
+        name = _stranger(message.author_name, message.author)
         trust = "stranger"
     return {
         "id": message.id.hex(),
@@ -409,6 +554,8 @@ def event_json(session: Session, news: News) -> Json:
             return {"event": "check", **_check_json(session, fp, signs)}
         case CheckEnded(fp, reason):
             return {"event": "check_ended", "reason": reason, **_check_json(session, fp, ())}
+        case GroupChanged(group):
+            return {"event": "group", "group": group_json(session, group)}
         case NeighbourUp(neighbour):
             return {"event": "neighbour_up", "neighbour": neighbour_json(session, neighbour)}
         case NeighbourDown(link, transport, reason):
@@ -623,9 +770,85 @@ async def _room_leave(session: Session, args: Args) -> Json:
     return {"room": room_json(room)}
 
 
+async def _group_command(session: Session, command: Command) -> Json:
+    """Carry out a command whose result is a group."""
+    group = await session.runtime.command(command)
+    assert isinstance(group, Group)
+    return {"group": group_json(session, group)}
+
+
+async def _group_new(session: Session, args: Args) -> Json:
+    fps = tuple(resolve_contact(session, name).fp for name in args.texts("members"))
+    return await _group_command(session, CreateGroup(args.text("name"), fps))
+
+
+async def _group_add(session: Session, args: Args) -> Json:
+    group = resolve_group(session, args.text("group"))
+    fp = resolve_contact(session, args.text("member")).fp
+    return await _group_command(session, AddMember(group.gid, fp))
+
+
+async def _group_remove(session: Session, args: Args) -> Json:
+    group = resolve_group(session, args.text("group"))
+    member = resolve_member(session, group, args.text("member"))
+    return await _group_command(session, RemoveMember(group.gid, member.fp))
+
+
+async def _group_admin(session: Session, args: Args) -> Json:
+    group = resolve_group(session, args.text("group"))
+    member = resolve_member(session, group, args.text("member"))
+    return await _group_command(session, MakeAdmin(group.gid, member.fp))
+
+
+async def _group_rename(session: Session, args: Args) -> Json:
+    group = resolve_group(session, args.text("group"))
+    return await _group_command(session, RenameGroup(group.gid, args.text("new")))
+
+
+async def _group_leave(session: Session, args: Args) -> Json:
+    return await _group_command(session, LeaveGroup(resolve_group(session, args.text("group")).gid))
+
+
+async def _group_list(session: Session, _: Args) -> Json:
+    store = session.runtime.store
+    unread = {row.chat: row.unread for row in store.chats()}
+    return {
+        "groups": [
+            {**group_json(session, group), "unread": unread.get(b"g" + group.gid, 0)}
+            for group in store.groups()
+            if group.membership is not Membership.LEFT
+        ]
+    }
+
+
+async def _group_members(session: Session, args: Args) -> Json:
+    group = resolve_group(session, args.text("group"))
+    members = session.runtime.node.members(group.gid)
+    return {
+        "group": group_json(session, group),
+        "members": [member_json(session, group, member) for member in members],
+    }
+
+
+async def _group_seized(session: Session, args: Args) -> Json:
+    try:
+        fp = resolve_contact(session, args.text("member")).fp
+    except UsageError:  # no contact of ours, but perhaps in a group with us
+        groups = session.runtime.store.groups()
+        fps = (member.fp for group in groups for member in session.runtime.node.members(group.gid))
+        digits = args.text("member").strip().lower()
+        found = next((fp for fp in fps if len(digits) >= 8 and fp.hex().startswith(digits)), None)
+        if found is None:
+            raise
+        fp = found
+    result = await session.runtime.command(ReportSeized(fp, args.flag("seized", True)))
+    assert isinstance(result, list)
+    return {"groups": [group_json(session, group) for group in result]}
+
+
 async def _resolve(session: Session, args: Args) -> Json:
     chat = resolve(session, args.text("to"))
-    return {"kind": "contact" if chat[:1] == b"c" else "room", "id": chat[1:].hex()}
+    return {"kind": KINDS[chat[:1]], "id": chat[1:].hex()}
 
 
 async def _send(session: Session, args: Args) -> Json:
@@ -782,15 +1005,14 @@ def _transports(
     """Every way there is to reach others: what does not run says why."""
     here = {one.name for one in running}
     off = []
-    if "lan" not in here:
+    for name in ("lan", "ble"):
+        if name in here:
+            continue
         if session.serving:
-            why = "switched_off", "Start without --no-lan, and with [lan] enabled in the settings."
+            remedy = f"Start without --no-{name}, and with [{name}] enabled in the settings."
+            off.append(TransportStatus(name, False, "switched_off", remedy))
         else:
-            why = "no_node", "Start meshchat, or: meshchat node"
-        off.append(TransportStatus("lan", False, *why))
-    if "ble" not in here:
-        why = "not_in_this_version", "Bluetooth comes with a later version; use a local network."
-        off.append(TransportStatus("ble", False, *why))
+            off.append(TransportStatus(name, False, "no_node", "Start meshchat, or: meshchat node"))
     return (*running, *off)
 
 
@@ -828,6 +1050,15 @@ VERBS: dict[str, Verb] = {
     "room.join": Verb(_room_join, {"name": str}, {"passphrase": str}),
     "room.list": Verb(_room_list, {}, {}),
     "room.leave": Verb(_room_leave, {"name": str}, {}),
+    "group.new": Verb(_group_new, {"name": str}, {"members": list}),
+    "group.add": Verb(_group_add, {"group": str, "member": str}, {}),
+    "group.remove": Verb(_group_remove, {"group": str, "member": str}, {}),
+    "group.admin": Verb(_group_admin, {"group": str, "member": str}, {}),
+    "group.rename": Verb(_group_rename, {"group": str, "new": str}, {}),
+    "group.leave": Verb(_group_leave, {"group": str}, {}),
+    "group.list": Verb(_group_list, {}, {}),
+    "group.members": Verb(_group_members, {"group": str}, {}),
+    "group.seized": Verb(_group_seized, {"member": str}, {"seized": bool}),
     "resolve": Verb(_resolve, {"to": str}, {}),
     "send": Verb(_send, {"to": str, "text": str}, {"reply": str}),
     "react": Verb(_react, {"id": str}, {"emoji": str}),

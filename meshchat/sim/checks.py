@@ -12,6 +12,7 @@ from meshchat.sim.convert import Wrong, close_to, flat, listed
 from meshchat.sim.document import Result, Workload
 from meshchat.sim.locate import Path
 from meshchat.sim.plan import (
+    Air,
     Courier,
     Crash,
     Dispersal,
@@ -30,6 +31,7 @@ from meshchat.sim.times import DAY_S, Moment
 
 RESERVED = ("contacts", "anyone", "everybody")  # words of `to`, never a group
 EVERY_MIN_S = 60.0  # a round more often than that is a slip of the pen
+BY_PROFILE = ("duty", "discovery_s", "retry_s", "links_max", "scan_duty")
 SUM_SLACK = 1e-9  # 0.1 + 0.2 + 0.7 may be a little over 1
 
 
@@ -105,6 +107,17 @@ def _move(file: File, move: Table, path: Path) -> None:
 def _radios(file: File) -> None:
     if not file.radios:
         raise Wrong(("radios",), "needs at least one radio, such as [radios.ble]")
+    for name, air in file.radios.items():
+        if air.profile is None:
+            continue
+        for at, network in enumerate(file.networks):
+            if network.radio == name:
+                what = f'is "{name}", whose "profile" finds who is near; networks need another'
+                raise Wrong(("networks", at, "radio"), what)
+        for key in BY_PROFILE:
+            if getattr(air, key) != getattr(Air(), key):
+                what = 'is decided by "profile" of the same radio; leave one of the two out'
+                raise Wrong(("radios", name, key), what)
 
 
 def _network(file: File, network: Network, path: Path) -> None:

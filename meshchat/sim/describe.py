@@ -157,6 +157,8 @@ def _radio(scenario: Scenario, name: str) -> str:
     radio = air.radio()
     told = [f"{air.range_m:g} m"] if air.range_m else ["through networks only"]
     told.append(_rate(radio.rate))
+    if air.profile:
+        told.append(f"Bluetooth policy, profile {air.profile}")
     if radio.discovery_s[1]:
         told.append(f"found after {radio.discovery_s[0]:g} to {radio.discovery_s[1]:g} s")
     if radio.failure:

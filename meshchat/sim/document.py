@@ -69,6 +69,31 @@ class Energy(Struct):
     max: Amount
 
 
+class Discovery(Struct):
+    """How nodes found each other over one radio with a profile, and what listening cost."""
+
+    profile: Literal["always", "normal", "saver"]
+    first_link_p50_s: Annotated[
+        Amount | None,
+        Meta(description="seconds a node without a link had somebody in reach before it had one"),
+    ]
+    first_link_p90_s: Amount | None
+    first_link_max_s: Amount | None
+    found: Annotated[int, Meta(ge=0, description="times a node got a link after having none")]
+    missed: Annotated[
+        int, Meta(ge=0, description="times somebody came into reach and left without a link")
+    ]
+    scan_duty: Annotated[
+        float, Meta(ge=0, le=1, description="share of the time on spent listening or connecting")
+    ]
+    wakeups_per_h: Annotated[
+        float,
+        Meta(ge=0, description="of a node that is on: timers, adverts heard, frames received"),
+    ]
+    timers_per_h: Annotated[float, Meta(ge=0, description="of these, timers of the policy")]
+    dials_per_h: Annotated[float, Meta(ge=0, description="attempts to connect of a node")]
+
+
 class Kinds(Struct):
     """Bytes on the air by what they were for; `total` is the sum of the others."""
 
@@ -293,6 +318,9 @@ class Result(Struct):
     trace_hash: Annotated[
         str, Meta(description="hex; the same for the same run on every machine and Python")
     ]
+    discovery: Annotated[
+        dict[str, Discovery], Meta(description="by name of the radio; only those with a profile")
+    ] = msgspec.field(default_factory=dict)
 
 
 def checked(document: object) -> Result:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from meshchat.core.events import LinkDown, LinkUp, Received
+from meshchat.core.link import FRAME_MIN_BYTES
+from meshchat.net.ble.policy import Profile
 
 if TYPE_CHECKING:
     from meshchat.sim.measure import FrameLoad
@@ -60,6 +62,9 @@ class Radio:
     """Share of the time it listens for them."""
     send_w: float = 0.06
     receive_w: float = 0.06
+    profile: Profile | None = None
+    """The Bluetooth policy finds, dials and listens; then ``discovery_s``, ``retry_s``,
+    ``links_max`` and ``scan_duty`` say nothing."""
 
 
 class Burst(NamedTuple):
@@ -83,6 +88,7 @@ class Way:
         "_since",
         "_turn",
         "_waits",
+        "_why",
         "a",
         "b",
         "failures",
@@ -112,6 +118,7 @@ class Way:
         self._queue: deque[Burst] = deque()
         self._sending = False
         self._waits = False  # for the radio of either end
+        self._why = ""  # the reason of the end that closes it
 
     # --- coming and going -----------------------------------------------------------------------
 
@@ -125,6 +132,10 @@ class Way:
         self.up = False
         self.refresh()
 
+    def other(self, end: "Person") -> "Person":
+        """Who is at the other end."""
+        return self.b if end is self.a else self.a
+
     def refresh(self, by: "Person | None" = None) -> None:
         """Something changed that decides whether they can talk; ``by`` is who went off."""
         usable = self.up and self.a.reachable(self.name) and self.b.reachable(self.name)
@@ -132,6 +143,9 @@ class Way:
             return
         self.usable = usable
         self.world.measure.in_reach(self.a.number, self.b.number, self.name, usable)
+        if self._radio.profile is not None:
+            for end in (self.a, self.b):
+                end.adapters[self.name].in_reach(self, usable)
         if usable:
             self.failures = 0
             self.spare = False
@@ -142,7 +156,7 @@ class Way:
 
     def look(self, after: float = 0.0) -> None:
         """Plan to notice each other and connect, if that is possible at all."""
-        if self.links is not None or not self.usable or self.spare:
+        if self.links is not None or not self.usable or self.spare or self._radio.profile:
             return
         self._turn += 1
         delay = after + self._chance.uniform(*self._radio.discovery_s) + self._radio.setup_s
@@ -164,15 +178,21 @@ class Way:
                 if end.links_on.get(self.name, 0) >= radio.links_max:
                     end.queue_for.setdefault(self.name, {})[self] = None
                     return
+        # So that nobody dials all or answers all.
+        self.join(self.a if (self.a.number + self.b.number) % 2 else self.b)
+
+    def join(self, dialler: "Person") -> None:
+        """They are connected now."""
+        radio = self._radio
         self._turn += 1
-        dialler, answerer = self.b, self.a
-        if (self.a.number + self.b.number) % 2:  # so that nobody dials all or answers all
-            dialler, answerer = answerer, dialler
+        answerer = self.other(dialler)
         numbers = {dialler: dialler.take(self), answerer: answerer.take(self)}
         self.links = numbers[self.a], numbers[self.b]
         self._since = self.world.now
         self.world.measure.link_up()
         turn = self._turn
+        if radio.profile is not None:
+            self._greet(dialler, answerer, numbers)
         for end, other in ((dialler, answerer), (answerer, dialler)):
             if turn == self._turn:  # else the first one did not want it
                 up = LinkUp(
@@ -186,6 +206,18 @@ class Way:
                 )
                 end.take_event(up)
 
+    def _greet(self, dialler: "Person", answerer: "Person", numbers: "dict[Person, int]") -> None:
+        """Tell the policies of both ends, one of which may end it at once."""
+        turn = self._turn
+        ends = (dialler, answerer)
+        for end in ends:
+            if turn == self._turn:
+                end.adapters[self.name].linked(numbers[end], outbound=end is dialler)
+        for end in ends:
+            if turn == self._turn:
+                other = self.other(end).adapters[self.name]
+                end.adapters[self.name].greeted(numbers[end], other)
+
     def _again(self) -> None:
         wait = min(RETRY_MAX_S, self._radio.retry_s * 2.0**self.failures)
         self.failures = min(self.failures + 1, DOUBLINGS_MAX)
@@ -196,6 +228,7 @@ class Way:
         if self.links is None:
             return
         self.spare |= reason == "duplicate"
+        self._why = reason
         if self._queue or self._sending:
             link = self.links[0] if end is self.a else self.links[1]
             end.give_up(link, self)
@@ -203,7 +236,7 @@ class Way:
             return
         self.cut(noticed=True, by=end)
 
-    def cut(self, noticed: bool, by: "Person | None" = None) -> None:
+    def cut(self, noticed: bool, by: "Person | None" = None, why: str = "") -> None:
         """The link breaks; ``noticed`` by whoever did not end it, else found out by silence."""
         self._turn += 1
         if self.links is None:
@@ -219,6 +252,9 @@ class Way:
         for (end, link), had in zip(ends, held, strict=True):
             if noticed and had and end is not by:
                 end.take_event(LinkDown(link))
+            if self._radio.profile is not None:
+                end.adapters[self.name].ended(link, why or self._why)
+        self._why = ""
         if by is not None and self.usable:
             if self.world.now - self._since > RETRY_MAX_S:
                 self.failures = 0  # that one was no quick refusal
@@ -301,6 +337,9 @@ class Way:
             self.world.measure.arrived(sender, receiver, self._radio, len(frame), load)
         link = self.links[1 if burst.forth else 0]
         if receiver.links.get(link) is self:
+            if self._radio.profile is not None:
+                sizes = [len(frame) for frame in burst.frames]
+                receiver.adapters[self.name].arrived(link, sizes, FRAME_MIN_BYTES)
             receiver.take_event(Received(link, burst.frames))
 
     def _release(self) -> None:

@@ -450,7 +450,7 @@ class MemoryStore(MemoryContent):
             )
             for name, chat in self._chats.items()
         }
-        return chat_list(self.rooms(), self.contacts(), known)
+        return chat_list(self.rooms(), self.groups(), self.contacts(), known)
 
     def mark_read(self, chat: ChatId, seq: int) -> None:
         log, found = self._changes(), self._chat(chat)

@@ -26,6 +26,7 @@ from meshchat.core.model import Held, Message, Now
 from meshchat.core.node import Node
 from meshchat.errors import StoreError, UsageError
 from meshchat.sim import fast
+from meshchat.sim.adapters import Adapter
 from meshchat.sim.links import Way
 from meshchat.sim.memory import MemoryStore
 
@@ -119,7 +120,14 @@ class Person:
             Node.create(self.store, self._entropy, self.clock, self.name)
         self.node = self._build()
         self.fp = self.node.fp
+        self.adapters = {
+            name: Adapter(self, name, radio.profile)
+            for name, radio in world.radios.items()
+            if radio.profile is not None
+        }
+        """Radios that run the policy of Bluetooth."""
         self._wake_later()
+        self._switch_adapters()
 
     def _build(self) -> Node:
         with fast.mode(self.world.fast), self.store.transaction():
@@ -215,6 +223,11 @@ class Person:
         self._alarm = NEVER
         for way in list(self.ways):
             way.refresh(by=self)
+        self._switch_adapters()
+
+    def _switch_adapters(self) -> None:
+        for adapter in self.adapters.values():
+            adapter.switch(self.awake and not self._stale)
 
     def _start(self, _: object = None) -> None:
         """Build the node from its store; if that cannot be written, try again later."""
@@ -231,6 +244,7 @@ class Person:
         vars(old).clear()
         self._stale = False
         self._wake_later()
+        self._switch_adapters()
         for way in list(self.ways):
             way.refresh()
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from meshchat.core.link import FRAME_MAX_BYTES, FRAME_MIN_BYTES
+from meshchat.net.ble.policy import Profile
 from meshchat.sim.links import Radio
 from meshchat.sim.times import (
     Amounts,
@@ -221,6 +222,7 @@ class Air(Table, frozen=True, kw_only=True):
     scan_duty: Share | None = None
     send_w: Watts = 0.06
     receive_w: Watts = 0.06
+    profile: Literal["always", "normal", "saver"] | None = None
 
     def radio(self, rate: float | None = None, loss: float | None = None) -> Radio:
         """As the world wants it; ``rate`` and ``loss`` are those of a throttled network."""
@@ -245,6 +247,7 @@ class Air(Table, frozen=True, kw_only=True):
             scan_duty=duty if self.scan_duty is None else self.scan_duty,
             send_w=self.send_w,
             receive_w=self.receive_w,
+            profile=None if self.profile is None else Profile(self.profile),
         )
 
 

@@ -306,6 +306,16 @@ def _costs(result: Result) -> Iterator[str]:
             f"  energy     mean {energy(result.energy_j.mean)}, "
             f"most {energy(result.energy_j.max)} a node"
         )
+    for name, radio in result.discovery.items():
+        waits = durations([radio.first_link_p50_s, radio.first_link_p90_s])
+        yield (
+            f"  {_line(name, 10):<10} profile {radio.profile}: listens {share(radio.scan_duty)}, "
+            f"{amount(radio.wakeups_per_h)} wake-ups an hour"
+        )
+        yield (
+            f"             link after {waits[0]} (p90 {waits[1]}), "
+            f"{radio.found:,} found, {radio.missed:,} missed"
+        )
     yield (
         f"  simulator  {duration(result.cpu_s)} CPU ({duration(result.cpu_s_per_node)} a node), "
         f"{result.events:,} events, {volume(result.peak_rss_bytes)} memory"

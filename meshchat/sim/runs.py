@@ -13,6 +13,7 @@ from meshchat.sim import oracle, scenario
 from meshchat.sim.document import FORMAT
 from meshchat.sim.links import Radio
 from meshchat.sim.measure import KINDS, Measure, Sample
+from meshchat.sim.person import Person
 from meshchat.sim.town import Town, build
 from meshchat.sim.traces import Trace, read_contacts, read_workload
 from meshchat.sim.ways import Contact, Wanted, changes
@@ -322,6 +323,7 @@ def document(
         },
         "map": town.map() if town is not None else None,
         "trace_hash": world.trace_hash,
+        "discovery": _discovery(world),
     }
 
 
@@ -359,11 +361,53 @@ def _thin(values: list[float]) -> list[float]:
 def _energy(world: World) -> list[float]:
     """Joules each node used by the radio model."""
     measure = world.measure
-    idle = sum(radio.idle_w + radio.scan_w * radio.scan_duty for radio in world.radios.values())
+    idle = sum(
+        radio.idle_w + (0.0 if radio.profile else radio.scan_w * radio.scan_duty)
+        for radio in world.radios.values()
+    )
     return [
-        measure.radio_j[number] + measure.on_seconds(number) * idle
-        for number in range(len(world.people))
+        measure.radio_j[number] + measure.on_seconds(number) * idle + _listening(world, person)
+        for number, person in enumerate(world.people)
     ]
+
+
+def _listening(world: World, person: Person) -> float:
+    """Joules that listening took, as the policy had it."""
+    adapters = person.adapters.items()
+    return sum(world.radios[name].scan_w * adapter.scan_s for name, adapter in adapters)
+
+
+def _discovery(world: World) -> Document:
+    """How nodes found each other over radios with a profile."""
+    found: Document = {}
+    for name, radio in world.radios.items():
+        if radio.profile is None:
+            continue
+        adapters = [person.adapters[name] for person in world.people]
+        for adapter in adapters:
+            adapter.finish()
+        waits = sorted(wait for adapter in adapters for wait in adapter.alone_s)
+        on_s = sum(adapter.on_s for adapter in adapters)
+        hours = on_s / 3_600
+        timers = sum(adapter.wakes for adapter in adapters)
+        wakeups = timers + sum(adapter.sightings + adapter.arrivals for adapter in adapters)
+        last = len(waits) - 1
+        p50, p90, most = (
+            (waits[round(last * part)] if waits else None) for part in (0.5, 0.9, 1.0)
+        )
+        found[name] = {
+            "profile": radio.profile.value,
+            "first_link_p50_s": p50,
+            "first_link_p90_s": p90,
+            "first_link_max_s": most,
+            "found": len(waits),
+            "missed": sum(adapter.missed for adapter in adapters),
+            "scan_duty": min(1.0, sum(a.scan_s for a in adapters) / on_s) if on_s else 0.0,
+            "wakeups_per_h": wakeups / hours if hours else 0.0,
+            "timers_per_h": timers / hours if hours else 0.0,
+            "dials_per_h": sum(a.dials for a in adapters) / hours if hours else 0.0,
+        }
+    return found
 
 
 def _by_workload(measure: Measure, due: list[int], limit: list[float | None]) -> Document:

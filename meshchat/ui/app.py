@@ -154,6 +154,8 @@ class MeshApp(BaseApp):
 
             if self._options.lan:
                 import meshchat.net.lan  # zeroconf, 60 ms
+            if self._options.ble:
+                import meshchat.net.ble.transport
             found = self._profile.find_key(passphrase)
             if self._settings is None:
                 self._settings = meshchat.net.control.NodeSettings.of(self._options)

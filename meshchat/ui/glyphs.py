@@ -132,6 +132,16 @@ def reason_words(code: str) -> str:
         "file_damaged": _("damaged"),
         "file_ended": _("its time is over"),
         "jammed": _("jammed"),
+        "off": _("off"),
+        "blocked": _("blocked"),
+        "no_bluetooth": _("no Bluetooth"),
+        "no_adapter": _("no adapter"),
+        "no_permission": _("not allowed"),
+        "no_peripheral": _("cannot be found by others"),
+        "no_central": _("cannot look for others"),
+        "stuck": _("does not answer"),
+        "other": _("refused"),
+        "fixed_address": _("its address never changes"),
     }
     return known.get(code) or code.replace("_", " ")
 

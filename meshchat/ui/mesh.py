@@ -112,10 +112,10 @@ class RadiosScreen(LiveScreen):
 def all_transports(running: tuple[TransportStatus, ...]) -> tuple[TransportStatus, ...]:
     """Those that run, and the others with the reason why they do not."""
     here = {one.name for one in running}
-    lan = _("Start without --no-lan, and with [lan] enabled in the settings.")
-    ble = _("Bluetooth comes with a later version; use a local network.")
+    remedy = _("Start without --no-{name}, and with [{name}] enabled in the settings.")
     off = (
-        TransportStatus("lan", False, "switched_off", lan),
-        TransportStatus("ble", False, "not_in_this_version", ble),
+        TransportStatus(name, False, "switched_off", remedy.format(name=name))
+        for name in ("lan", "ble")
+        if name not in here
     )
-    return (*running, *(one for one in off if one.name not in here))
+    return (*running, *off)

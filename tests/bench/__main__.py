@@ -14,12 +14,16 @@ ALL = (
     "store",
     "node",
     "sealing",
+    "groups",
     "ui",
     "idle",
     "sim",
     "delivery",
     "reconcile",
     "negentropy",
+    "ble",
+    "ble_air",
+    "ble_energy",
     "lxmf",
 )
 

@@ -251,11 +251,14 @@ def figures() -> list[Figure]:
         (base / "hello.py").write_text(HELLO)
         hello = [sys.executable, str(base / "hello.py")]
         # not counted: 5,000 messages are open, the hash of the passphrase included
-        chat = [*meshchat, "--home", str(base / "5000"), "--no-lan"]
+        chat = [*meshchat, "--home", str(base / "5000"), "--no-lan", "--no-ble"]
         programs = {
             "hello": (hello, b"hello world"),
             "lock screen": (chat, b"Passphrase"),
-            "first run": ([*meshchat, "--home", str(base / "new"), "--no-lan"], b"Welcome"),
+            "first run": (
+                [*meshchat, "--home", str(base / "new"), "--no-lan", "--no-ble"],
+                b"Welcome",
+            ),
         }
         cpu: dict[str, list[float]] = {name: [] for name in programs}
         for argv, marker in programs.values():
@@ -273,11 +276,19 @@ def figures() -> list[Figure]:
         found.append(("CPU of --version, ms", version * 1000, "<= 60"))
         for count, limit in ((5_000, 60), (100_000, 60)):
             home = base / str(count)
-            argv = [*meshchat, "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw"]
+            argv = [
+                *meshchat,
+                "--home",
+                str(home),
+                "--no-lan",
+                "--no-ble",
+                "--passphrase-file",
+                f"{home}/pw",
+            ]
             used, rss = first_frame(argv, b"yard", linger_s=2.0)
             found.append((f"RSS with {count:,} messages open, MiB", rss, f"<= {limit}"))
             found.append((f"CPU to paint {count:,}, with the hash, ms", used * 1000, ""))
-        small = [*meshchat, "--home", str(base / "5000"), "--no-lan"]
+        small = [*meshchat, "--home", str(base / "5000"), "--no-lan", "--no-ble"]
         small += ["--passphrase-file", f"{base}/5000/pw"]
         found.append(("idle CPU with a chat open, %", 100 * idle_cpu(small, b"yard"), "<= 0.5"))
         bare = statistics.median(run_cpu([sys.executable, "-c", ""]) for _ in range(ROUNDS))

@@ -25,7 +25,15 @@ from meshchat.core.identity import (
 )
 from meshchat.core.model import Now, Prekey
 from meshchat.core.ratchet import Ratchet
-from meshchat.core.sealed import announce, chunk, room_post
+from meshchat.core.sealed import (
+    announce,
+    check_group_message,
+    chunk,
+    group_message,
+    open_group_message,
+    read_group_message,
+    room_post,
+)
 from meshchat.core.sessions import Sessions
 from meshchat.sim.memory import MemoryStore
 
@@ -164,4 +172,28 @@ def piece() -> bytes:
     return put(lambda _: inner, secret=FILE_KEY)
 
 
-ENVELOPES = {"dm": dm(ANNA, BORIS), "post": post(), "announce": news(), "chunk": piece()}
+GROUP_SEED, GROUP_SECRET, GROUP_MK = fixed("group seed"), fixed("group head"), fixed("group mk")
+GROUP_PLACE = fixed("group id", 16) + fixed("epoch id", 8)
+
+
+def to_group() -> bytes:
+    return put(
+        lambda e: group_message(GROUP_SEED, GROUP_PLACE, 1, 4, GROUP_MK, e, TEXT),
+        secret=GROUP_SECRET,
+        want_proof=False,
+    )
+
+
+def from_group(inner: bytes, e: bytes) -> bytes:
+    message = read_group_message(inner)
+    check_group_message(message, crypto.sign_public(GROUP_SEED), GROUP_PLACE, e)
+    return open_group_message(message, GROUP_MK, GROUP_PLACE, e)
+
+
+ENVELOPES = {
+    "dm": dm(ANNA, BORIS),
+    "group": to_group(),
+    "post": post(),
+    "announce": news(),
+    "chunk": piece(),
+}

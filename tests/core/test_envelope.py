@@ -14,6 +14,7 @@ from sealing import (
     EVE,
     EXP_H,
     FILE_KEY,
+    GROUP_SECRET,
     LOW_ORDER,
     ROOM_KEY,
     ROOM_S,
@@ -133,7 +134,7 @@ def test_changed_envelope_does_not_open(which: str, at: int, flip: int) -> None:
     """Any change outside the stamp, expiry included, and nobody can open it."""
     data = bytearray(ENVELOPES[which])
     data[at] ^= flip
-    secrets = [ROOM_S, ANNA.announce_secret, FILE_KEY]
+    secrets = [ROOM_S, ANNA.announce_secret, FILE_KEY, GROUP_SECRET]
     keys = {"secrets": secrets, "prekeys": [BORIS.prekey]}
     assert open_sealed(ENVELOPES[which], **keys) is not None
     try:

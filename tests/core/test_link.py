@@ -32,7 +32,7 @@ from meshchat.core.model import Now
 from meshchat.errors import AuthError, HandshakeError, ProtocolError, QuotaError, WireError
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "vectors" / "link.json").read_text())
-TYPES = [HELLO, *range(16, 31)]
+TYPES = [HELLO, *range(16, 31), links.TYPING, links.CHECK]
 
 
 def header(kind: int, body: bytes = b"", size: int | None = None) -> bytes:
@@ -279,7 +279,7 @@ def test_hostile_frames(plain: bytes, reason: str) -> None:
 def test_types_from_128_are_skipped_and_counted() -> None:
     """A later version may try new records on us."""
     pair = Pair.opened()
-    plain = header(129, b"new") + header(NEXT) + header(255)
+    plain = header(links.CHECK + 1, b"new") + header(NEXT) + header(255)
     assert pair.give(pair.b, pair.forge(pair.a, padded(plain))) == [(NEXT, b"")]
     assert pair.b.ignored == 2 and pair.b.is_open
 

@@ -16,6 +16,7 @@ from sealing import (
     EVE,
     EXP_H,
     FILE_KEY,
+    GROUP_SECRET,
     RID,
     ROOM_S,
     TEXT,
@@ -23,6 +24,7 @@ from sealing import (
     dm,
     first_dm,
     fixed,
+    from_group,
     open_first_dm,
     opened,
     put,
@@ -71,6 +73,7 @@ from meshchat.errors import AuthError, ProtocolError, UsageError, WireError
 ANY_E = crypto.x25519_public(fixed("any e"))
 READERS: dict[str, Callable[[bytes], object]] = {
     "dm": lambda inner: open_first_dm(inner, BORIS.identity, BORIS.prekey, E["dm"]),
+    "group": lambda inner: from_group(inner, E["group"]),
     "post": lambda inner: open_room_post(inner, RID, E["post"]),
     "announce": lambda inner: open_announce(inner, ANNA.identity.fp, E["announce"]),
     "chunk": open_chunk,
@@ -79,6 +82,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
 }
 INNERS = {
     "dm": opened(ENVELOPES["dm"], me=BORIS).inner,
+    "group": opened(ENVELOPES["group"], secrets=(GROUP_SECRET,)).inner,
     "post": opened(ENVELOPES["post"], secrets=(ROOM_S,)).inner,
     "announce": opened(ENVELOPES["announce"], secrets=(ANNA.announce_secret,)).inner,
     "chunk": opened(ENVELOPES["chunk"], secrets=(FILE_KEY,)).inner,
@@ -91,12 +95,13 @@ E = {name: parse_header(data).e for name, data in ENVELOPES.items()}
 def test_inner_kinds_round_trip() -> None:
     """Each kind gives back who wrote it, and the body."""
     assert open_first_dm(INNERS["dm"], BORIS.identity, BORIS.prekey, E["dm"]) == (ANNA.card, TEXT)
+    assert from_group(INNERS["group"], E["group"]) == TEXT
     assert open_room_post(INNERS["post"], RID, E["post"]) == (AUTHOR, 7, 1_800_000_000, TEXT)
     announced = open_announce(INNERS["announce"], ANNA.identity.fp, E["announce"])
     assert announced == (ANNA.card, 3, TEXT)
     assert open_chunk(INNERS["chunk"]) == (3, b"some bytes of a file")
-    assert [kind_of(INNERS[k]) for k in ("dm", "post", "announce", "chunk")] == [
-        kind for kind in InnerKind if kind is not InnerKind.DM
+    assert [kind_of(INNERS[k]) for k in ("dm", "group", "post", "announce", "chunk")] == [
+        kind for kind in InnerKind if kind not in (InnerKind.DM, InnerKind.REVOKE)
     ]
 
 
@@ -115,15 +120,15 @@ def test_no_kind_is_taken_for_another(kind: str, reader: str) -> None:
         READERS[reader](INNERS[reader][:1] + INNERS[kind][1:])
 
 
-@given(st.binary(max_size=420), st.sampled_from([b"", b"\x01", b"\x04", b"\x05"]))
+@given(st.binary(max_size=420), st.sampled_from([b"", b"\x01", b"\x03", b"\x04", b"\x05"]))
 def test_arbitrary_bytes_inside(rest: bytes, first: bytes) -> None:
     """Only ProtocolError comes out of the openers."""
-    for reader in ("dm", "post", "announce"):
+    for reader in ("dm", "group", "post", "announce"):
         with pytest.raises(ProtocolError):
             READERS[reader](first + rest)
 
 
-@pytest.mark.parametrize("byte", [0, 3, 7, 255])
+@pytest.mark.parametrize("byte", [0, 7, 9, 255])
 def test_unknown_kind(byte: int) -> None:
     """Kinds of later versions are told apart from damage."""
     with pytest.raises(WireError) as caught:
@@ -451,7 +456,8 @@ def raw(kind: int, text: bytes, rest: bytes = b"", size: int | None = None) -> b
         (raw(1, b"a")[:14], "body_length"),
         (raw(1, b"a", size=2), "body_length"),
         (raw(0, b"a"), "body_type"),
-        (raw(10, b""), "body_type"),
+        (raw(11, b""), "body_type"),
+        (raw(10, b""), "body_text"),
         (raw(5, b"x"), "body_no_target"),
         (raw(5, b"x" * 33, b"\x02\x08" + bytes(8)), "body_text"),
         (raw(6, b"x"), "body_no_target"),

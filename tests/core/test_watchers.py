@@ -125,9 +125,13 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> tuple[Log, dict[int, Host]]:
     true = Sync.record
 
     def noted(sync: Sync, kind: int, body: bytes, now):  # type: ignore[no-untyped-def]
-        host = watchers.get(id(sync._store))
+        host = watchers.get(id(sync._offering._store))
         if host is not None:
-            far = host.links[sync._link.id][0].name if sync._link.id in host.links else "?"
+            far = (
+                host.links[sync._offering._link.id][0].name
+                if sync._offering._link.id in host.links
+                else "?"
+            )
             if kind == records.HAVE:
                 for eid, hint in read_offers(body):
                     if hint == PROOF_HINT:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from meshchat.core.limits import Limits
 from meshchat.errors import StoreError, UsageError
+from meshchat.net.ble.policy import Profile
 from meshchat.sim.links import Radio
 from meshchat.sim.measure import KINDS
 from meshchat.sim.ways import Change, Contact, Wanted, changes
@@ -361,6 +362,7 @@ RADIOS = st.sampled_from(
         Radio(),
         Radio(shared=True, links_max=3, loss=0.3, failure=0.3, latency_s=0.05),
         Radio(supervised=False, discovery_s=(0.0, 3.0), mtu=512),
+        Radio(profile=Profile.ALWAYS, mtu=5_501, failure=0.2, setup_s=0.5),
     ]
 )
 

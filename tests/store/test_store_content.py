@@ -99,7 +99,7 @@ def everything_of(store: SqlStore, n: int) -> None:
         store.save_reaction(Reaction(mid, ANNA, Clean(emoji), 1, b"n", 0.0, False))
         store.add_step(mid, Step(1.0, f"step{first}"))
         store.save_file(mid, file.encode() * 20)
-        manifest = Manifest(b"k" * 32, b"f" * 16, 1, b"h" * 32, Clean(file), ())
+        manifest = Manifest(b"k" * 32, 1, Clean(file), b"h" * 32)
         store.save_open_file(OpenFile(mid, ANNA, False, manifest))
         store.save_piece(mid, 0, file.encode())
         store.save_early(Act(mid, 6, CHAT, ANNA, mid, early, 1, b"n", 0.0), 99, 99)

@@ -49,7 +49,7 @@ class Person:
     name: str
     transports: tuple[Transport, ...] = ()
     store: SqlStore = field(default_factory=SqlStore.memory)
-    options: RuntimeOptions = field(default_factory=lambda: RuntimeOptions(lan=False))
+    options: RuntimeOptions = field(default_factory=lambda: RuntimeOptions(lan=False, ble=False))
 
     def __post_init__(self) -> None:
         with self.store.transaction():

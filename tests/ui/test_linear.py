@@ -49,7 +49,15 @@ def home(tmp_path: Path) -> Path:
 
 
 def linear(home: Path, lines: str, code: int = 0) -> str:
-    options = ("--home", str(home), "--passphrase-file", f"{home}/pw", "--no-lan", "--linear")
+    options = (
+        "--home",
+        str(home),
+        "--passphrase-file",
+        f"{home}/pw",
+        "--no-lan",
+        "--no-ble",
+        "--linear",
+    )
     return piped("-m", "meshchat", *options, lines=lines, code=code)
 
 
@@ -135,7 +143,7 @@ def test_a_port_in_use_leaves_it_usable(home: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         options = ("--home", str(home), "--passphrase-file", f"{home}/pw", "--linear")
-        argv = ("-m", "meshchat", *options, "--listen", f"127.0.0.1:{port}")
+        argv = ("-m", "meshchat", *options, "--no-ble", "--listen", f"127.0.0.1:{port}")
         process = subprocess.Popen(
             [sys.executable, *argv],
             stdin=subprocess.PIPE,
@@ -208,7 +216,7 @@ def test_nothing_heavy_is_loaded(home: Path) -> None:
         "from meshchat.cli import main\n"
         "sys.stdin = io.StringIO('/join #yard\\nhello\\n/help\\n/mesh\\n/quit\\n')\n"
         f"main(['--home', {str(home)!r}, '--passphrase-file', {str(home / 'pw')!r},"
-        " '--no-lan', '--linear'])\n"
+        " '--no-lan', '--no-ble', '--linear'])\n"
         "print('LOADED', json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
     )
     shown = piped("-c", code, lines="")

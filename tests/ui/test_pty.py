@@ -159,7 +159,16 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     home = tmp_path / "home"
     fill(home)
     program = Terminal(
-        *("-m", "meshchat", "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw")
+        *(
+            "-m",
+            "meshchat",
+            "--home",
+            str(home),
+            "--no-lan",
+            "--no-ble",
+            "--passphrase-file",
+            f"{home}/pw",
+        )
     )
     try:
         program.settle(b"public room")
@@ -270,7 +279,7 @@ def chat_with_draft(home: Path, environ: dict[str, str] | None = None) -> Termin
         with store.transaction():
             store.save_room(Room(ROOM[1:], Clean("yard"), b"\2" * 32, False, NOON))
         store.close()
-    options = ("--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw")
+    options = ("--home", str(home), "--no-lan", "--no-ble", "--passphrase-file", f"{home}/pw")
     program = Terminal("-m", "meshchat", *options, environ=environ)
     program.settle(b"yard")
     return program

@@ -87,7 +87,7 @@ async def test_the_key_is_gone_before_the_program_ends(tmp_path: Path) -> None:
     """The files go when the node has let go of them; from the chord on nothing can be opened."""
     profile = Profile(tmp_path / "home")
     profile.init("Me", "pw", small=True)
-    app = MeshApp(profile, RuntimeOptions(lan=False), None)
+    app = MeshApp(profile, RuntimeOptions(lan=False, ble=False), None)
     async with app.run_test() as pilot:
         await pilot.pause()
         await pilot.press("ctrl+x", "ctrl+x", "ctrl+x")

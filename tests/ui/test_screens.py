@@ -70,7 +70,7 @@ async def test_what_is_off_says_why_and_where_to_look() -> None:
 
 async def test_own_keys_take_the_place_of_ours(bob: Person) -> None:
     """[keys] binds another key, the old one is free, help and palette show the new one."""
-    options = RuntimeOptions(lan=False, keys=(("mesh", "f8"), ("find", "ctrl+g")))
+    options = RuntimeOptions(lan=False, ble=False, keys=(("mesh", "f8"), ("find", "ctrl+g")))
     me = Person("Me", options=options)
     async with me.at() as (app, pilot):
         app.chat.open(await me.knows(bob))
@@ -155,7 +155,7 @@ async def test_a_wide_window_has_a_pane_about_the_contact(me: Person, bob: Perso
 
 async def test_first_run_needs_no_network_and_no_account(tmp_path: Path) -> None:
     """Name, passphrase, card: then the chats, and every pane says the next key."""
-    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False), None)
+    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False, ble=False), None)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         assert isinstance(app.screen, SetupScreen)

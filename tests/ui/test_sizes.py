@@ -108,7 +108,7 @@ async def test_without_colours_signs_and_weight_remain(
 
 async def test_plain_signs_are_words(bob: Person) -> None:
     """Without such letters everything is ASCII, and states are words."""
-    me = Person("Me", options=RuntimeOptions(lan=False, glyphs="plain"))
+    me = Person("Me", options=RuntimeOptions(lan=False, ble=False, glyphs="plain"))
     async with me.at() as (app, pilot):
         chat = await me.knows(bob)
         app.chat.open(chat)

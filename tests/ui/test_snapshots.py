@@ -77,7 +77,7 @@ def test_contact(snap_compare: Compare, me: Person, bob: Person) -> None:
 
 def test_setup(snap_compare: Compare, tmp_path: Path) -> None:
     """The first thing a person sees."""
-    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False), None)
+    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False, ble=False), None)
     assert snap_compare(app, terminal_size=(80, 24))
 
 
@@ -99,7 +99,7 @@ def test_hostile(snap_compare: Compare, me: Person, bob: Person) -> None:
 @pytest.mark.parametrize("theme", ["light", "ansi-dark", "ansi-light", "contrast"])
 def test_theme(snap_compare: Compare, bob: Person, theme: str) -> None:
     """The same chat in other colours."""
-    me = Person("Me", options=RuntimeOptions(lan=False, theme=theme))
+    me = Person("Me", options=RuntimeOptions(lan=False, ble=False, theme=theme))
     assert snap_compare(me.app, terminal_size=(80, 24), run_before=opened(me, bob))
 
 
@@ -112,7 +112,7 @@ def test_no_colour(snap_compare: Compare, bob: Person, monkeypatch: pytest.Monke
 
 def test_plain(snap_compare: Compare, bob: Person) -> None:
     """Letters that every terminal has."""
-    me = Person("Me", options=RuntimeOptions(lan=False, glyphs="plain"))
+    me = Person("Me", options=RuntimeOptions(lan=False, ble=False, glyphs="plain"))
     assert snap_compare(me.app, terminal_size=(80, 24), run_before=opened(me, bob))
 
 

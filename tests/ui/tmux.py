@@ -128,7 +128,9 @@ class Person:
         self._program += options
         self._socket = f"meshchat-{os.getpid()}-{name}"
         self.home.mkdir(mode=0o700)
-        (self.home / "config.toml").write_text(f'{settings}\n[ui]\ntheme = "dark"\n')
+        (self.home / "config.toml").write_text(
+            f'{settings}\n[ble]\nenabled = false\n[ui]\ntheme = "dark"\n'
+        )
         self.pane = self.start()
 
     def start(self) -> Pane:
