@@ -233,7 +233,7 @@ def _add_content(verb: Any, verbs: Any) -> None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Parses to a namespace whose ``verb`` is a key of ``cli._COMMANDS``; empty: the screens."""
+    """Parses to a namespace with ``verb``, a key of ``commands.COMMANDS``; empty: the screens."""
     parser = _Parser(
         prog="meshchat",
         description="A messenger that needs no internet. Without a command: the terminal screens.",
