@@ -4,7 +4,7 @@ Each module here has the commands of one area, with a table of its own. Importin
 to nothing: what is heavy is imported inside the functions.
 """
 
-from meshchat.commands import chats, groups, node, people, profile, rooms, simulator
+from meshchat.commands import chats, files, groups, node, people, profile, rooms, simulator
 from meshchat.commands.console import Command
 
 COMMANDS: dict[str, Command] = {
@@ -14,5 +14,6 @@ COMMANDS: dict[str, Command] = {
     **rooms.COMMANDS,
     **groups.COMMANDS,
     **chats.COMMANDS,
+    **files.COMMANDS,
     **simulator.COMMANDS,
 }

@@ -27,19 +27,25 @@ def profile_of(args: argparse.Namespace) -> "Profile":
     return Profile(args.home)
 
 
-def read_text(path: str, what: str, limit: int = FILE_MAX_BYTES) -> str:
-    """The text of a file, or of standard input for ``-``. Raises ``UsageError``."""
+def read_bytes(path: str, what: str, limit: int) -> bytes:
+    """What is in a file, or comes on standard input for ``-``. Raises ``UsageError``."""
     try:
         if path == "-":
             raw = sys.stdin.buffer.read(limit + 1)
         else:
             with Path(path).open("rb") as file:
                 raw = file.read(limit + 1)
-        if len(raw) > limit:
-            raise UsageError("too_long", f"{what} is over {limit} bytes; give a shorter one.")
-        return raw.decode()
     except OSError as error:
         raise UsageError("unreadable", f"{what} {path} cannot be read: {error.strerror}.") from None
+    if len(raw) > limit:
+        raise UsageError("too_long", f"{what} is over {limit} bytes; give a shorter one.")
+    return raw
+
+
+def read_text(path: str, what: str) -> str:
+    """The same as text. Raises ``UsageError``."""
+    try:
+        return read_bytes(path, what, FILE_MAX_BYTES).decode()
     except UnicodeDecodeError:
         raise UsageError("unreadable", f"{what} is not UTF-8 text.") from None
 
@@ -105,9 +111,13 @@ def ask(args: argparse.Namespace, verb: str, **given: object) -> Json:
 def by_itself(profile: "Profile", passphrase: str, verb: str, given: Json) -> Json:
     """One verb on the store, which no node has open."""
     import asyncio
+    import base64
 
     from meshchat.net.control import once, open_session
 
+    data = given.get("data")
+    if isinstance(data, bytes):  # at once: in one process no line is too long
+        given = {**given, "data": base64.b64encode(data).decode("ascii")}
     with open_session(profile, passphrase, None, wait_s=LOCK_WAIT_S) as session:
         return asyncio.run(once(session, verb, given))
 

@@ -9,7 +9,7 @@ of one area, with a table of its own.
 from collections.abc import Mapping
 
 from meshchat.errors import UsageError
-from meshchat.net.verbs import chats, groups, node, people, rooms
+from meshchat.net.verbs import chats, files, groups, node, people, rooms
 from meshchat.net.verbs.forms import event_json, message_json, transport_json
 from meshchat.net.verbs.names import resolve, resolve_contact
 from meshchat.net.verbs.node import status_json
@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     **rooms.VERBS,
     **groups.VERBS,
     **chats.VERBS,
+    **files.VERBS,
     **node.VERBS,
 }
 

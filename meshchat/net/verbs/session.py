@@ -1,7 +1,7 @@
 """What a verb is, and what it works on."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshchat.core.identity import utf8
 from meshchat.errors import UsageError
@@ -20,6 +20,8 @@ class Session:
     profile: Profile
     serving: bool = False
     """A node is running, rather than one command by itself."""
+    uploads: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """Files that are being handed over in parts, the one that waits longest first."""
 
     def own_name(self) -> Clean:
         """What we call ourselves."""
