@@ -82,9 +82,11 @@ def ask_passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool =
 
 
 def need_terminal() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError(
-            "no_terminal", "The screens need a terminal; for scripts see: meshchat --help"
+            "no_terminal",
+            "The screens need a terminal, standard error too; for scripts and pipes: "
+            "meshchat --linear",
         )
 
 

@@ -24,6 +24,8 @@ FAILED_EXIT = 1
 
 
 def _screens(args: argparse.Namespace) -> int:
+    if args.linear:
+        return _linear(args)
     need_terminal()
     profile = profile_of(args)
     options = runtime_options(args, profile)
@@ -35,6 +37,16 @@ def _screens(args: argparse.Namespace) -> int:
         passphrase = ask_passphrase(args.passphrase_file)
 
     return run_app(profile, options, passphrase)
+
+
+def _linear(args: argparse.Namespace) -> int:
+    profile = profile_of(args)
+    options = runtime_options(args, profile)
+    profile.require()
+    passphrase = ask_passphrase(args.passphrase_file)
+    from meshchat.linear import run_linear
+
+    return run_linear(profile, options, passphrase)
 
 
 def _node(args: argparse.Namespace) -> int:

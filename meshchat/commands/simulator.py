@@ -1,6 +1,7 @@
 """Simulated peers: ``sim`` and ``demo``."""
 
 import argparse
+import os
 
 from meshchat.commands.console import Command, need_terminal
 
@@ -18,10 +19,22 @@ def _sim(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from meshchat.ui.simulated import DEMO_SPEED, run_demo
+    from meshchat.ui.simulation import DEMO_SPEED
 
-    need_terminal()
-    return run_demo(DEMO_SPEED if args.speed is None else args.speed, args.seed)
+    speed = DEMO_SPEED if args.speed is None else args.speed
+    if args.linear:
+        from meshchat.linear import run_linear_demo
+
+        return run_linear_demo(speed, args.seed)
+    if args.browser is not None:
+        from meshchat.ui.browser import serve_demo
+
+        return serve_demo(args.browser, speed, args.seed)
+    from meshchat.ui.simulated import run_demo
+
+    if "TEXTUAL_DRIVER" not in os.environ:  # set for each visitor by ``--browser``
+        need_terminal()
+    return run_demo(speed, args.seed)
 
 
 COMMANDS: dict[str, Command] = {
