@@ -7,6 +7,7 @@ a chunk holds is kept aside at once, because the envelope leaves with its proof;
 proven when the file is whole, so that *delivered* means all of it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,6 +68,12 @@ def file_text(name: str, size: int) -> Clean:
         tenths = (size + 50_000) // 100_000
         amount = f"{tenths // 10}.{tenths % 10} MB"
     return Clean(f'[file "{Clean.line(name, FILE_NAME_MAX_BYTES) or "without a name"}", {amount}]')
+
+
+def named_in(text: str) -> Clean:
+    """The name in what ``file_text`` made: for people to read, no name for a file system."""
+    found = re.fullmatch(r'\[file "(.*)", [^"]*\]', text)
+    return Clean.line(found[1] if found else "", FILE_NAME_MAX_BYTES)
 
 
 def check_file(name: str, data: bytes) -> Clean:
