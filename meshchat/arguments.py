@@ -31,6 +31,7 @@ def _options(network: bool, top: bool) -> _Parser:
     if network:
         add("--listen", metavar="A:P", help="accept links on this address and port")
         add("--peer", metavar="H:P", action="append", help="dial this node too; may be repeated")
+        add("--linear", action="store_true", default=False, help="lines instead of screens")
         add("--no-lan", action="store_true", default=False, help="do not use the local network")
         add("--no-ble", action="store_true", default=False, help="do not use Bluetooth")
     return parser
@@ -132,6 +133,8 @@ def _add_sim(verb: Any, verbs: Any) -> None:
         "try the screens in a simulated town; nothing is saved",
         ("--speed", {**speed, "default": None}),
         ("--seed", {"type": int, "default": 1, "metavar": "N"}),
+        ("--linear", {"action": "store_true", "help": "lines instead of screens"}),
+        ("--browser", {"type": int, "metavar": "PORT", "help": "show it in a browser here"}),
         parent=none,
     )
 

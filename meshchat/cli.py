@@ -199,13 +199,17 @@ def _say(text: object) -> None:
 
 
 def _need_terminal() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError(
-            "no_terminal", "The screens need a terminal; for scripts see: meshchat --help"
+            "no_terminal",
+            "The screens need a terminal, standard error too; for scripts and pipes: "
+            "meshchat --linear",
         )
 
 
 def _screens(args: argparse.Namespace) -> int:
+    if args.linear:
+        return _linear(args)
     _need_terminal()
     profile = _profile(args)
     options = _runtime_options(args, profile)
@@ -217,6 +221,16 @@ def _screens(args: argparse.Namespace) -> int:
         passphrase = _passphrase(args.passphrase_file)
 
     return run_app(profile, options, passphrase)
+
+
+def _linear(args: argparse.Namespace) -> int:
+    profile = _profile(args)
+    options = _runtime_options(args, profile)
+    profile.require()
+    passphrase = _passphrase(args.passphrase_file)
+    from meshchat.linear import run_linear
+
+    return run_linear(profile, options, passphrase)
 
 
 def _runtime_options(args: argparse.Namespace, profile: "Profile") -> "RuntimeOptions":
@@ -424,10 +438,22 @@ def _sim(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from meshchat.ui.simulated import DEMO_SPEED, run_demo
+    from meshchat.ui.simulation import DEMO_SPEED
 
-    _need_terminal()
-    return run_demo(DEMO_SPEED if args.speed is None else args.speed, args.seed)
+    speed = DEMO_SPEED if args.speed is None else args.speed
+    if args.linear:
+        from meshchat.linear import run_linear_demo
+
+        return run_linear_demo(speed, args.seed)
+    if args.browser is not None:
+        from meshchat.ui.browser import serve_demo
+
+        return serve_demo(args.browser, speed, args.seed)
+    from meshchat.ui.simulated import run_demo
+
+    if "TEXTUAL_DRIVER" not in os.environ:  # set for each visitor by ``--browser``
+        _need_terminal()
+    return run_demo(speed, args.seed)
 
 
 # --- verbs --------------------------------------------------------------------------------------

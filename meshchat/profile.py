@@ -93,6 +93,20 @@ class RuntimeOptions:
     store_megabytes: int = 256
     """Room for our own mail and what we carry for others."""
     log_level: str = "warning"
+    language: str = ""
+    """Of the screens: ``en``, ``ru`` …; empty: the system's."""
+    theme: str = ""
+    """``dark``, ``light``, ``ansi-dark``, ``ansi-light``, ``contrast``; empty: by terminal."""
+    glyphs: str = ""
+    """``unicode`` or ``plain``; empty: by locale and terminal."""
+    notify: str = "bell"
+    """How to tell of news while the window is not looked at: ``off``, ``bell`` or an OSC code."""
+    hide_minutes: int = 15
+    """Without a key pressed, until the screens ask for the passphrase; 0: never."""
+    mouse: bool = True
+    """Take the mouse; false leaves it to the terminal."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Other keys for commands: ``(command, keys)``."""
 
 
 class SystemEntropy:
@@ -108,6 +122,8 @@ def system_now() -> Now:
     return Now(time.monotonic(), time.time())
 
 
+_BLE_PROFILES = ("always", "normal", "saver")
+_LEVELS = ("error", "warning", "info", "debug")
 _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "lan": {
         "enabled": ("lan", bool),
@@ -123,13 +139,25 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
     },
     "mesh": {"passphrase": ("mesh_passphrase", str)},
     "receipts": {"send": ("receipts", bool)},
-    "lock": {"idle_minutes": ("idle_minutes", int)},
+    "lock": {"hide_minutes": ("hide_minutes", int), "idle_minutes": ("idle_minutes", int)},
     "privacy": {"handover": ("handover", bool), "cover": ("cover", bool)},
     "store": {"megabytes": ("store_megabytes", int)},
     "log": {"level": ("log_level", str)},
+    "ui": {
+        "language": ("language", str),
+        "theme": ("theme", str),
+        "glyphs": ("glyphs", str),
+        "notify": ("notify", str),
+        "mouse": ("mouse", bool),
+    },
 }
-_BLE_PROFILES = ("always", "normal", "saver")
-_LEVELS = ("error", "warning", "info", "debug")
+_WORDS = {
+    "log_level": _LEVELS,
+    "ble_profile": _BLE_PROFILES,
+    "theme": ("", "dark", "light", "ansi-dark", "ansi-light", "contrast"),
+    "glyphs": ("", "unicode", "plain"),
+    "notify": ("off", "bell", "osc9", "osc777", "osc99"),
+}
 _TYPES = {
     bool: "true or false",
     int: "a whole number",
@@ -222,8 +250,11 @@ class Profile:
             self._bad_config("", f"is not valid TOML: {error}")
         except RecursionError:
             self._bad_config("", "is nested too deeply")
-        found: dict[str, bool | int | str | tuple[str, ...]] = {}
+        found: dict[str, bool | int | str | tuple[str, ...] | tuple[tuple[str, str], ...]] = {}
         for section, values in parsed.items():
+            if section == "keys" and isinstance(values, dict):
+                found["keys"] = self._own_keys(text, values)
+                continue
             if section not in _KEYS or not isinstance(values, dict):
                 self._bad_config(_line_of(text, section), f"has an unknown key {section!r}")
             for key, value in values.items():
@@ -233,17 +264,15 @@ class Profile:
                 field, wanted = _KEYS[section][key]
                 if not _fits(value, wanted):
                     self._bad_config(where, f"needs {_TYPES[wanted]} for {key!r} in [{section}]")
-                for choice, allowed in (("log_level", _LEVELS), ("ble_profile", _BLE_PROFILES)):
-                    if field == choice and value not in allowed:
-                        self._bad_config(where, f"needs one of {', '.join(allowed)} for {key!r}")
+                if field in _WORDS and value not in _WORDS[field]:
+                    words = ", ".join(filter(None, _WORDS[field]))
+                    self._bad_config(where, f"needs one of {words} for {key!r}")
                 if field == "store_megabytes" and not STORE_MIN_MB <= value <= STORE_MAX_MB:
                     self._bad_config(
                         where, f"needs {STORE_MIN_MB} to {STORE_MAX_MB} for 'megabytes'"
                     )
-                if field == "idle_minutes" and not 0 <= value <= IDLE_MAX_MINUTES:
-                    self._bad_config(
-                        where, f"needs 0 (never) to {IDLE_MAX_MINUTES} for 'idle_minutes'"
-                    )
+                if key.endswith("_minutes") and not 0 <= value <= IDLE_MAX_MINUTES:
+                    self._bad_config(where, f"needs 0 (never) to {IDLE_MAX_MINUTES} for {key!r}")
                 try:
                     if field == "listen" and value:
                         split_address(value)
@@ -253,6 +282,13 @@ class Profile:
                     self._bad_config(where, f"has a bad value for {key!r}: {error}")
                 found[field] = tuple(value) if isinstance(value, list) else value
         return RuntimeOptions(**found)  # type: ignore[arg-type]  # each was checked above
+
+    def _own_keys(self, text: str, values: dict[str, object]) -> tuple[tuple[str, str], ...]:
+        for name, keys in values.items():
+            if not isinstance(keys, str):
+                where = _line_of(text, name, "keys")
+                self._bad_config(where, f"needs a key in quotes for {name!r} in [keys]")
+        return tuple((name, str(keys)) for name, keys in values.items())
 
     def _bad_config(self, where: str, problem: str) -> NoReturn:
         raise UsageError("bad_config", f"The settings file {self.config_path}{where} {problem}.")

@@ -225,12 +225,21 @@ def test_every_documented_setting_is_read(home: Path) -> None:
         receipts=True,
         store_megabytes=256,
         log_level="warning",
+        language="ru",
+        theme="contrast",
+        glyphs="plain",
+        keys=(("mesh", "f8"), ("find", "ctrl+g,f9")),
     )
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("[ui]\ntheme = 'pink'\n", "line 2, needs one of dark, light"),
+        ("[ui]\nglyphs = 1\n", "line 2, needs a text in quotes for 'glyphs'"),
+        ("[lock]\nhide_minutes = -1\n", "line 2, needs 0 (never) to 1440 for 'hide_minutes'"),
+        ("[ui]\nnotify = 'shout'\n", "line 2, needs one of off, bell"),
+        ("[keys]\nmesh = 8\n", "line 2, needs a key in quotes for 'mesh' in [keys]"),
         ("[lan]\nenabled = 1\n", "line 2, needs true or false for 'enabled'"),
         ("[lan]\n\nport = 5\n", "line 3, has an unknown key 'port'"),
         ("[radio]\n", "line 1, has an unknown key 'radio'"),
@@ -304,3 +313,17 @@ def test_node_settings(home: Path) -> None:
     )
     options = profile.options()
     assert (options.mesh_passphrase, options.receipts, options.store_megabytes) == ("x y", False, 8)
+
+
+def test_screen_settings(home: Path) -> None:
+    """Colours, signs, bell, lock, mouse and keys are read."""
+    profile = Profile(home)
+    home.mkdir(exist_ok=True)
+    profile.config_path.write_text(
+        '[ui]\ntheme = "contrast"\nglyphs = "plain"\nnotify = "off"\n'
+        'mouse = false\nlanguage = "kk"\n[lock]\nhide_minutes = 0\n[keys]\nmesh = "f8"\n'
+    )
+    found = profile.options()
+    assert (found.theme, found.glyphs, found.notify) == ("contrast", "plain", "off")
+    assert (found.hide_minutes, found.mouse, found.language) == (0, False, "kk")
+    assert found.keys == (("mesh", "f8"),)

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from textual import on
 from textual.await_complete import AwaitComplete
-from textual.events import Event, InputEvent
 from textual.screen import Screen
 
+from meshchat import i18n
 from meshchat.errors import MeshchatError, StoreError, TransportError
+from meshchat.i18n import _
 from meshchat.profile import Profile, RuntimeOptions, harden, wait_after
+from meshchat.ui import bindings
 from meshchat.ui.base import BaseApp, quiet_stderr
 from meshchat.ui.dialogs import Field
 from meshchat.ui.lock import LockScreen
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from meshchat.store import SqlStore
 
 
+WIPE_WAIT_S = 5.0  # until the node has let go of the profile
 IDLE_LOOK_S = 5.0  # between two looks at the clock
 AGAIN = "MESHCHAT_LOCKED"
 """Set for the process that follows a lock: it asks, also where a file holds the passphrase."""
@@ -58,15 +61,16 @@ class MeshApp(BaseApp):
     """meshchat in a terminal."""
 
     def __init__(self, profile: Profile, options: RuntimeOptions, passphrase: str | None) -> None:
-        super().__init__()
+        super().__init__(options)
         self._profile = profile
         self._options = options
+        self.wiped = False
+        """The key is destroyed; the caller removes the rest."""
         self._given = passphrase
         self.held = ExitStack()
         self._store: SqlStore | None = None
         self._slot = 0
         self._wrong = 0  # passphrases in a row
-        self._touched = 0.0
         self.forget = False
         """Idle for too long: the process is to be replaced by one that knows nothing."""
         self._settings: NodeSettings | None = None
@@ -82,11 +86,11 @@ class MeshApp(BaseApp):
         """What the first frame shows."""
         if not self._profile.exists():
             return SetupScreen()
-        return LockScreen("One moment…" if self._given is not None else "")
+        return LockScreen(_("One moment…") if self._given is not None else "")
 
     def on_mount(self) -> None:
+        super().on_mount()
         if self._options.idle_minutes:
-            self._touched = time.monotonic()
             self.set_interval(IDLE_LOOK_S, self._look_idle)
         if self._given is not None and isinstance(self.screen, LockScreen):
             self.call_after_refresh(self._begin_unlock, self._given)
@@ -171,12 +175,12 @@ class MeshApp(BaseApp):
 
         self._start(transports(self._options))
         assert self._runtime is not None
-        await self.push_screen(ChatScreen(self._runtime))
+        await self.push_screen(ChatScreen(self._runtime, self))
         if first:
             from meshchat.ui.people import CardScreen
 
             card = self._runtime.node.card_text()
-            await self.push_screen(CardScreen(card, "Your card   3 of 3", first=True))
+            await self.push_screen(CardScreen(card, _("Your card   3 of 3"), first=True))
 
     # --- the node ----------------------------------------------------------------------------
 
@@ -214,19 +218,13 @@ class MeshApp(BaseApp):
 
         def go_on(chat: ChatScreen) -> None:
             chat.use(runtime)
-            chat.say(f"No network: {why}")
+            chat.say(_("No network: {why}").format(why=why))
 
         for screen in self.screen_stack:
             if isinstance(screen, ChatScreen):
                 screen.call_later(go_on, screen)  # once it is mounted
 
     # --- lock --------------------------------------------------------------------------------
-
-    async def on_event(self, event: Event) -> None:
-        """Note that somebody is here."""
-        if isinstance(event, InputEvent):
-            self._touched = time.monotonic()
-        await super().on_event(event)
 
     async def _look_idle(self) -> None:
         """Nobody was here for long: close everything, and let ``run_app`` begin anew.
@@ -244,6 +242,17 @@ class MeshApp(BaseApp):
             self._leave_screens()
             self.push_screen(LockScreen())
             self._show_title()
+
+    async def wipe(self) -> None:
+        """Destroy the key at once, which is enough; the files go when the screens have ended."""
+        from meshchat import keyfile
+
+        self._leaving = self.wiped = True
+        if self._profile.exists():
+            await asyncio.to_thread(keyfile.destroy, self._profile.key_path)
+        if self._runtime is not None:
+            self._runtime.stop()
+        self.exit()
 
     @property
     def _locked(self) -> bool:
@@ -279,11 +288,15 @@ def run_app(profile: Profile, options: RuntimeOptions, passphrase: str | None = 
     """
     harden()
     quiet_stderr()
+    i18n.choose(options.language)
+    bindings.keymap(dict(options.keys))  # wrong ones are told before the screens start
     app = MeshApp(profile, options, passphrase)
     with app.held:
         if profile.exists():
             app.held.enter_context(profile.locked())
-        app.run()
+        app.run(mouse=options.mouse)
+    if app.wiped and profile.has_home():
+        profile.wipe(WIPE_WAIT_S)
     if app.trouble is not None:
         raise app.trouble
     if app.forget:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
+from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.timer import Timer
 from textual.worker import WorkerFailed
 
 from meshchat.errors import MeshchatError
+from meshchat.i18n import _
+from meshchat.profile import RuntimeOptions
 from meshchat.text import Clean
-from meshchat.ui.commands import CHAT_KEYS, COMMANDS, Command, key_label, with_twins
+from meshchat.ui import bindings, glyphs, themes
+from meshchat.ui.backend import Backend
+from meshchat.ui.commands import CHAT_KEYS, COMMANDS, Command, key_label
 from meshchat.ui.lock import LockScreen
 
-if TYPE_CHECKING:
-    from meshchat.core.events import Command as Wish
-    from meshchat.core.node import Node
-    from meshchat.core.ports import Store
-    from meshchat.net.runtime import News, RuntimeStatus
+PANIC_PRESSES, PANIC_S = 3, 2.0  # quick enough to be meant, slow enough for cold fingers
 
 log = logging.getLogger(__name__)
 
@@ -34,32 +38,6 @@ log = logging.getLogger(__name__)
 # entries they arrive as alt+1 … alt+9, and a typed § or £ stays a letter.
 for _digit in range(1, CHAT_KEYS + 1):
     cast("dict[str, object]", ANSI_SEQUENCES_KEYS).pop(f"\x1b{_digit}", None)
-
-
-class Backend(Protocol):
-    """What the screens need of whatever drives a node: ``net.runtime.Runtime`` or a simulation."""
-
-    @property
-    def store(self) -> Store: ...
-
-    @property
-    def node(self) -> Node: ...
-
-    async def command(self, command: Wish) -> object:
-        """Carry out a wish of our user; returns what the command's docstring promises."""
-        ...
-
-    def subscribe(self, callback: Callable[[News], None]) -> Callable[[], None]:
-        """Call ``callback`` with every event from now on; returns what ends that."""
-        ...
-
-    def status(self) -> RuntimeStatus:
-        """A picture of this moment."""
-        ...
-
-    def stop(self) -> None:
-        """End soon. May be called again."""
-        ...
 
 
 class Palette(Provider):
@@ -74,17 +52,22 @@ class Palette(Provider):
 
         return Content(f"{command.title}  {command.usage}"), run
 
+    def _keys(self, command: Command) -> str:
+        app = cast("BaseApp", self.app)
+        return key_label(app.chosen_keys.get(command.name, command.keys))
+
     async def discover(self) -> Hits:
         for command in COMMANDS:
             text, run = self._hit(command)
-            yield DiscoveryHit(text, run, text.plain, key_label(command.keys))
+            yield DiscoveryHit(text, run, text.plain, self._keys(command))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for command in COMMANDS:
             text, run = self._hit(command)
-            if (score := matcher.match(text.plain)) > 0:
-                yield Hit(score, text, run, text.plain, key_label(command.keys))
+            words = f"{text.plain} {' '.join(command.aliases)}"
+            if (score := matcher.match(words)) > 0:
+                yield Hit(score, text, run, text.plain, self._keys(command))
 
 
 @runtime_checkable
@@ -93,29 +76,37 @@ class CommandScreen(Protocol):
 
     def action_command(self, name: str) -> None: ...
 
+    def say(self, text: str) -> None: ...
+
     async def flush(self) -> None: ...
 
 
 class BaseApp(App[None]):
-    """Title, palette, and the way out. What is shown, and what locking means, others say."""
+    """Title, palette, colours, bell, and the way out. What locking means, others say."""
 
     TITLE = "meshchat"
     CSS_PATH = Path(__file__).with_name("meshchat.tcss")
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Palette}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(with_twins("ctrl+q"), "quit", "Quit", show=False, priority=True),
-        Binding(with_twins("ctrl+p"), "command_palette", "Palette", show=False, priority=True),
-        Binding(with_twins("ctrl+l"), "lock", "Lock", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings.app_bindings()
 
-    def __init__(self) -> None:
+    def __init__(self, options: RuntimeOptions) -> None:
         super().__init__()
         self.animation_level = "none"
+        self.options = options
+        self.glyphs = glyphs.choose(options.glyphs)
+        self.chosen_keys = dict(options.keys)
         self.trouble: BaseException | None = None
         """Why the app had to end, for the caller to raise again."""
         self._unread = 0
         self._title_shown = ""
         self._leaving = False
+        self._touched = time.monotonic()
+        self._idle: Timer | None = None
+        self._panics: list[float] = []
+        for theme in themes.OWN:
+            self.register_theme(theme)
+        self.theme = themes.find(options.theme)
+        self.set_class(self.glyphs is glyphs.PLAIN, "-plain")
 
     @property
     def backend(self) -> Backend | None:
@@ -123,12 +114,20 @@ class BaseApp(App[None]):
         return None
 
     def on_mount(self) -> None:
+        self.set_keymap(bindings.keymap(self.chosen_keys))
+        if self.options.hide_minutes:
+            self._idle = self.set_timer(60.0 * self.options.hide_minutes, self._hide_if_idle)
         if sys.platform != "win32" and not self.is_headless:
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(name, lambda: self.call_later(self.action_quit))
 
-    # --- title -------------------------------------------------------------------------------
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent | events.Paste):
+            self._touched = time.monotonic()
+        await super().on_event(event)
+
+    # --- title and bell ----------------------------------------------------------------------
 
     def show_unread(self, count: int) -> None:
         """Put the number of unread messages into the window's title."""
@@ -139,9 +138,48 @@ class BaseApp(App[None]):
         locked = isinstance(self.screen, LockScreen)
         count = 0 if locked else self._unread
         title = Clean.line(f"({count}) {self.TITLE}" if count else f"{self.TITLE}")
-        if title != self._title_shown and self._driver is not None and not self.is_headless:
+        if title != self._title_shown:
             self._title_shown = title
-            self._driver.write(f"\x1b]2;{title}\x07")
+            self._tell_terminal(f"\x1b]2;{title}\x07")
+
+    def _tell_terminal(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+
+    def announce(self, *, loud: bool) -> None:
+        """Something new came: ring, as far as our user wants it, and never say what or from whom.
+
+        Args:
+            loud: It is for our user by name: ring twice.
+        """
+        if self.app_focus and not isinstance(self.screen, LockScreen):
+            return
+        wish, text = self.options.notify, Clean.line(_("meshchat: new message"))
+        if wish == "bell":
+            for _ring in range(2 if loud else 1):
+                self.bell()
+        elif wish == "osc9":
+            self._tell_terminal(f"\x1b]9;{text}\x07")
+        elif wish == "osc777":
+            self._tell_terminal(f"\x1b]777;notify;meshchat;{text}\x07")
+        elif wish == "osc99":
+            self._tell_terminal(f"\x1b]99;i=meshchat;{text}\x1b\\")
+
+    # --- colours -----------------------------------------------------------------------------
+
+    def choose_theme(self, name: str) -> str:
+        """Take other colours, the next ones if no name is given; returns what to say."""
+        chosen = themes.after(self.theme) if not name else themes.NAMES.get(name, "")
+        if not chosen:
+            return _("There are: {names}").format(names=", ".join(themes.NAMES))
+        self.theme = chosen
+        word = next(word for word, theme in themes.NAMES.items() if theme == chosen)
+        text = _('Colours: {name}. To keep them: theme = "{name}" under [ui] in the settings.')
+        return text.format(name=word)
+
+    def choices(self) -> dict[str, list[str]]:
+        """Words that Tab offers behind commands that take one of a few."""
+        return {"theme": list(themes.NAMES), "mute": ["all", "mentions", "none"]}
 
     # --- keys of every screen ----------------------------------------------------------------
 
@@ -149,9 +187,31 @@ class BaseApp(App[None]):
         """Hide everything, as far as that is possible here."""
         raise NotImplementedError
 
+    async def wipe(self) -> None:
+        """Destroy everything, as far as there is something."""
+        raise NotImplementedError
+
     def action_lock(self) -> None:
         """From every screen."""
         self.lock()
+
+    def _hide_if_idle(self) -> None:
+        limit = 60.0 * self.options.hide_minutes
+        left = self._touched + limit - time.monotonic()
+        if left <= 0:
+            self.lock()
+            left = limit
+        self._idle = self.set_timer(left, self._hide_if_idle)
+
+    def action_panic(self) -> None:
+        """Count; the third press in time destroys the profile, whatever is on the screen."""
+        now = time.monotonic()
+        self._panics = [at for at in self._panics if now - at < PANIC_S] + [now]
+        if len(self._panics) >= PANIC_PRESSES:
+            self._panics.clear()
+            self.run_worker(self.wipe(), exit_on_error=True)
+        elif isinstance(self.screen, CommandScreen):
+            self.screen.say(_("Ctrl+X three times within two seconds destroys this profile."))
 
     def action_command_palette(self) -> None:
         """Only where commands can be carried out."""
@@ -196,3 +256,4 @@ def quiet_stderr() -> None:
     """Textual paints on stderr: nothing else may be written there from now on."""
     logging.captureWarnings(True)
     logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")

@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import OptionList, TextArea
-from textual.widgets.option_list import Option
 
 from meshchat.core import events as core
-from meshchat.core.identity import key_tag, private_room_key, public_room_key, room_name
-from meshchat.core.model import ChatId, ChatSummary, Contact, Message, Room, Trust
+from meshchat.core.model import ChatId, Contact, Message
 from meshchat.errors import MeshchatError
+from meshchat.i18n import _, ngettext
 from meshchat.text import Clean
 from meshchat.ui import commands
+from meshchat.ui.bindings import chat_bindings
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
-from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen, plain
+from meshchat.ui.deeds import Deeds, key_warning
+from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen
+from meshchat.ui.find import FindBar
+from meshchat.ui.helptext import help_lines
 from meshchat.ui.history import History
-from meshchat.ui.lines import fit
-from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, state_parts
-from meshchat.ui.reports import journey_text, status_text
+from meshchat.ui.mesh import MeshScreen, RadiosScreen
+from meshchat.ui.names import Names
+from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, about_lines, state_parts
+from meshchat.ui.side import SIDE_CELLS, Rows, Side
+from meshchat.ui.statusbar import StatusBar
+from meshchat.ui.writing import Writing
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import News
-    from meshchat.ui.base import Backend, BaseApp
+    from meshchat.ui.backend import Backend
+    from meshchat.ui.base import BaseApp
 
-DRAFT_AFTER_S = 1.0  # of quiet before a draft is stored: one commit per pause, not per key
-STATUS_AFTER_S = 0.25  # changes come in bursts; at most four repaints of the status bar a second
-SIDE_CELLS = 20
-NO_CHATS = (
-    "No chats yet.\n\n"
-    "/card        show your card and its QR code to a friend\n"
-    "/add         add a friend by card\n"
-    "/join #name  join a room\n\n"
-    "F1 help"
-)
-NO_MESSAGES = "Nothing here yet. Write something and press Enter."
+T = TypeVar("T")
+
+STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
 class ChatScreen(Screen[None]):
-    """What a person looks at all day. Holds view state only; truth is in the store."""
+    """What a person looks at all day. Holds view state only; truth is in the store.
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide")]  # noqa: RUF012
-    BINDINGS = commands.bindings()
+    Implements ``front.Front``: what commands do is in ``Deeds``.
+    """
 
-    def __init__(self, runtime: Backend) -> None:
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide"), (130, "-broad")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]  # noqa: RUF012
+    BINDINGS = chat_bindings()
+
+    def __init__(self, runtime: Backend, app: BaseApp) -> None:
         super().__init__()
         self.runtime = runtime
+        self.names = Names()
+        self.glyphs = app.glyphs
+        self.deeds = Deeds(self)
         self._chat: ChatId = b""
-        self._summaries: list[ChatSummary] = []
-        self._shown: list[ChatId] = []
-        self._asking: list[ChatId] = []
-        self._contacts: dict[bytes, Contact] = {}
-        self._rooms: dict[bytes, Room] = {}
         self._read: tuple[ChatId, int] = (b"", 0)
-        self._marked: ChatId = b""  # the chat that was last highlighted in the list
-        self._drafts: dict[ChatId, str] = {}  # of this run; newer than the summaries
-        self._saved_draft = ""
-        self._draft_timer: Timer | None = None
+        self._typing_until = 0.0
         self._status_timer: Timer | None = None
         self._stale = False
         self._news: list[News] = []
@@ -75,27 +70,25 @@ class ChatScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="panes"):
-            with Vertical(id="side"):
-                yield OptionList(id="chats", markup=False, compact=True)
-                yield Line(Clean("requests"), id="requests-title")
-                yield OptionList(id="requests", markup=False, compact=True)
+            yield Side(self.names, self.glyphs, id="side")
             with Vertical(id="main"):
                 yield Line(id="header")
-                yield Line(Clean(NO_CHATS), id="empty")
-                yield History(self.runtime.store, self._name_of, id="history")
+                yield Line(id="empty")
+                yield History(self.runtime.store, self.names, self.glyphs, id="history")
                 yield Line(id="below")
-                yield Line(id="notice")
-                yield Composer(id="composer")
-        yield Line(id="status")
+                yield FindBar(self.runtime, id="find")
+                yield Writing(self, self._app.choices, id="writing")
+            yield Line(id="about")
+        yield StatusBar(self.glyphs, id="status")
 
     def on_mount(self) -> None:
         self._end = self.runtime.subscribe(self._hear)
-        self._reload()
-        if self._shown or self._asking:
-            self.open((self._shown or self._asking)[0])
+        self.reload()
+        first = self.names.everything
+        if first:
+            self.open(first[0].chat)
         else:
             self._show_chat()
-        self._show_status()
 
     def on_unmount(self) -> None:
         if self._end is not None:
@@ -107,14 +100,30 @@ class ChatScreen(Screen[None]):
             self._end()
         self.runtime = runtime
         self._end = runtime.subscribe(self._hear)
-        self._reload()
-        self._show_status()
+        self.reload()
 
     def on_screen_resume(self) -> None:
+        self._fit()
         self._mark_read()
 
+    def _fit(self) -> None:
+        """Take the classes of the window's size: Textual does not while we are covered."""
+        width, height = self.app.size
+        for points, cells in (
+            (self.HORIZONTAL_BREAKPOINTS, width),
+            (self.VERTICAL_BREAKPOINTS, height),
+        ):
+            fitting = [name for least, name in points if cells >= least]
+            for _least, name in points:
+                self.set_class(name == fitting[-1], name)
+        self._show_side()
+        self._show_around()
+
     def on_resize(self, _event: events.Resize) -> None:
-        self.call_later(self._show_header)
+        self.call_later(self._show_side)
+        self.call_later(self._show_around)
+
+    def on_descendant_focus(self) -> None:
         self.call_later(self._show_status)
 
     @property
@@ -125,6 +134,10 @@ class ChatScreen(Screen[None]):
     def narrow(self) -> bool:
         """One pane at a time."""
         return self.has_class("-narrow")
+
+    @property
+    def _listing(self) -> bool:
+        return self.has_class("-list")
 
     # --- what the node tells -----------------------------------------------------------------
 
@@ -137,117 +150,89 @@ class ChatScreen(Screen[None]):
     def _take_in(self) -> None:
         told, self._news = self._news, []
         history = self.query_one(History)
+        fresh: list[Message] = []
         for news in told:
             if isinstance(news, core.MessageAdded):
                 history.add(news.message)
                 if news.message.chat == self._chat:
                     self._show_empty(False)
+                if not news.message.outgoing:
+                    fresh.append(news.message)
                 self._later()
             elif isinstance(news, core.MessageChanged):
                 history.change(news.message)
             elif isinstance(news, core.ContactChanged | core.RoomChanged):
                 self._later()
                 history.renamed()
+            elif isinstance(news, core.MessagesGone):
+                history.gone(news.chat)
+                self._later()
+            elif isinstance(news, core.ChatChanged):
+                self._later()
+            elif isinstance(news, core.ContactTyping):
+                self._show_typing(news)
             elif isinstance(news, core.Notice):
-                self.say(news.detail or news.code.replace("_", " "))
+                self.say(_(news.detail) if news.detail else news.code.replace("_", " "))
+        self._announce(fresh)
         if self._status_timer is None:
             self._status_timer = self.set_timer(STATUS_AFTER_S, self._show_status)
+
+    def _announce(self, fresh: list[Message]) -> None:
+        """Ring for what came, if our user wants to hear of it: never for strangers."""
+        wanted = [message for message in fresh if self.names.is_wanted(message)]
+        if wanted:
+            self._app.announce(loud=any(message.mention for message in wanted))
+
+    def _show_typing(self, news: core.ContactTyping) -> None:
+        if news.fp == self._chat[1:]:
+            self._typing_until = news.until
+            self._show_around()
+            left = news.until - self.runtime.now().wall
+            if left > 0:
+                self.set_timer(left, self._show_around)
 
     def _later(self) -> None:
         if not self._stale:
             self._stale = True
-            self.call_later(self._reload)
+            self.call_later(self.reload)
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
         """Read the lists of people, rooms and chats again."""
         self._stale = False
-        store = self.runtime.store
-        self._contacts = {contact.fp: contact for contact in store.contacts()}
-        self._rooms = {room.rid: room for room in store.rooms()}
-        self._summaries = store.chats()
-        asking = {b"c" + c.fp for c in self._contacts.values() if c.request}
-        listed = [s for s in self._summaries if s.chat not in asking]
-        requests = [s for s in self._summaries if s.chat in asking]
-        self._shown = self._fill("#chats", listed)
-        self._asking = self._fill("#requests", requests)
-        self.query_one("#requests").display = bool(requests)
-        self.query_one("#requests-title").display = bool(requests)
-        self._marked = self._chat
-        self._show_header()
-        self._app.show_unread(sum(s.unread for s in listed))
-
-    def _fill(self, which: str, rows: list[ChatSummary]) -> list[ChatId]:
-        """Bring a list up to date, touching only the rows that differ."""
-        options = self.query_one(which, OptionList)
-        before = [option.prompt for option in options.options]
-        after = [self._row(summary) for summary in rows]
-        ids = [summary.chat for summary in rows]
-        if len(before) == len(after):
-            for at, (old, new) in enumerate(zip(before, after, strict=True)):
-                if old != new:
-                    options.replace_option_prompt_at_index(at, new)
-        else:
-            options.clear_options()
-            options.add_options([Option(row) for row in after])
-        if self._chat in ids and self._chat != self._marked:
-            options.highlighted = ids.index(self._chat)
-        return ids
-
-    def _row(self, summary: ChatSummary) -> Content:
-        name, sign = self._chat_name(summary.chat), self._sign(summary.chat)
-        count = Clean(str(min(summary.unread, 999)) if summary.unread else "")
-        here = summary.chat == self._chat
-        width = SIDE_CELLS - 5 - len(count)
-        return plain(
-            Clean("▌" if here else " "),
-            (Clean(fit(name, width)), "bold" if summary.unread or here else ""),
-            Clean(f" {sign}"),
-            (count, "bold"),
-        )
-
-    # --- names -------------------------------------------------------------------------------
-
-    def _contact(self, chat: ChatId) -> Contact | None:
-        return self._contacts.get(chat[1:]) if chat[:1] == b"c" else None
-
-    def _room(self, chat: ChatId) -> Room | None:
-        return self._rooms.get(chat[1:]) if chat[:1] == b"r" else None
-
-    def _chat_name(self, chat: ChatId) -> Clean:
-        if (contact := self._contact(chat)) is not None:
-            return contact.petname
-        room = self._room(chat)
-        return Clean.line(f"#{room.name}") if room else Clean("(gone)")
-
-    def _sign(self, chat: ChatId) -> str:
-        contact = self._contact(chat)
-        if contact is None:
-            return " "
-        return "!" if contact.frozen else "✓" if contact.trust is Trust.VERIFIED else "?"
-
-    def _name_of(self, message: Message) -> Clean:
-        """Who wrote a message, as shown in the history."""
-        if message.outgoing:
-            return Clean("you")
-        contact = self._contacts.get(message.author)
-        name = contact.petname if contact is not None else message.author_name
-        if contact is None or name.casefold() == "you":  # only we are "you" without a tag
-            return Clean.line(f"{name[:9] or 'someone'}~{key_tag(message.author)}")
-        return name
+        own = self.runtime.node.status(self.runtime.now()).name
+        self.names.load(self.runtime.store, own)
+        self._show_side()
+        self._show_around()
+        self._app.show_unread(sum(s.unread for s in self.names.chats))
 
     # --- showing -----------------------------------------------------------------------------
 
-    def _show_header(self) -> None:
-        back: tuple[Part, ...] = (Clean("‹ "),) if self.narrow else (Clean(" "),)
-        contact, room = self._contact(self._chat), self._room(self._chat)
+    def _show_side(self) -> None:
+        cells = self.size.width if self.narrow and self.size.width else SIDE_CELLS
+        self.query_one(Side).show(self._chat, cells)
+
+    def _show_around(self) -> None:
+        """Header, info pane and status, for the width there is."""
+        names, contact, room = (
+            self.names,
+            self.names.contact(self._chat),
+            self.names.room(self._chat),
+        )
+        back: tuple[Part, ...] = (Clean(f"{self.glyphs.back} " if self.narrow else " "),)
         header = self.query_one("#header", Line)
         if contact is not None:
-            header.show(*back, (contact.petname, "bold"), *state_parts(contact, self.narrow))
+            parts = [*state_parts(contact, self.glyphs, self.narrow)]
+            if self._typing_until > self.runtime.now().wall:
+                parts.append(Clean("  " + _("is writing")))
+            header.show(*back, (contact.petname, "bold"), *parts)
         elif room is not None:
-            kind = "private room" if room.private else "public room: anyone may read"
-            header.show(*back, (self._chat_name(self._chat), "bold"), Clean(f"  {kind}"))
+            kind = _("private room") if room.private else _("public room: anyone may read")
+            header.show(*back, (names.of_chat(self._chat), "bold"), Clean(f"  {kind}"))
         else:
             header.show(*back, Clean("meshchat"))
+        if self.has_class("-broad"):
+            self.query_one("#about", Line).show(Clean("\n".join(about_lines(contact, room))))
+        self._show_status()
 
     def _show_empty(self, empty: bool) -> None:
         self.query_one("#empty").display = empty
@@ -257,192 +242,135 @@ class ChatScreen(Screen[None]):
         if self._status_timer is not None:
             self._status_timer.stop()
             self._status_timer = None
-        if not self.is_mounted:
-            return
-        status = self.runtime.status()
-        parts: list[str] = []
-        for transport in status.transports:
-            links = sum(n.transport == transport.name for n in status.node.neighbours)
-            if transport.on:
-                parts.append(f"{transport.name} ● {links}")
-            else:
-                parts.append(f"{transport.name} ○ {transport.reason.replace('_', ' ') or 'off'}")
-        if not status.transports:
-            parts.append("no network")
-        if status.trouble is not None:
-            parts.append(f"! {status.trouble.reason.replace('_', ' ')}")
-        parts.append(f"carry {status.node.custody.carried}")
-        parts.append(f"queue {status.node.queued}")
-        left = "  ".join(parts)
-        hint = "Esc ‹" if self.narrow and not self._listing else "F1 help"
-        if len(left) + len(hint) + 3 > self.size.width:
-            left = " ".join(parts)
-        room = self.size.width - len(left) - len(hint) - 2
-        self.query_one("#status", Line).show(Clean(f" {left}{' ' * max(1, room)}{hint}"))
+        if self.is_mounted:
+            self.query_one(StatusBar).show_status(self.runtime.status(), self.place)
 
-    def say(self, text: str) -> None:
-        """Tell our user one sentence, until the next key that does something."""
-        notice = self.query_one("#notice", Line)
-        notice.show(Clean(text))
-        notice.display = bool(text)
+    @property
+    def place(self) -> str:
+        """Where our user is: ``list``, ``message``, ``find`` or ``write``."""
+        focused = self.focused
+        if isinstance(focused, Rows):
+            return "list"
+        if isinstance(focused, History):
+            return "message"
+        bar = self.query_one(FindBar)
+        return "find" if focused is not None and bar in focused.ancestors else "write"
 
     # --- chats -------------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> Backend:
+        return self.runtime
+
+    @property
+    def chat(self) -> ChatId:
+        return self._chat
+
+    @property
+    def width(self) -> int:
+        return self.size.width
 
     def open(self, chat: ChatId) -> None:
         """Show a chat and write to it."""
         if chat != self._chat:
-            self._keep_draft()
-            summary = next((s for s in self._summaries if s.chat == chat), None)
+            self._typing_until = 0.0
+            summary = self.names.summary(chat)
             self._chat = chat
-            stored = summary.draft if summary else ""
-            self._saved_draft = self._drafts.get(chat, stored)
-            self.query_one(Composer).put(self._saved_draft)
-            history = self.query_one(History)
-            history.open(chat, summary.read_seq if summary else 0)
-            self._reload()
-        self.say("")
+            self.writing.open(chat, summary.draft if summary else "")
+            self.query_one(FindBar).close()
+            self.query_one(History).open(chat, summary.read_seq if summary else 0)
+            self._show_side()
         self._show_chat()
-        self.query_one(Composer).focus()
+        self.say(key_warning(self.names.contact(chat)))
         self._mark_read()
 
-    def _show_chat(self) -> None:
-        summary = next((s for s in self._summaries if s.chat == self._chat), None)
-        composer = self.query_one(Composer)
-        composer.display = True
-        self._show_empty(summary is None or summary.last is None)
-        text = NO_MESSAGES if self._chat else NO_CHATS
-        self.query_one("#empty", Line).show(Clean(text))
-        self.remove_class("-list")
-        self._show_header()
-        self._show_status()
-        composer.focus()
+    def open_at(self, message: Message) -> None:
+        """Show a message in its chat."""
+        self.open(message.chat)
+        self.query_one(History).go_to(message.seq)
 
-    def _close_chat(self) -> None:
+    def _show_chat(self) -> None:
+        summary = self.names.summary(self._chat)
+        self._show_empty(summary is None or summary.last is None)
+        self.query_one("#empty", Line).show(Clean(self._nothing()))
+        self.remove_class("-list")
+        self._show_around()
+        self.query_one(Composer).focus()
+
+    def _nothing(self) -> str:
+        """What an empty pane says: the next key."""
+        contact = self.names.contact(self._chat)
+        if contact is not None and contact.request:
+            return _("A stranger. /accept lets them write to you, /block ends it.")
+        if self._chat:
+            return _("Nothing here yet. Write something and press Enter.")
+        return _(
+            "No chats yet.\n\n"
+            "/card        show your card and its QR code to a friend\n"
+            "/add         add a friend by card\n"
+            "/join #name  join a room\n\n"
+            "F1 help"
+        )
+
+    def close_chat(self) -> None:
         self._chat = b""
-        self._saved_draft = ""
-        self.query_one(Composer).put("")
+        self.writing.open(b"", "")
         self.query_one(History).close()
-        self._reload()
-        if self._shown:
-            self.open(self._shown[0])
+        self.reload()
+        if self.names.chats:
+            self.open(self.names.chats[0].chat)
         else:
             self._show_chat()
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
-        chats = self._shown if event.option_list.id == "chats" else self._asking
-        if event.option_index < len(chats):
-            self.open(chats[event.option_index])
+    @on(Side.Chosen)
+    def _chosen(self, event: Side.Chosen) -> None:
+        event.stop()
+        self.open(event.chat)
 
     def action_back(self) -> None:
-        """Back to the list of chats."""
+        """From the find bar or the list to writing, from writing to the list of chats."""
         self.say("")
+        if self.writing.end_acting():
+            return
+        if self.place == "list" and self._chat:
+            self.open(self._chat)
+        elif self.place == "find":
+            self._end_finding()
+        else:
+            self.list_chats()
+
+    def list_chats(self) -> None:
         self.add_class("-list")
-        self.query_one("#chats", OptionList).focus()
-        self._show_status()
+        self._show_side()
+        self.query_one("#chats", Rows).focus()
+        self._show_around()
 
     def action_nth(self, number: int) -> None:
-        if number <= len(self._shown):
-            self.open(self._shown[number - 1])
+        if number <= len(self.names.chats):
+            self.open(self.names.chats[number - 1].chat)
 
     @on(History.Seen)
     def _mark_read(self, _event: History.Seen | None = None) -> None:
         """Tell the node what has been on the screen, if somebody can have seen it."""
-        history = self.query_one(History)
-        summary = next((s for s in self._summaries if s.chat == self._chat), None)
+        summary = self.names.summary(self._chat)
         visible = self.is_current and self.app.app_focus and not (self.narrow and self._listing)
-        seq = history.seen_seq()
+        seq = self.query_one(History).seen_seq()
         if summary is None or not visible or seq <= summary.read_seq:
             return
         if (self._chat, seq) != self._read:
             self._read = (self._chat, seq)
-            self._do(core.MarkRead(self._chat, seq), then=self._reload)
-
-    @property
-    def _listing(self) -> bool:
-        return self.has_class("-list")
+            self.do(core.MarkRead(self._chat, seq), then=self.reload)
 
     @on(History.Below)
     def _show_below(self, event: History.Below) -> None:
         below = self.query_one("#below", Line)
-        below.show(Clean(f"↓ {event.count} new  (End)"))
+        text = ngettext("{count} new", "{count} new", event.count).format(count=event.count)
+        below.show(Clean(f"{self.glyphs.below} {text}  (End)"))
         below.display = event.count > 0
 
     @on(events.Click, "#below")
     def _to_end(self) -> None:
         self.query_one(History).action_last()
-
-    # --- writing -----------------------------------------------------------------------------
-
-    @on(Composer.Submitted)
-    async def _submitted(self, event: Composer.Submitted) -> None:
-        event.stop()
-        text = event.text
-        if text.startswith("/") and not text.startswith("//"):
-            command, rest = commands.parse(text)
-            if command is None:
-                self._give_back(text)
-                word = Clean.line(text.split()[0], 30)
-                self.say(f"There is no command {word}: F1 shows all; // sends a slash.")
-                return
-            self.carry_out(command, rest)
-            return
-        if not self._chat:
-            self._give_back(text)
-            self.say("Choose a chat first: /add a friend or /join #room.")
-            return
-        text = text[1:] if text.startswith("//") else text
-        chat = self._chat
-        self._work(self._send(chat, text, event.text))
-
-    async def _send(self, chat: ChatId, text: str, typed: str) -> None:
-        try:
-            await self.runtime.command(core.Send(chat, text))
-        except MeshchatError:
-            if chat == self._chat and self.is_mounted:
-                self._give_back(typed)
-            else:
-                self._drafts[chat] = typed
-            raise
-        if chat == self._chat and not self.query_one(Composer).text:
-            self._keep_draft()
-        self.say("")
-
-    def _give_back(self, text: str) -> None:
-        """What could not be sent stands in the composer again, before what was typed since."""
-        composer = self.query_one(Composer)
-        composer.put(text + composer.text)
-
-    @on(TextArea.Changed, "#composer")
-    def _typed(self) -> None:
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-        self._draft_timer = self.set_timer(DRAFT_AFTER_S, self._keep_draft)
-
-    def _keep_draft(self) -> None:
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-            self._draft_timer = None
-        text = self.query_one(Composer).text
-        if self._chat and text != self._saved_draft:
-            self._saved_draft = self._drafts[self._chat] = text
-            self._do(core.SaveDraft(self._chat, text))
-
-    async def flush(self) -> None:
-        """Store what is being written; for the way out."""
-        text = self.query_one(Composer).text
-        if self._chat and text != self._saved_draft:
-            self._saved_draft = text
-            await self.runtime.command(core.SaveDraft(self._chat, text))
-
-    @on(Composer.LongPaste)
-    def _long_paste(self, event: Composer.LongPaste) -> None:
-        def answer(yes: bool | None) -> None:
-            if yes:
-                self.query_one(Composer).insert(event.text)
-
-        lines = event.text.count("\n") + 1
-        self.app.push_screen(Ask(Clean(f"Paste {lines} lines into the message?")), answer)
 
     @on(Composer.Upwards)
     def _choose_message(self) -> None:
@@ -456,13 +384,54 @@ class ChatScreen(Screen[None]):
     def _back_to_writing(self) -> None:
         self.query_one(Composer).focus()
 
-    @on(History.Copied)
-    def _copied(self) -> None:
-        self.say("Copied, if this terminal allows it.")
+    @on(History.Picked)
+    def _picked(self, event: History.Picked) -> None:
+        self.carry_out(commands.BY_NAME[event.command], "")
 
-    @on(History.Info)
-    def _info(self, event: History.Info) -> None:
-        self._show_journey(event.mid)
+    @on(Writing.Asked)
+    def _asked(self, event: Writing.Asked) -> None:
+        self.carry_out(event.command, event.rest)
+
+    @property
+    def writing(self) -> Writing:
+        return self.query_one(Writing)
+
+    def say(self, text: str) -> None:
+        self.writing.say(text)
+
+    async def flush(self) -> None:
+        """Store what is being written; for the way out."""
+        await self.writing.flush()
+
+    @property
+    def is_choosing(self) -> bool:
+        return self.query_one(History).is_choosing
+
+    def begin_reply(self, message: Message) -> None:
+        self.query_one(History).action_leave()
+        self.writing.begin_reply(message)
+
+    def begin_edit(self, message: Message) -> None:
+        self.query_one(History).action_leave()
+        self.writing.begin_edit(message)
+
+    # --- finding -----------------------------------------------------------------------------
+
+    def find(self, words: str) -> None:
+        self.query_one(FindBar).begin(self._chat, words)
+
+    @on(FindBar.Found)
+    def _found(self, event: FindBar.Found) -> None:
+        history = self.query_one(History)
+        history.mark_words(event.words)
+        if event.seq:
+            history.go_to(event.seq)
+
+    @on(FindBar.Left)
+    def _end_finding(self) -> None:
+        self.query_one(FindBar).close()
+        self.query_one(History).mark_words("")
+        self.query_one(Composer).focus()
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -470,43 +439,27 @@ class ChatScreen(Screen[None]):
         """A key or the palette asks for a command."""
         command = commands.BY_NAME[name]
         composer = self.query_one(Composer)
-        if not command.takes or command.takes.startswith("["):
+        if not command.needs_words:
             self.carry_out(command, "")
+        elif wrong := self.deeds.refusal(command, "…"):
+            self.say(wrong)
         elif not composer.text:
             composer.put(f"/{name} ")
             composer.focus()
         else:  # a message is being written: it stays
+            self.work(self._ask_words(command))
 
-            def answer(typed: str | None) -> None:
-                if typed and typed.strip():
-                    self.carry_out(command, typed.strip())
-
-            self.app.push_screen(Prompt(command.title, command.usage), answer)
+    async def _ask_words(self, command: Command) -> None:
+        typed = await self.fill(command.title, command.usage)
+        if typed and typed.strip():
+            await self.deeds.carry_out(command, typed.strip())
 
     def carry_out(self, command: Command, rest: str) -> None:
         """Do what was asked, or say why not."""
         self.say("")
-        contact, room = self._contact(self._chat), self._room(self._chat)
-        wrong = ""
-        if rest and not command.takes:
-            wrong = f"/{command.name} takes nothing after it."
-        elif not rest and command.takes and not command.takes.startswith("["):
-            wrong = f"Say more: {command.usage}"
-        elif command.where == "contact" and contact is None:
-            wrong = "This works in the chat with a contact."
-        elif command.where == "room" and room is None:
-            wrong = "This works in a room."
-        elif command.where == "request" and (contact is None or not contact.request):
-            wrong = "This works in the chat with a stranger who asks to write."
-        elif command.where == "chat" and not self._chat:
-            wrong = "Open a chat first."
-        if wrong:
-            self.say(wrong)
-            return
-        method: Callable[[str], Awaitable[None]] = getattr(self, command.method)
-        self._work(method(rest))
+        self.work(self.deeds.carry_out(command, rest))
 
-    def _work(self, work: Awaitable[None]) -> None:
+    def work(self, work: Awaitable[None]) -> None:
         async def guarded() -> None:
             try:
                 await work
@@ -516,145 +469,77 @@ class ChatScreen(Screen[None]):
 
         self.run_worker(guarded(), exit_on_error=True)
 
-    def _do(self, command: core.Command, then: Callable[[], object] | None = None) -> None:
+    def do(self, wish: core.Command, then: Callable[[], object] | None = None) -> None:
         async def work() -> None:
-            await self.runtime.command(command)
+            await self.runtime.command(wish)
             if then is not None and self.is_mounted:
                 then()
 
-        self._work(work())
+        self.work(work())
 
-    async def do_help(self, _rest: str) -> None:
-        self.app.push_screen(TextScreen("Help", commands.help_text(self.size.width)))
+    # --- what commands need ------------------------------------------------------------------
 
-    async def do_chat(self, rest: str) -> None:
-        ordered = sorted(self._summaries, key=lambda summary: not summary.unread)
-        names = [(self._chat_name(s.chat), s) for s in ordered]
-        if rest:
-            found = [s for name, s in names if rest.casefold() in name.casefold()]
-            if found:
-                self.open(found[0].chat)
-            else:
-                self.say("No chat has a name like that.")
-            return
-        rows = [
-            (Clean.line(f"{name}  {s.unread} new" if s.unread else name, 80), s.chat)
-            for name, s in names
-        ]
+    def reading(self, title: str, text: str) -> None:
+        self.app.push_screen(TextScreen(title, text))
 
-        def chosen(chat: ChatId | None) -> None:
-            if chat:
-                self.open(chat)
+    async def ask(self, question: str) -> bool:
+        screen: Screen[bool] = Ask(Clean(question))
+        answer = await self.app.push_screen_wait(screen)
+        return bool(answer)
 
-        self.app.push_screen(Choose("Go to chat", rows), chosen)
+    async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
+        return await self.app.push_screen_wait(Prompt(title, hint, password=secret))
 
-    async def do_next(self, _rest: str) -> None:
-        self._step(1)
+    async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
+        return await self.app.push_screen_wait(Choose(title, rows))
 
-    async def do_previous(self, _rest: str) -> None:
-        self._step(-1)
+    def chosen(self, number: int = 0) -> Message | None:
+        return self.query_one(History).chosen(number)
 
-    def _step(self, step: int) -> None:
-        chats = self._shown + self._asking
-        if chats:
-            at = chats.index(self._chat) if self._chat in chats else -step
-            self.open(chats[(at + step) % len(chats)])
+    def copy(self, text: str) -> None:
+        self.app.copy_to_clipboard(text)
+        self.say(_("Copied, if this terminal allows it."))
 
-    async def do_unread(self, _rest: str) -> None:
-        fresh = [s.chat for s in self._summaries if s.unread and s.chat != self._chat]
-        if fresh:
-            self.open(fresh[0])
-        else:
-            self.say("Nothing new anywhere else.")
+    def show_help(self, text: str) -> None:
+        width = min(self.size.width, TextScreen.CELLS_MAX) - 8
+        place = text or self.place
+        self.reading(_("Help"), help_lines(place, width, self.glyphs, self._app.chosen_keys))
 
-    async def do_card(self, _rest: str) -> None:
-        self.app.push_screen(CardScreen(self.runtime.node.card_text()))
+    def show_card(self, card: str, title: str) -> None:
+        self.app.push_screen(CardScreen(card, title))
 
-    async def do_add(self, rest: str) -> None:
-        def added(contact: Contact | None) -> None:
-            if contact is not None:
-                self._reload()
-                self.open(b"c" + contact.fp)
+    async def add_contact(self, card: str) -> None:
+        contact = await self.app.push_screen_wait(AddScreen(self.runtime, card))
+        if isinstance(contact, Contact):
+            self.reload()
+            self.open(b"c" + contact.fp)
 
-        self.app.push_screen(AddScreen(self.runtime, rest), added)
+    async def show_contact(self) -> None:
+        screen = ContactScreen(self.runtime, self._chat[1:], self.glyphs)
+        await self.app.push_screen_wait(screen)
+        if self.names.summary(self._chat) is None or self.names.contact(self._chat) is None:
+            self.close_chat()
 
-    async def do_contact(self, _rest: str) -> None:
-        self._open_contact()
+    def show_mesh(self) -> None:
+        self.app.push_screen(MeshScreen(self.runtime, self.glyphs))
 
-    async def do_verify(self, _rest: str) -> None:
-        self._open_contact()
+    def show_radios(self) -> None:
+        self.app.push_screen(RadiosScreen(self.runtime, self.glyphs))
 
-    def _open_contact(self) -> None:
-        def closed(_result: Contact | None) -> None:
-            if self._contact(self._chat) is None or self._chat not in self._shown + self._asking:
-                self._close_chat()
+    def show_last(self, count: int) -> None:  # noqa: ARG002  # the history shows as many as fit
+        self.query_one(History).action_last()
 
-        self.app.push_screen(ContactScreen(self.runtime, self._chat[1:]), closed)
+    def palette(self) -> None:
+        self.app.action_command_palette()
 
-    async def do_rename(self, rest: str) -> None:
-        await self.runtime.command(core.Rename(self._chat[1:], rest))
+    def theme(self, name: str) -> None:
+        self.say(self._app.choose_theme(name))
 
-    async def do_accept(self, rest: str) -> None:
-        await self.runtime.command(core.Accept(self._chat[1:], rest))
-        self.say("Accepted: you can write to each other now.")
-
-    async def do_block(self, _rest: str) -> None:
-        contact = self._contacts[self._chat[1:]]
-        question = Ask(Clean(f"Hear nothing more from {contact.petname}?"))
-        if await self.app.push_screen_wait(question):
-            await self.runtime.command(core.Block(contact.fp))
-            self._close_chat()
-
-    async def do_unblock(self, rest: str) -> None:
-        named = [c for c in self._contacts.values() if c.petname.casefold() == rest.casefold()]
-        blocked = [c for c in named if c.blocked]
-        if not blocked:
-            self.say("Nobody of that name is blocked.")
-            return
-        await self.runtime.command(core.Block(blocked[0].fp, blocked=False))
-
-    async def do_join(self, rest: str) -> None:
-        name = room_name(rest)
-        await self._join(name, public_room_key(name), private=False)
-
-    async def do_private(self, rest: str) -> None:
-        name = room_name(rest)
-        hint = "All who use the same words are in the room; whoever learns them reads it."
-        screen = Prompt(f"Passphrase of #{name}", hint, password=True)
-        passphrase = await self.app.push_screen_wait(screen)
-        if passphrase:
-            self.say("One moment…")
-            key = await asyncio.to_thread(private_room_key, name, passphrase)
-            await self._join(name, key, private=True)
-
-    async def _join(self, name: str, key: bytes, *, private: bool) -> None:
-        joined = await self.runtime.command(core.JoinRoom(name, key, private))
-        assert isinstance(joined, Room)
-        self._reload()
-        self.open(b"r" + joined.rid)
-
-    async def do_leave(self, _rest: str) -> None:
-        name = self._chat_name(self._chat)
-        if await self.app.push_screen_wait(Ask(Clean(f"Leave {name}?"))):
-            await self.runtime.command(core.LeaveRoom(self._chat[1:]))
-            self._close_chat()
-
-    async def do_info(self, _rest: str) -> None:
-        if (message := self.query_one(History).chosen()) is not None:
-            self._show_journey(message.id)
-
-    def _show_journey(self, mid: bytes) -> None:
-        message = self.runtime.store.message(mid)
-        if message is not None:
-            text = journey_text(message, self.runtime.store.journey(mid))
-            self.app.push_screen(TextScreen("Journey of the message", text))
-
-    async def do_status(self, _rest: str) -> None:
-        text = status_text(self.runtime.status(), self._contacts)
-        self.app.push_screen(TextScreen("Status", text))
-
-    async def do_lock(self, _rest: str) -> None:
+    def lock_up(self) -> None:
         self._app.lock()
 
-    async def do_quit(self, _rest: str) -> None:
+    async def wipe(self) -> None:
+        await self._app.wipe()
+
+    async def quit(self) -> None:
         await self.app.action_quit()

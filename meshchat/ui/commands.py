@@ -1,19 +1,23 @@
 """The one table of what a person can tell the client to do.
 
-Slash commands, palette entries, key bindings and the help screen are generated
-from it. A command named ``x`` is carried out by the chat screen's ``do_x``.
+Slash commands, palette entries, key bindings, completion, help and the commands of the
+linear mode are generated from it. A command named ``x`` is carried out by ``Deeds.do_x``.
+Nothing here knows Textual.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from textual.binding import Binding, BindingType
+from meshchat.i18n import N_, _
 
 SLASH_MAX_CHARS = 4_000  # a pasted card is at most 409; nothing longer is a command
 CHAT_KEYS = 9
-HELP_WIDE_CELLS = 76  # from here on one line for each command
+HELP_WIDE_CELLS = 70  # from here on one line for each command
 
-Where = Literal["any", "chat", "contact", "room", "request"]
+Where = Literal["any", "chat", "contact", "room", "request", "message"]
+Completes = Literal[
+    "", "chat", "person", "command", "path", "emoji", "theme", "mute", "room", "switch"
+]
 
 # The same key in the Russian layout, for terminals that send it (kitty keyboard protocol).
 _CYRILLIC = dict(zip("qwertyuiopasdfghjklzxcvbnm", "йцукенгшщзфывапролдячсмить", strict=True))
@@ -25,20 +29,29 @@ class Command:
 
     name: str
     """The word after the slash, and the end of the method's name."""
-    title: str
-    """What it does, in a few words."""
+    label: str
+    """What it does, in a few words of English; ``title`` is what is shown."""
     keys: str = ""
     """Comma-separated, as Textual names them."""
     takes: str = ""
-    """What follows the word, empty if nothing may."""
+    """What follows the word, empty if nothing may; in brackets what may be left out."""
     where: Where = "any"
-    """The kind of open chat it needs."""
-    footer: str = ""
-    """Short label if the key is worth a place in the status bar."""
+    """What has to be open for it."""
+    aliases: tuple[str, ...] = ()
+    """Other words for it after the slash."""
+    pick: str = ""
+    """Its keys while a message is chosen."""
+    completes: Completes = ""
+    """What Tab offers after the word."""
+
+    @property
+    def title(self) -> str:
+        """What it does, in our user's language."""
+        return _(self.label)
 
     @property
     def method(self) -> str:
-        """Name of the chat screen's method."""
+        """Name of the method of ``Deeds``."""
         return f"do_{self.name}"
 
     @property
@@ -46,106 +59,245 @@ class Command:
         """How it is typed."""
         return f"/{self.name} {self.takes}".rstrip()
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether something must follow the word."""
+        return bool(self.takes) and not self.takes.startswith("[")
+
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "Keys and commands", "f1", footer="help"),
-    Command("chat", "Go to a chat, new ones first", "ctrl+k", takes="[NAME]"),
-    Command("next", "Next chat", "alt+down"),
-    Command("previous", "Previous chat", "alt+up"),
-    Command("unread", "Next chat with something new", "alt+a"),
-    Command("card", "Your own card, as text and as a QR code"),
-    Command("add", "Add a contact by card", takes="[CARD or FILE]"),
-    Command("contact", "About this contact: words to compare, card, block", "f2", where="contact"),
-    Command("verify", "Compare safety words with this contact", where="contact"),
-    Command("rename", "Give this contact another name", takes="NAME", where="contact"),
-    Command("accept", "Let this stranger write to you", takes="[NAME]", where="request"),
-    Command("block", "Hear nothing more from this contact", where="contact"),
-    Command("unblock", "Hear a blocked contact again", takes="NAME"),
-    Command("join", "Join a public room: anyone may read it", takes="#ROOM"),
-    Command("private", "Join a room that has a passphrase", takes="#ROOM"),
-    Command("leave", "Leave this room", where="room"),
-    Command("info", "Where the last (or chosen) message is", where="chat"),
-    Command("status", "What is on, what is off and why", "f4"),
-    Command("lock", "Hide everything behind the passphrase", "ctrl+l"),
-    Command("quit", "End meshchat", "ctrl+q"),
+    Command(
+        *("help", N_("Keys and commands, for the place you are in"), "f1"),
+        takes="[COMMAND]",
+        aliases=("h", "?"),
+        completes="command",
+    ),
+    Command("palette", N_("Every command by name"), "ctrl+p"),
+    # chats
+    Command(
+        *("chat", N_("Go to a chat, new ones first"), "ctrl+k"),
+        takes="[NAME]",
+        aliases=("go", "c"),
+        completes="chat",
+    ),
+    Command("chats", N_("The list of chats"), aliases=("list",)),
+    Command("next", N_("Next chat"), "alt+down,ctrl+tab"),
+    Command("previous", N_("Previous chat"), "alt+up,ctrl+shift+tab", aliases=("prev",)),
+    Command("unread", N_("Next chat with something new"), "alt+a"),
+    Command("requests", N_("Strangers who wrote to you")),
+    Command("read", N_("The last messages of this chat"), takes="[N]", where="chat"),
+    # messages
+    Command("find", N_("Find words in this chat"), "ctrl+f", takes="[WORDS]", where="chat"),
+    Command("search", N_("Find words in all chats"), takes="WORDS"),
+    Command(
+        *("info", N_("Where the last (or chosen) message is, and its whole way"), "f5"),
+        takes="[N]",
+        where="message",
+        aliases=("journey",),
+        pick="i,enter",
+    ),
+    Command(
+        *("reply", N_("Answer the last (or chosen) message")),
+        takes="[TEXT]",
+        where="message",
+        pick="r",
+    ),
+    Command(
+        *("react", N_("Answer the last (or chosen) message with one emoji; - takes it back")),
+        takes="[EMOJI]",
+        where="message",
+        aliases=("+",),
+        pick="plus",
+        completes="emoji",
+    ),
+    Command(
+        *("edit", N_("Change the last (or chosen) message of yours")),
+        takes="[TEXT]",
+        where="message",
+        pick="e",
+    ),
+    Command("copy", N_("Copy the last (or chosen) message"), where="message", pick="y"),
+    Command(
+        *("delete", N_("Delete the last (or chosen) message here, for you only")),
+        where="message",
+        pick="d",
+    ),
+    Command(
+        *("retract", N_("Delete your message and ask the others to do the same")),
+        where="message",
+        pick="D",
+    ),
+    Command(
+        *("file", N_("Send a file, 2 MiB at most")),
+        takes="PATH",
+        where="contact",
+        completes="path",
+    ),
+    Command(
+        *("save", N_("Save the file of the last (or chosen) message")),
+        takes="[PATH]",
+        where="message",
+        pick="s",
+        completes="path",
+    ),
+    # this chat
+    Command(
+        *("mute", N_("What this chat may ring for: all, mentions or none")),
+        takes="[WHAT]",
+        where="chat",
+        completes="mute",
+    ),
+    Command("pin", N_("Keep this chat on top, or not any more"), where="chat"),
+    Command("archive", N_("Put this chat at the end of the list, or back"), where="chat"),
+    Command(
+        *("disappear", N_("Let new messages of both sides disappear after being read")),
+        takes="[TIME or off]",
+        where="contact",
+    ),
+    Command(
+        *("retain", N_("Destroy messages here after so many days")),
+        takes="[DAYS or off]",
+        where="chat",
+    ),
+    # people
+    Command("card", N_("Your own card, as text and as a QR code")),
+    Command("add", N_("Add a contact by card"), takes="[CARD or FILE]", completes="path"),
+    Command(
+        "contact", N_("About this contact: words to compare, card, block"), "f2", "", "contact"
+    ),
+    Command("verify", N_("Compare safety words with this contact"), where="contact"),
+    Command("rename", N_("Give this contact another name"), takes="NAME", where="contact"),
+    Command(
+        *("introduce", N_("Send this contact the card of another, and the other way round")),
+        takes="NAME",
+        where="contact",
+        completes="person",
+    ),
+    Command("accept", N_("Let this stranger write to you"), takes="[NAME]", where="request"),
+    Command("block", N_("Hear nothing more from this contact"), where="contact"),
+    Command("unblock", N_("Hear a blocked contact again"), takes="NAME", completes="person"),
+    # rooms
+    Command(
+        *("join", N_("Join a public room: anyone may read it")), takes="#ROOM", completes="room"
+    ),
+    Command("private", N_("Join a room that has a passphrase"), takes="#ROOM", completes="room"),
+    Command("leave", N_("Leave this room"), where="room", aliases=("part",)),
+    # the mesh
+    Command("mesh", N_("Neighbours, what you carry and for whom"), "f3"),
+    Command(*("radios", N_("What is on, what is off and why"), "f4"), aliases=("status", "radio")),
+    # this client
+    Command("name", N_("What you call yourself"), takes="[NEW]", aliases=("nick",)),
+    Command(
+        *("receipts", N_("Whether others learn that you have read their messages")),
+        takes="[on or off]",
+        completes="switch",
+    ),
+    Command(
+        *("typing", N_("Whether neighbours you know see that you are writing")),
+        takes="[on or off]",
+        completes="switch",
+    ),
+    Command("theme", N_("Other colours"), takes="[THEME]", completes="theme"),
+    Command("keys", N_("Every key, and how to choose others")),
+    Command("lock", N_("Hide everything behind the passphrase"), "ctrl+l"),
+    Command("wipe", N_("Destroy this profile: keys first, then all data")),
+    Command("quit", N_("End meshchat"), "ctrl+q", aliases=("exit", "q")),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
+_BY_WORD = {**{word: c for c in COMMANDS for word in c.aliases}, **BY_NAME}
 
 # Keys that belong to one pane; here for the help screen only, the panes bind them.
 PANE_KEYS = (
-    ("Enter", "send"),
-    ("Ctrl+J", "new line"),
-    ("Up (nothing typed)", "choose a message; then i journey, y copy, Esc back"),
-    ("PgUp PgDn", "scroll the history"),
-    ("Alt+1 … Alt+9", "go to that chat"),
-    ("Esc", "back; from a chat to the list of chats"),
-    ("Tab", "between the list and the message"),
-    ("Ctrl+P", "palette: every command by name"),
+    ("Enter", N_("send")),
+    ("Ctrl+J", N_("new line")),
+    ("Tab", N_("complete a name, command, #room, :emoji: or path")),
+    ("Ctrl+Up Ctrl+Down", N_("what you sent before")),
+    ("Up (nothing typed)", N_("choose a message")),
+    ("PgUp PgDn", N_("scroll the history")),
+    ("Alt+1 … Alt+9", N_("go to that chat")),
+    ("Esc", N_("back; from a chat to the list of chats")),
+    ("Ctrl+X three times", N_("destroy this profile at once, without a question")),
+)
+LIST_KEYS = (
+    ("Enter", N_("open")),
+    ("Up Down", N_("move")),
+    ("?", N_("help")),
+    ("Tab", N_("to the message")),
+    ("Esc", N_("to the message")),
 )
 
 
 def with_twins(keys: str) -> str:
-    """The keys, each ``ctrl+letter`` also as the same key gives it in a Cyrillic layout."""
+    """The keys, each letter also as the same key gives it in a Cyrillic layout."""
     spelled: list[str] = []
     for key in filter(None, keys.split(",")):
         spelled.append(key)
-        modifier, _, letter = key.rpartition("+")
-        if modifier and letter in _CYRILLIC:
-            spelled.append(f"{modifier}+{_CYRILLIC[letter]}")
+        modifier, _plus, letter = key.rpartition("+")
+        if letter in _CYRILLIC:
+            spelled.append(f"{modifier}+{_CYRILLIC[letter]}" if modifier else _CYRILLIC[letter])
     return ",".join(spelled)
-
-
-def bindings() -> list[BindingType]:
-    """Key bindings of the chat screen; they win over what a focused input binds."""
-    found: list[BindingType] = [
-        Binding(with_twins(c.keys), f"command('{c.name}')", c.title, show=False, priority=True)
-        for c in COMMANDS
-        if c.keys
-    ]
-    found.append(Binding("escape", "back", "Back to the chats", show=False))
-    for number in range(1, CHAT_KEYS + 1):
-        keys = f"alt+{number}"
-        found.append(Binding(keys, f"nth({number})", f"Chat {number}", show=False, priority=True))
-    return found
 
 
 def parse(typed: str) -> tuple[Command | None, str]:
     """What a line that starts with one slash asks for: the command, or None, and what follows."""
-    word, _, rest = typed[1:SLASH_MAX_CHARS].partition(" ")
-    return BY_NAME.get(word.strip().lower()), rest.strip()
+    word, _space, rest = typed[1:SLASH_MAX_CHARS].partition(" ")
+    return _BY_WORD.get(word.strip().lower()), rest.strip()
+
+
+def is_command(typed: str) -> bool:
+    """Whether a line is for us and not for others: one slash, not two."""
+    return typed.startswith("/") and not typed.startswith("//")
 
 
 def complete(start: str) -> list[Command]:
     """Commands that begin like this, for Tab and for hints."""
     word = start.removeprefix("/").lower()
-    return [command for command in COMMANDS if command.name.startswith(word)]
+    found = [command for command in COMMANDS if command.name.startswith(word)]
+    also = [c for c in COMMANDS if c not in found and any(a.startswith(word) for a in c.aliases)]
+    return found or also
 
 
 def key_label(keys: str) -> str:
     """``ctrl+k`` as people write it: ``Ctrl+K``."""
     first = keys.split(",")[0]
-    return "+".join(part.capitalize() for part in first.split("+"))
+    names = {"plus": "+", "question_mark": "?"}
+    parts = first.split("+")
+    shown = [
+        names.get(part) or (part if len(parts) == 1 and len(part) == 1 else part.capitalize())
+        for part in parts
+    ]
+    return "+".join(shown)
 
 
-def help_text(width: int) -> str:
-    """The help screen for a terminal of this many columns."""
-
-    def row(first: str, second: str, what: str) -> str:
-        if width >= HELP_WIDE_CELLS:
-            return f"{first:<20}{second:<10}{what}"
-        return f"{first}   {second}".rstrip() + f"\n   {what}"
-
-    lines = ["Type a command, choose it with Ctrl+P, or press its key.", ""]
-    lines += [row(c.usage, key_label(c.keys), c.title) for c in COMMANDS]
-    lines += ["", "Start a message with // to send it with a slash.", "", "Keys"]
-    lines += [row(key, "", what) for key, what in PANE_KEYS]
-    lines += ["", "Signs behind your messages", *_SIGNS]
+def command_help(command: Command) -> str:
+    """What is said about one command."""
+    lines = [command.usage, f"  {command.title}"]
+    if command.keys:
+        lines.append(_("  key: {keys}").format(keys=key_label(command.keys)))
+    if command.pick:
+        lines.append(_("  while a message is chosen: {keys}").format(keys=key_label(command.pick)))
+    if command.aliases:
+        words = ", ".join(f"/{word}" for word in command.aliases)
+        lines.append(_("  also: {words}").format(words=words))
+    if WHERE[command.where]:
+        lines.append("  " + _(WHERE[command.where]))
     return "\n".join(lines)
 
 
-_SIGNS = (
-    "·   only here: nobody has taken it yet",
-    "↑2  carried: two neighbours keep a copy and pass it on",
-    "✓   delivered: proven by the recipient's device",
-    "!   failed; the reason stands behind it",
-)
+WHERE: dict[Where, str] = {
+    "any": "",
+    "chat": N_("Open a chat first."),
+    "contact": N_("This works in the chat with a contact."),
+    "room": N_("This works in a room."),
+    "request": N_("This works in the chat with a stranger who asks to write."),
+    "message": N_("Open a chat with a message first."),
+}
+"""What to say when a command does not apply."""
+
+
+def row(width: int, command: Command, keys: str) -> str:
+    """A command in the help of a terminal of this many columns."""
+    label = key_label(keys)
+    if width >= HELP_WIDE_CELLS:
+        return f"{command.usage:<22}{label:<10}{command.title}"
+    return f"{command.usage}   {label}".rstrip() + f"\n   {command.title}"

@@ -13,7 +13,9 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from meshchat.i18n import _
 from meshchat.text import Clean
+from meshchat.ui import fuzzy
 
 Part = Clean | tuple[Clean, str]
 """Something to show: cleaned text, alone or with a style of ours."""
@@ -46,6 +48,9 @@ class Line(Static):
 class Field(Input):
     """One line to fill in; what is pasted into it is made harmless before it is shown."""
 
+    def on_mount(self) -> None:
+        self.cursor_blink = False  # nothing on these screens moves by itself
+
     def _on_paste(self, event: events.Paste) -> None:
         if self.password:  # never shown, and must not be changed: the base class takes it
             return
@@ -75,8 +80,9 @@ class Closing(Screen[T]):
 
 
 class TextScreen(ModalScreen[None], Closing[None]):
-    """Something to read: help, status, the journey of a message."""
+    """Something to read: help, the journey of a message."""
 
+    CELLS_MAX = 100  # longer lines are hard to follow
     BINDINGS = [  # noqa: RUF012  # Textual's own spelling
         Binding("escape,f1,q,й", "dismiss", "Back", show=False),
         Binding("pageup", "scroll(-1)", show=False),
@@ -93,7 +99,7 @@ class TextScreen(ModalScreen[None], Closing[None]):
             yield Line((self._title, "bold"), classes="title")
             with VerticalScroll():
                 yield Line(self._body)
-            yield Line(Clean("Esc back"), classes="hint")
+            yield Line(Clean(_("PgDn more   Esc back")), classes="hint")
 
     def ready(self) -> None:
         self.query_one(VerticalScroll).focus()
@@ -118,7 +124,7 @@ class Ask(ModalScreen[bool], Closing[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
             yield Line(self._question)
-            yield Line(Clean("y yes   n no"), classes="hint")
+            yield Line(Clean(_("y yes   n no")), classes="hint")
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
@@ -144,7 +150,7 @@ class Prompt(ModalScreen[str | None], Closing[str | None]):
             if self._hint:
                 yield Line(self._hint)
             yield Field(self._value, password=self._password, compact=True)
-            yield Line(Clean("Enter go on   Esc back"), classes="hint")
+            yield Line(Clean(_("Enter go on   Esc back")), classes="hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -169,9 +175,9 @@ class Choose(ModalScreen[T | None], Closing[T | None], Generic[T]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box tall"):
             yield Line((self._title, "bold"), classes="title")
-            yield Field(placeholder="type to narrow", compact=True)
+            yield Field(placeholder=_("type to narrow"), compact=True)
             yield OptionList(markup=False, compact=True)
-            yield Line(Clean("Enter go   Esc back"), classes="hint")
+            yield Line(Clean(_("Enter go   Esc back")), classes="hint")
 
     def ready(self) -> None:
         self.query_one(Input).focus()
@@ -182,11 +188,12 @@ class Choose(ModalScreen[T | None], Closing[T | None], Generic[T]):
         self._narrow(event.value)
 
     def _narrow(self, typed: str) -> None:
-        found = [(name, value) for name, value in self._rows if _fits(typed, name)][:LIST_MAX_ROWS]
-        self._shown = [value for _, value in found]
+        ranked = fuzzy.rank(typed, [str(name) for name, _value in self._rows])
+        found = [self._rows[at] for at in ranked][:LIST_MAX_ROWS]
+        self._shown = [value for _name, value in found]
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(plain(name)) for name, _ in found])
+        options.add_options([Option(plain(name)) for name, _value in found])
         options.highlighted = 0 if found else None
 
     def action_move(self, step: int) -> None:
@@ -205,9 +212,3 @@ class Choose(ModalScreen[T | None], Closing[T | None], Generic[T]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self.dismiss(self._shown[event.option_index])
-
-
-def _fits(typed: str, name: str) -> bool:
-    """Whether the letters typed occur in the name in this order."""
-    rest = iter(name.casefold())
-    return all(letter in rest for letter in typed.casefold() if not letter.isspace())

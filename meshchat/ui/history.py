@@ -12,7 +12,7 @@ peers' text is always indented, so it cannot pass for a day line or a notice.
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
@@ -27,29 +27,23 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from meshchat.core.model import ChatId, Message, State
+from meshchat.core.content import quoted
+from meshchat.core.model import ChatId, Message
 from meshchat.core.ports import Store
-from meshchat.text import Clean
-from meshchat.ui.lines import Heights, day_number, day_of, fit, wrap
+from meshchat.i18n import _
+from meshchat.ui.bindings import pick_bindings
+from meshchat.ui.glyphs import Glyphs
+from meshchat.ui.lines import Heights, day_number, day_of
+from meshchat.ui.names import Names
+from meshchat.ui.rows import NICK_STYLES, WIDE_CELLS, Rows, day_name
 
 PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
 PAGES_MAX = 32  # 2,048 messages with their text in memory
 LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
 FIRST_ROWS = 200  # read before the first paint: opening costs the same for any length
 EDGE_ROWS = 60  # this close to the edge of what was read first, all the rest is laid out
-WIDE_CELLS = 56  # from here on names have a column of their own
-NAME_CELLS_MAX = 14
 GROUP_S = 300  # a pause this long starts a new group with its name and time
 COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
-
-_MARKS = {
-    State.QUEUED: "·",
-    State.CARRIED: "↑",
-    State.DELIVERED: "✓",
-    State.READ: "✓✓",
-    State.FAILED: "!",
-}
-_NICK_STYLES = 6
 
 
 class History(ScrollView, can_focus=True):
@@ -57,8 +51,9 @@ class History(ScrollView, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = (
         {"history--time", "history--own", "history--day", "history--new", "history--failed"}
-        | {"history--mark", "history--cursor"}
-        | {f"history--nick{n}" for n in range(_NICK_STYLES)}
+        | {"history--mark", "history--cursor", "history--mention", "history--found"}
+        | {"history--quote"}
+        | {f"history--nick{n}" for n in range(NICK_STYLES)}
     )
     BINDINGS = [  # noqa: RUF012  # Textual's own spelling
         Binding("up", "move(-1)", "Earlier message", show=False),
@@ -67,20 +62,18 @@ class History(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home", "first", "First message", show=False),
         Binding("end", "last", "Last message", show=False),
-        Binding("i,enter,ш", "info", "Journey of the message", show=False),
-        Binding("y,н", "copy", "Copy the message", show=False),
+        Binding("g,п", "origin", "To the answered message", show=False),
         Binding("escape", "leave", "Back to writing", show=False),
+        Binding("question_mark", "screen.command('help')", "Help", show=False),
+        *pick_bindings(),
     ]
 
-    class Info(UiMessage):
-        """Our user wants to know where a message is."""
+    class Picked(UiMessage):
+        """Our user wants this done with the chosen message."""
 
-        def __init__(self, mid: bytes) -> None:
+        def __init__(self, command: str) -> None:
             super().__init__()
-            self.mid = mid
-
-    class Copied(UiMessage):
-        """The text of a message was put on the clipboard."""
+            self.command = command
 
     class Left(UiMessage):
         """Our user is done with choosing messages."""
@@ -95,10 +88,11 @@ class History(ScrollView, can_focus=True):
             super().__init__()
             self.count = count
 
-    def __init__(self, store: Store, name_of: Callable[[Message], Clean], id: str) -> None:
+    def __init__(self, store: Store, names: Names, glyphs: Glyphs, id: str) -> None:
         super().__init__(id=id)
         self._store = store
-        self._name_of = name_of
+        self._rows = Rows(store, names, glyphs, self._style)
+        self._glyphs = glyphs
         self._chat: ChatId = b""
         self._seqs = array("q")
         self._chars = array("l")
@@ -111,7 +105,6 @@ class History(ScrollView, can_focus=True):
         self._tail = True  # the newest message is laid out
         self._new_seq = 0
         self._width = 0
-        self._name_cells = 3
         self._place = (0, 0)  # seq of the top message, line of it
         self._following = True
         self._below = 0
@@ -184,7 +177,7 @@ class History(ScrollView, can_focus=True):
         self._heights = Heights()
         self._pages.clear()
         self._wrapped.clear()
-        self._cursor, self._new_seq, self._name_cells = -1, 0, 3
+        self._cursor, self._new_seq, self._rows.name_cells = -1, 0, 3
         self._place, self._following, self._whole, self._tail = (0, 0), True, True, True
         self._set_below(0)
 
@@ -219,6 +212,22 @@ class History(ScrollView, can_focus=True):
         if (page := self._pages.get(row // PAGE_ROWS)) is not None:
             page[message.seq] = message
         self._wrapped.pop(message.seq, None)
+        self._later()
+
+    def gone(self, chat: ChatId) -> None:
+        """Messages of a chat were destroyed: lay out what is left; the place stays."""
+        if chat != self._chat or not self._seqs:
+            return
+        if not self._following:
+            self._remember()
+        first, last = self._seqs[0], self._seqs[-1]
+        sizes = self._store.message_sizes(chat)
+        if not self._whole:
+            sizes = [s for s in sizes if s[0] >= first and (self._tail or s[0] <= last)]
+        self._pages.clear()
+        self._fill(sizes)
+        if self._row(self._cursor) is None:
+            self._cursor = -1
         self._later()
 
     def renamed(self) -> None:
@@ -341,7 +350,7 @@ class History(ScrollView, can_focus=True):
         return self._width >= WIDE_CELLS
 
     def _text_width(self) -> int:
-        return self._width - (9 + self._name_cells if self._is_wide() else 4)
+        return self._width - (9 + self._rows.name_cells if self._is_wide() else 4)
 
     def _style(self, name: str) -> Style:
         style = self._styles.get(name)
@@ -359,8 +368,9 @@ class History(ScrollView, can_focus=True):
         row, within = self._heights.find(line)
         strips = self._strips(row)
         strip = strips[within] if within < len(strips) else Strip.blank(width)
-        if self._seqs[row] == self._cursor:
-            marked = Strip([Segment("▌", self._style("cursor")), *strip.crop(1)])
+        if self._seqs[row] == self._cursor and strip.text.startswith(" "):  # not a day line
+            here = Segment(self._glyphs.here, self._style("cursor"))
+            marked = Strip([here, *strip.crop(1)])
             strip = marked.apply_style(self._style("cursor"))
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(line)) is not None:
@@ -390,83 +400,31 @@ class History(ScrollView, can_focus=True):
     def _make(self, row: int) -> list[Strip]:
         message = self._message(row)
         if message is None:
-            return [Strip([Segment(" (deleted)", self._style("time"))])]
+            return [Strip([Segment(f" {_('(deleted)')}", self._style("time"))])]
         strips: list[Strip] = []
         before = self._message(row - 1) if row else None
         day = day_of(message.received_at)
         if before is None or day_of(before.received_at) != day:
-            strips.append(self._rule(f"{day.day} {day:%B %Y}", "day"))
+            strips.append(self._rule(day_name(day), "day"))
         if message.seq == self._new_seq:
-            strips.append(self._rule("new", "new"))
+            strips.append(self._rule(_("new"), "new"))
         grouped = (
             before is not None
             and not strips
             and (before.author, before.outgoing) == (message.author, message.outgoing)
             and message.received_at - before.received_at < GROUP_S
         )
-        return strips + self._body(message, grouped)
+        wide = self._is_wide()
+        if wide and self._rows.widen(message):
+            self._later()
+            self._wrapped.clear()
+        return strips + self._rows.body(message, grouped, self._width, wide)
 
     def _rule(self, label: str, style: str) -> Strip:
         left = max(2, (self._width - cell_len(label) - 2) // 2)
         right = max(2, self._width - cell_len(label) - 2 - left)
-        return Strip([Segment(f"{'─' * left} {label} {'─' * right}", self._style(style))])
-
-    def _body(self, message: Message, grouped: bool) -> list[Strip]:
-        name = self._name_of(message)
-        nick = "own" if message.outgoing else f"nick{message.author[-1] % _NICK_STYLES}"
-        clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
-        wide = self._is_wide()
-        if wide and cell_len(name) > self._name_cells and self._name_cells < NAME_CELLS_MAX:
-            self._name_cells = min(NAME_CELLS_MAX, cell_len(name))
-            self._later()
-            self._wrapped.clear()
-        strips: list[Strip] = []
-        if wide:
-            column = self._name_cells
-            shown = fit("" if grouped else name, column)
-            first = [
-                Segment(" "),
-                Segment("     " if grouped else clock, self._style("time")),
-                Segment(" "),
-                Segment(shown, self._style(nick)),
-                Segment("  "),
-            ]
-            indent = " " * (9 + column)
-        else:
-            indent = "   "
-            first = [Segment(indent)]
-            if not grouped:
-                shown = fit(name, min(cell_len(name), max(4, self._width - 8)))
-                strips.append(
-                    Strip(
-                        [
-                            Segment(" "),
-                            Segment(clock, self._style("time")),
-                            Segment(" "),
-                            Segment(shown, self._style(nick)),
-                        ]
-                    )
-                )
-        width = max(2, self._text_width())
-        lines = wrap(message.text, width)
-        mark, mark_style = self._mark(message)
-        if mark and cell_len(lines[-1]) + 1 + cell_len(mark) > width:
-            lines.append("")
-        for number, line in enumerate(lines):
-            start = first if number == 0 else [Segment(indent)]
-            parts = [*start, Segment(line)]
-            if mark and number == len(lines) - 1:
-                parts.append(Segment(f" {mark}" if line else mark, mark_style))
-            strips.append(Strip(parts))
-        return strips
-
-    def _mark(self, message: Message) -> tuple[str, Style]:
-        mark = _MARKS.get(message.state, "") if message.outgoing else ""
-        if message.state is State.CARRIED and message.carriers > 1:
-            mark += str(message.carriers)
-        if message.state is State.FAILED:
-            return f"{mark} {message.reason.replace('_', ' ')}".rstrip(), self._style("failed")
-        return mark, self._style("mark")
+        rule = self._glyphs.rule
+        return Strip([Segment(f"{rule * left} {label} {rule * right}", self._style(style))])
 
     # --- choosing and moving -----------------------------------------------------------------
 
@@ -476,14 +434,46 @@ class History(ScrollView, can_focus=True):
             self.focus()
             self._choose(len(self._seqs) - 1)
 
-    def chosen(self) -> Message | None:
-        """The message under the cursor, else the last of our own, else the last."""
+    @property
+    def is_choosing(self) -> bool:
+        """Whether a message is chosen."""
+        return self._row(self._cursor) is not None
+
+    def chosen(self, number: int = 0) -> Message | None:
+        """The message under the cursor, else the last of our own, else the last.
+
+        Args:
+            number: Not 0: the one so many from the end.
+        """
+        last = len(self._seqs) - 1
+        if number:
+            return self._message(last + 1 - number) if 0 < number <= last + 1 else None
         row = self._row(self._cursor)
         if row is not None:
             return self._message(row)
-        last = len(self._seqs) - 1
         own = (m for m in (self._message(r) for r in range(last, max(-1, last - 50), -1)) if m)
         return next((m for m in own if m.outgoing), self._message(last) if self._seqs else None)
+
+    def go_to(self, seq: int) -> None:
+        """Choose a message of this chat, wherever it is."""
+        if self._row(seq) is None:
+            self._load_whole()
+        row = self._row(seq)
+        if row is not None:
+            height = self._view_height()
+            self._following = False
+            self._place = (self._seqs[max(0, row - 2)], 0)
+            self._settle()
+            self._choose(row)
+            if self._heights.top(row) < self.scroll_y + height // 8:
+                self.scroll_to(y=max(0, self._heights.top(row) - height // 3), animate=False)
+
+    def mark_words(self, words: str) -> None:
+        """Mark these words wherever they stand; empty: none."""
+        if words != self._rows.words:
+            self._rows.words = words
+            self._wrapped.clear()
+            self.refresh()
 
     def _choose(self, row: int) -> None:
         row = max(0, min(row, len(self._seqs) - 1))
@@ -519,14 +509,16 @@ class History(ScrollView, can_focus=True):
         self._following = True
         self._settle()
 
-    def action_info(self) -> None:
-        if (message := self.chosen()) is not None:
-            self.post_message(self.Info(message.id))
+    def action_origin(self) -> None:
+        """Choose the message that the chosen one answers, if it is here."""
+        message = self.chosen()
+        found = quoted(self._store, message) if message is not None else None
+        if found is not None:
+            self.go_to(found.seq)
 
-    def action_copy(self) -> None:
-        if (message := self.chosen()) is not None:
-            self.app.copy_to_clipboard(message.text)
-            self.post_message(self.Copied())
+    def action_pick(self, command: str) -> None:
+        if self.chosen() is not None:
+            self.post_message(self.Picked(command))
 
     def action_leave(self) -> None:
         self._cursor = -1

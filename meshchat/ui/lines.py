@@ -83,10 +83,10 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def fit(text: str, cells: int) -> str:
+def fit(text: str, cells: int, more: str = "…") -> str:
     """``text`` in exactly ``cells`` cells, cut with a sign if it has to be."""
     if cell_len(text) > cells:
-        text = chop_cells(text, cells - 1)[0] + "…" if cells > 2 else "…"
+        text = chop_cells(text, cells - 1)[0] + more if cells > 2 else more
     return text + " " * (cells - cell_len(text))
 
 

@@ -5,6 +5,7 @@ from textual.containers import Vertical
 from textual.message import Message as UiMessage
 from textual.screen import Screen
 
+from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Field, Line
 
@@ -26,15 +27,15 @@ class LockScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
             yield Line((Clean("meshchat"), "bold"), classes="title")
-            yield Line(Clean("Passphrase"))
+            yield Line(Clean(_("Passphrase")))
             yield Field(password=True, compact=True, disabled=bool(self._busy))
             yield Line(self._busy, classes="answer")
-            yield Line(Clean("Enter open   Ctrl+Q quit"), classes="hint")
+            yield Line(Clean(_("Enter open   Ctrl+Q quit")), classes="hint")
 
     def on_input_submitted(self, event: Field.Submitted) -> None:
         event.stop()
         event.input.disabled = True
-        self.query_one(".answer", Line).show(Clean("One moment…"))
+        self.query_one(".answer", Line).show(Clean(_("One moment…")))
         self.post_message(self.Entered(event.value))
 
     def refuse(self, why: str) -> None:

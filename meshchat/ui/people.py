@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -14,38 +13,62 @@ from textual.widgets import Static
 
 from meshchat.core import events as core
 from meshchat.core.identity import card_text, key_tag, name_skeleton
-from meshchat.core.model import Contact, Trust
+from meshchat.core.model import Contact, Room, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
+from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
+from meshchat.ui.files import read_card, save_new
+from meshchat.ui.glyphs import Glyphs
+from meshchat.ui.reports import moment
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from meshchat.ui.base import Backend
+    from meshchat.ui.backend import Backend
 
-CARD_FILE_MAX_BYTES = 4_096  # a card has at most 409 characters
 QR_STYLE = "#000000 on #ffffff"  # forced: cameras read dark on light only
 QR_QUIET = 2  # modules of empty border; four are in the standard, two are enough for phones
 
 
-def state_parts(contact: Contact, brief: bool = False) -> tuple[Part, ...]:
+def state_parts(contact: Contact, glyphs: Glyphs, brief: bool = False) -> tuple[Part, ...]:
     """What the header says about a contact's key, in signs and words."""
     tag = key_tag(contact.fp)
     if contact.blocked:
-        return (Clean("  blocked"),)
+        return (Clean(f"  {_('blocked')}"),)
     if contact.request:
-        return (Clean("  stranger"), Clean("" if brief else f" · key {tag} · /accept  /block"))
+        rest = "" if brief else " · " + _("key {tag} · /accept  /block").format(tag=tag)
+        return (Clean(f"  {_('stranger')}{rest}"),)
     if contact.trust is Trust.VERIFIED:
-        return (Clean("  ✓" if brief else "  ✓ verified"),)
+        return (Clean(f"  {glyphs.verified}" + ("" if brief else f" {_('verified')}")),)
     if contact.trust is Trust.CHANGED:
-        warning = "key changed" if brief else "key changed: nothing is sent to this one"
-        return ((Clean(f"  ! {warning}"), "bold"),)
+        warning = _("key changed") if brief else _("key changed: nothing is sent to this one")
+        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
     if contact.trust is Trust.REVOKED:
-        warning = "key revoked" if brief else "key revoked for good: somebody else may have it"
-        return ((Clean(f"  ! {warning}"), "bold"),)
-    state = "introduced" if contact.trust is Trust.INTRODUCED else "not verified"
-    return (Clean(f"  ? {state} · {tag}" + ("" if brief else " · F2")),)
+        for_good = _("key revoked for good: somebody else may have it")
+        warning = _("key revoked") if brief else for_good
+        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
+    state = _("introduced") if contact.trust is Trust.INTRODUCED else _("not verified")
+    return (Clean(f"  {glyphs.unverified} {state} · {tag}" + ("" if brief else " · F2")),)
+
+
+def about_lines(contact: Contact | None, room: Room | None) -> list[str]:
+    """The pane that is there when the window is wide."""
+    if contact is not None:
+        lines = [contact.petname, "", _("calls itself “{name}”").format(name=contact.claimed)]
+        lines.append(_("key {tag}").format(tag=key_tag(contact.fp)))
+        if contact.heard_at:
+            lines.append(_("heard {moment}").format(moment=moment(contact.heard_at)))
+        return [*lines, "", _("F2 words to compare")]
+    if room is not None:
+        kind = _("Who has the passphrase reads it.") if room.private else _("Anyone may read it.")
+        return [
+            f"#{room.name}",
+            "",
+            kind,
+            _("joined {moment}").format(moment=moment(room.joined_at)),
+        ]
+    return []
 
 
 def qr_content(text: str) -> Content:
@@ -95,46 +118,46 @@ class CardScreen(PeopleScreen):
         Binding("s,ы", "save", "Save", show=False),
     ]
 
-    def __init__(self, card: str, title: str = "Your card", first: bool = False) -> None:
+    def __init__(self, card: str, title: str = "", first: bool = False) -> None:
         super().__init__()
         self._card = Clean(card)
-        self._title = Clean.line(title, 80)
+        self._title = Clean.line(title or _("Your card"), 80)
         self._first = first
 
     def compose(self) -> ComposeResult:
         yield Line((self._title, "bold"), classes="title")
         with ScrollableContainer(classes="body"):
             if self._first:
-                yield Line(
-                    Clean(
-                        "This is all a friend needs to write to you. Hand it over in person, by "
-                        "file or by any messenger, and ask for theirs. Then: Esc, and /add.\n"
-                    )
+                text = _(
+                    "This is all a friend needs to write to you. Hand it over in person, by "
+                    "file or by any messenger, and ask for theirs. Then: Esc, and /add. "
+                    "F4 says which radios are on.\n"
                 )
+                yield Line(Clean(text))
             yield Line(self._card, classes="card")
             code = qr_content(self._card)
-            yield Line(
-                Clean(f"To scan it, make the window {code.plain.count(chr(10)) + 5} lines high.")
-            )
+            scan = _("To scan it, make the window {count} lines high.")
+            yield Line(Clean(scan.format(count=code.plain.count("\n") + 5)))
             yield Static(code, classes="qr", markup=False)
         yield Line(classes="answer")
-        yield Line(Clean("y copy   s save to a file   PgDn code   Esc back"), classes="hint")
+        yield Line(Clean(_("y copy   s save to a file   PgDn code   Esc back")), classes="hint")
 
     def ready(self) -> None:
         self.query_one(ScrollableContainer).focus()
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._card)
-        self.say("Copied, if this terminal allows it; else select the text or save it.")
+        self.say(_("Copied, if this terminal allows it; else select the text or save it."))
 
     def action_save(self) -> None:
         self.work(self._save())
 
     async def _save(self) -> None:
-        name = await self.app.push_screen_wait(Prompt("Save the card as", value="card.meshchat"))
+        name = await self.app.push_screen_wait(Prompt(_("Save the card as"), value="card.meshchat"))
         if not name:
             return
-        self.say(f"Saved as {await asyncio.to_thread(save_card, name, self._card)}")
+        path = await asyncio.to_thread(save_new, name, f"{self._card}\n".encode())
+        self.say(_("Saved as {path}").format(path=path))
 
 
 class AddScreen(PeopleScreen):
@@ -152,14 +175,14 @@ class AddScreen(PeopleScreen):
         self._namesake: Contact | None = None
 
     def compose(self) -> ComposeResult:
-        yield Line((Clean("Add a contact"), "bold"), classes="title")
+        yield Line((Clean(_("Add a contact")), "bold"), classes="title")
         with VerticalScroll(classes="body"):
-            yield Line(Clean("Their card: paste the text, or the name of a file that holds it."))
+            yield Line(Clean(_("Their card: paste the text, or the name of a file that holds it.")))
             yield Field(self._start, id="card", placeholder="meshchat:…", compact=True)
-            yield Line(Clean("\nYour name for them; empty: the name the card suggests."))
-            yield Field(id="petname", placeholder="name", compact=True, max_length=48)
+            yield Line(Clean(_("\nYour name for them; empty: the name the card suggests.")))
+            yield Field(id="petname", placeholder=_("name"), compact=True, max_length=48)
         yield Line(classes="answer")
-        yield Line(Clean("Enter add   Tab next field   Esc back"), classes="hint")
+        yield Line(Clean(_("Enter add   Tab next field   Esc back")), classes="hint")
 
     def ready(self) -> None:
         self.query_one("#petname" if self._start else "#card").focus()
@@ -176,7 +199,7 @@ class AddScreen(PeopleScreen):
         petname = self.query_one("#petname", Field).value.strip()
         if not typed.strip():
             self.query_one("#card").focus()
-            self.say("Paste the card first; your friend sees it with /card.")
+            self.say(_("Paste the card first; your friend sees it with /card."))
             return
         card = await asyncio.to_thread(read_card, typed)
         try:
@@ -202,44 +225,11 @@ class AddScreen(PeopleScreen):
             return
         name = self._namesake.petname
         self.query_one("#petname").focus()
-        self.say(
-            f"You know {name} under another key. Type another name and press Enter; or, if {name} "
-            f"told you of a new key in person, press Ctrl+R: the old key is then frozen."
+        text = _(
+            "You know {name} under another key. Type another name and press Enter; or, if {name} "
+            "told you of a new key in person, press Ctrl+R: the old key is then frozen."
         )
-
-
-def save_card(name: str, card: str) -> Clean:
-    """Write a card to a new file; returns its path.
-
-    Raises:
-        UsageError: It cannot be written, or is there already.
-    """
-    path = Path(name).expanduser().absolute()
-    try:
-        with path.open("x", encoding="ascii") as file:
-            file.write(card + "\n")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no such name is possible"
-        raise UsageError("cannot_save", f"Cannot write {Clean.line(name)}: {why}.") from error
-    return Clean.line(str(path), 200)
-
-
-def read_card(typed: str) -> str:
-    """The card's text: what was typed, or what the file of that name holds.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    text = typed.strip()
-    if text.lower().startswith("meshchat:") or "\n" in text:
-        return text
-    try:
-        with Path(text).expanduser().open("rb") as file:
-            return file.read(CARD_FILE_MAX_BYTES).decode()
-    except (OSError, ValueError):
-        raise UsageError(
-            "no_card", "That is neither a card (meshchat:…) nor a file that can be read."
-        ) from None
+        self.say(text.format(name=name))
 
 
 class ContactScreen(PeopleScreen):
@@ -254,10 +244,11 @@ class ContactScreen(PeopleScreen):
         Binding("c,с", "card", "Card", show=False),
     ]
 
-    def __init__(self, runtime: Backend, fp: bytes) -> None:
+    def __init__(self, runtime: Backend, fp: bytes, glyphs: Glyphs) -> None:
         super().__init__()
         self._runtime = runtime
         self._fp = fp
+        self._glyphs = glyphs
 
     def compose(self) -> ComposeResult:
         yield Line(classes="title")
@@ -277,35 +268,43 @@ class ContactScreen(PeopleScreen):
     def _contact(self) -> Contact:
         contact = self._runtime.store.contact(self._fp)
         if contact is None:
-            raise UsageError("unknown_contact", "This contact is gone.")
+            raise UsageError("unknown_contact", _("This contact is gone."))
         return contact
 
     def _show(self) -> None:
         contact = self._contact()
-        self.query_one(".title", Line).show((contact.petname, "bold"), *state_parts(contact))
+        self.query_one(".title", Line).show(
+            (contact.petname, "bold"), *state_parts(contact, self._glyphs)
+        )
         key = self._fp.hex(" ", 4)
-        said = contact.claimed or Clean("nothing")
+        said = contact.claimed or Clean(_("nothing"))
         self.query_one("#about", Line).show(
-            Clean("calls itself  “"),
-            said,
-            Clean(f"”\nkey           {key[:35]}\n              {key[36:]}\n"),
+            Clean(_("calls itself “{name}”").format(name=said)),
+            Clean(f"\n{_('key')}  {key[:35]}\n{' ' * len(_('key'))}  {key[36:]}\n"),
         )
         safety = enumerate(self._runtime.node.safety_words(self._fp), 1)
         words = [f"{number:>2} {word:<9}" for number, word in safety]
         rows = ["".join(words[at : at + 3]).rstrip() for at in range(0, len(words), 3)]
         self.query_one(".words", Line).show((Clean("\n".join(rows)), "bold"))
-        advice = "\nThese are the same words on both screens, or somebody stands between you."
+        advice = _("These are the same words on both screens, or somebody stands between you.")
         if contact.trust is not Trust.VERIFIED:
-            advice += "\nRead them to each other in person or by voice; if all agree, press v."
-        self.query_one("#advice", Line).show(Clean(f"{advice}\n\nCard, to pass on:"))
+            more = _("Read them to each other in person or by voice; if all agree, press v.")
+            advice += f"\n{more}"
+        pass_on = _("Card, to pass on:")
+        self.query_one("#advice", Line).show(Clean(f"\n{advice}\n\n{pass_on}"))
         card = card_text(contact.card, contact.claimed)
         self.query_one(".card", Line).show(Clean(card))
         self.query_one("#code", Static).update(qr_content(card))
-        verb = "v not verified" if contact.trust is Trust.VERIFIED else "v verified"
-        keys = [verb, "r rename", "b unblock" if contact.blocked else "b block", "c card"]
+        verb = _("v not verified") if contact.trust is Trust.VERIFIED else _("v verified")
+        keys = [
+            verb,
+            _("r rename"),
+            _("b unblock") if contact.blocked else _("b block"),
+            _("c card"),
+        ]
         if contact.request:
-            keys.insert(0, "a accept")
-        self.query_one(".hint", Line).show(Clean("   ".join([*keys, "Esc back"])))
+            keys.insert(0, _("a accept"))
+        self.query_one(".hint", Line).show(Clean("   ".join([*keys, _("Esc back")])))
 
     def _change(self, command: core.Command, said: str) -> None:
         async def work() -> None:
@@ -319,33 +318,33 @@ class ContactScreen(PeopleScreen):
     def action_verify(self) -> None:
         """Record that the words agree, or take the mark back."""
         if self._contact().trust is Trust.VERIFIED:
-            self._change(core.Verify(self._fp, False), "The mark is taken back.")
+            self._change(core.Verify(self._fp, False), _("The mark is taken back."))
             return
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self._change(core.Verify(self._fp), "Verified: the words agreed.")
+                self._change(core.Verify(self._fp), _("Verified: the words agreed."))
 
-        question = Clean("Did all twelve words agree, in person or by voice?")
+        question = Clean(_("Did all twelve words agree, in person or by voice?"))
         self.app.push_screen(Ask(question), answer)
 
     def action_rename(self) -> None:
         def answer(name: str | None) -> None:
             if name:
-                self._change(core.Rename(self._fp, name), "Renamed.")
+                self._change(core.Rename(self._fp, name), _("Renamed."))
 
-        self.app.push_screen(Prompt("Your name for them", value=self._contact().petname), answer)
+        self.app.push_screen(Prompt(_("Your name for them"), value=self._contact().petname), answer)
 
     def action_block(self) -> None:
         blocked = not self._contact().blocked
-        said = "Blocked: nothing from them is shown." if blocked else "Unblocked."
+        said = _("Blocked: nothing from them is shown.") if blocked else _("Unblocked.")
         self._change(core.Block(self._fp, blocked), said)
 
     def action_accept(self) -> None:
         if self._contact().request:
-            self._change(core.Accept(self._fp), "Accepted: you can write to each other now.")
+            self._change(core.Accept(self._fp), _("Accepted: you can write to each other now."))
 
     def action_card(self) -> None:
         contact = self._contact()
         card = card_text(contact.card, contact.claimed)
-        self.app.push_screen(CardScreen(card, f"Card of {contact.petname}"))
+        self.app.push_screen(CardScreen(card, _("Card of {name}").format(name=contact.petname)))

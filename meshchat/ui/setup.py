@@ -13,11 +13,11 @@ from textual.message import Message as UiMessage
 from textual.screen import Screen
 
 from meshchat.errors import UsageError
+from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Field, Line
 
 SHORT_PASSPHRASE_CHARS = 16  # about four words; below this a seized disk is opened by guessing
-RESTORE = "Restore: type or paste the 24 words of your backup."
 
 
 class SetupScreen(Screen[None]):
@@ -46,30 +46,37 @@ class SetupScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box", id="step-name"):
-            yield Line((Clean("Welcome to meshchat"), "bold"), Clean("   1 of 3"), classes="title")
+            yield Line(
+                (Clean(_("Welcome to meshchat")), "bold"), Clean(_("   1 of 3")), classes="title"
+            )
             yield Line(
                 Clean(
-                    "Messages go from device to device: no account, no number, no server.\n\n"
-                    "What should others call you?"
+                    _(
+                        "Messages go from device to device: no account, no number, no server.\n\n"
+                        "What should others call you?"
+                    )
                 )
             )
-            yield Field(id="name", placeholder="name", max_length=48, compact=True)
-            yield Line(Clean("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit"))
+            yield Field(id="name", placeholder=_("name"), max_length=48, compact=True)
+            yield Line(Clean(_("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit")))
         with Vertical(classes="box", id="step-words"):
-            yield Line((Clean(RESTORE), "bold"), classes="title")
-            yield Field(id="words", placeholder="word word word…", compact=True)
-            yield Line(Clean("\nEnter go on   Esc back"))
+            restore = _("Restore: type or paste the 24 words of your backup.")
+            yield Line((Clean(restore), "bold"), classes="title")
+            yield Field(id="words", placeholder=_("word word word…"), compact=True)
+            yield Line(Clean(_("\nEnter go on   Esc back")))
         with Vertical(classes="box", id="step-passphrase"):
-            yield Line((Clean("A passphrase"), "bold"), Clean("   2 of 3"), classes="title")
+            yield Line((Clean(_("A passphrase")), "bold"), Clean(_("   2 of 3")), classes="title")
             yield Line(
                 Clean(
-                    "It locks what is stored on this device. Five or more words that do not "
-                    "belong together are good. Nobody can recover it."
+                    _(
+                        "It locks what is stored on this device. Five or more words that do not "
+                        "belong together are good. Nobody can recover it."
+                    )
                 )
             )
-            yield Field(id="passphrase", placeholder="passphrase", password=True, compact=True)
-            yield Field(id="again", placeholder="the same again", password=True, compact=True)
-            yield Line(Clean("\nEnter go on   Esc back"))
+            yield Field(id="passphrase", placeholder=_("passphrase"), password=True, compact=True)
+            yield Field(id="again", placeholder=_("the same again"), password=True, compact=True)
+            yield Line(Clean(_("\nEnter go on   Esc back")))
         yield Line(classes="answer")
 
     def on_mount(self) -> None:
@@ -110,12 +117,12 @@ class SetupScreen(Screen[None]):
     def _named(self, event: Field.Submitted) -> None:
         name = Clean.line(event.value)
         if not name:
-            self.say("Type a name; it can be anything and can be changed later.")
+            self.say(_("Type a name; it can be anything and can be changed later."))
             return
         from meshchat.core.contacts import check_name  # not before the first frame
 
         try:
-            self._nick = check_name(name, "Your name")
+            self._nick = check_name(name, _("Your name"))
         except UsageError as error:
             self.say(str(error))
             return
@@ -132,7 +139,7 @@ class SetupScreen(Screen[None]):
             return
         event.input.clear()
         self._step("name")
-        self.say("The words are right. Now the rest.")
+        self.say(_("The words are right. Now the rest."))
 
     @on(Field.Submitted, "#passphrase")
     def _to_again(self) -> None:
@@ -145,15 +152,15 @@ class SetupScreen(Screen[None]):
         passphrase = self.query_one("#passphrase", Field).value
         if passphrase != event.value:
             event.input.clear()
-            self.say("The two are not the same; type the second again.")
+            self.say(_("The two are not the same; type the second again."))
             return
         if not passphrase:
-            self.say("Type a passphrase; five or more random words are good.")
+            self.say(_("Type a passphrase; five or more random words are good."))
             return
         if len(passphrase) < SHORT_PASSPHRASE_CHARS and self._warned != passphrase:
             self._warned = passphrase
-            self.say("This is short: whoever gets the device can guess it. Enter again: use it.")
+            self.say(_("This is short: whoever gets the device can guess it. Enter again: use it."))
             return
         self._make(True)
-        self.say("One moment…")
+        self.say(_("One moment…"))
         self.post_message(self.Ready(self._nick, passphrase, self._seed))

@@ -126,10 +126,10 @@ async def open_times(sizes: tuple[int, ...]) -> dict[int, tuple[float, float]]:
         async with me.at((100, 30)) as (app, pilot):
             await me.knows(bob)
             me.read(chat, me.fill(chat, size, "message {} with a few more words".format)[-1])
-            app.chat._reload()
+            app.chat.reload()
             opened, whole = [], []
             for _ in range(ROUNDS):
-                app.chat._close_chat()
+                app.chat.close_chat()
                 await pilot.pause()
                 app.chat._chat = b""
                 began = time.process_time()
@@ -143,6 +143,103 @@ async def open_times(sizes: tuple[int, ...]) -> dict[int, tuple[float, float]]:
     return found
 
 
+async def history_times(size: int) -> dict[str, float]:
+    """CPU seconds of what somebody does in a history of so many messages."""
+    from screens import NOON, Person
+
+    from meshchat.core.events import MessageAdded
+
+    me, bob = Person("Me"), Person("Bob")
+    chat = b"c" + bob.runtime.node.fp
+    found: dict[str, float] = {}
+    async with me.at((100, 30)) as (app, pilot):
+        await me.knows(bob)
+        me.read(chat, me.fill(chat, size, "message {} with a few more words".format)[-1])
+        app.chat.reload()
+        app.chat.open(chat)
+        app.history.action_first()
+        await pilot.pause()
+        app.history.action_last()
+        await pilot.pause()
+        appended = []
+        with me.store.transaction():
+            new = [me._add(chat, "one more", NOON, 10**7 + n) for n in range(50)]
+        for message in new:
+            began = time.process_time()
+            app.history.add(message)
+            app.history._settle()
+            appended.append(time.process_time() - began)
+        await pilot.pause()
+        found["append"] = statistics.median(appended)
+        paged = []
+        for _ in range(20):
+            began = time.process_time()
+            app.history.action_page(-1)
+            await pilot.pause()
+            paged.append(time.process_time() - began)
+        found["page"] = statistics.median(paged)
+        sized = []
+        for width in (80, 100, 60, 100, 120):
+            app.history._width = width
+            began = time.process_time()
+            app.history._wrapped.clear()
+            app.history._estimate()
+            app.history._settle()
+            sized.append(time.process_time() - began)
+        found["resize"] = statistics.median(sized)
+        app.history.action_last()
+        await pilot.pause()
+        with me.store.transaction():
+            burst = [me._add(chat, f"burst {n}", NOON, 2 * 10**7 + n) for n in range(5_000)]
+        repaints, longest = 0, 0.0
+        refresh = app.history.refresh
+
+        def counted(*args: object, **options: object) -> object:
+            nonlocal repaints
+            repaints += 1
+            return refresh(*args, **options)
+
+        app.history.refresh = counted
+        for start in range(0, len(burst), 256):  # as the runtime commits them
+            began = time.process_time()
+            for message in burst[start : start + 256]:
+                app.chat._hear(MessageAdded(message))
+            app.chat._take_in()
+            longest = max(longest, time.process_time() - began)
+        await pilot.pause()
+        found["burst repaints"], found["burst longest"] = repaints, longest
+    return found
+
+
+def idle_cpu(argv: list[str], marker: bytes, seconds: float = 10.0) -> float:
+    """CPU share of a program that shows a chat in which nothing happens."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execvpe(argv[0], argv, {**os.environ, "TERM": "xterm-256color"})
+    seen = b""
+    while marker not in seen:
+        seen += os.read(fd, 65_536)
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def cpu() -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    end = time.monotonic() + 3  # what comes after the first frame
+    while time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            os.read(fd, 65_536)
+    before, end = cpu(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            os.read(fd, 65_536)
+    used = cpu() - before
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    os.close(fd)
+    return used / seconds
+
+
 def figures() -> list[Figure]:
     """Start-up, memory and opening times; what is a ratio or absolute has its bar."""
     found: list[Figure] = []
@@ -154,11 +251,14 @@ def figures() -> list[Figure]:
         (base / "hello.py").write_text(HELLO)
         hello = [sys.executable, str(base / "hello.py")]
         # not counted: 5,000 messages are open, the hash of the passphrase included
-        chat = [*meshchat, "--home", str(base / "5000"), "--no-lan"]
+        chat = [*meshchat, "--home", str(base / "5000"), "--no-lan", "--no-ble"]
         programs = {
             "hello": (hello, b"hello world"),
             "lock screen": (chat, b"Passphrase"),
-            "first run": ([*meshchat, "--home", str(base / "new"), "--no-lan"], b"Welcome"),
+            "first run": (
+                [*meshchat, "--home", str(base / "new"), "--no-lan", "--no-ble"],
+                b"Welcome",
+            ),
         }
         cpu: dict[str, list[float]] = {name: [] for name in programs}
         for argv, marker in programs.values():
@@ -176,10 +276,37 @@ def figures() -> list[Figure]:
         found.append(("CPU of --version, ms", version * 1000, "<= 60"))
         for count, limit in ((5_000, 60), (100_000, 60)):
             home = base / str(count)
-            argv = [*meshchat, "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw"]
-            used, rss = first_frame(argv, b"message", linger_s=2.0)
+            argv = [
+                *meshchat,
+                "--home",
+                str(home),
+                "--no-lan",
+                "--no-ble",
+                "--passphrase-file",
+                f"{home}/pw",
+            ]
+            used, rss = first_frame(argv, b"yard", linger_s=2.0)
             found.append((f"RSS with {count:,} messages open, MiB", rss, f"<= {limit}"))
             found.append((f"CPU to paint {count:,}, with the hash, ms", used * 1000, ""))
+        small = [*meshchat, "--home", str(base / "5000"), "--no-lan", "--no-ble"]
+        small += ["--passphrase-file", f"{base}/5000/pw"]
+        found.append(("idle CPU with a chat open, %", 100 * idle_cpu(small, b"yard"), "<= 0.5"))
+        bare = statistics.median(run_cpu([sys.executable, "-c", ""]) for _ in range(ROUNDS))
+        prompt = [*small, "--linear"]
+        hashed = run_cpu([*meshchat, "--home", f"{base}/5000", *small[-2:], "name"])
+        lines = statistics.median(run_cpu(prompt) for _ in range(ROUNDS))
+        found.append(
+            ("CPU of the linear mode beyond Python, with the hash, ms", (lines - bare) * 1000, "")
+        )
+        found.append(("of it beyond one command, ms", (lines - hashed) * 1000, "<= 150"))
+    size_small, size_large = (asyncio.run(history_times(n)) for n in (1_000, 100_000))
+    append = size_large["append"]
+    found.append(("append to 100,000, ms", append * 1000, "<= 5"))
+    found.append(("append, 100,000 to 1,000", append / size_small["append"], "<= 2"))
+    found.append(("page up in 100,000, ms", size_large["page"] * 1000, "<= 20"))
+    found.append(("resize of 100,000, ms", size_large["resize"] * 1000, "<= 200"))
+    found.append(("repaints in a burst of 5,000", size_large["burst repaints"], "<= 60"))
+    found.append(("longest step in it, ms", size_large["burst longest"] * 1000, "<= 50"))
     times = asyncio.run(open_times((1_000, 100_000)))
     for which, label in enumerate(("open and paint", "open, then go to the first message")):
         small, large = times[1_000][which], times[100_000][which]

@@ -11,7 +11,10 @@ from screens import Person
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One time zone and one kind of terminal for everybody."""
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "COLORFGBG", "LC_ALL", "LC_CTYPE", "LANGUAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setenv("TERM", "xterm-256color")
     time.tzset()
     yield
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from textual.pilot import Pilot
 
@@ -49,17 +49,22 @@ class Person:
     name: str
     transports: tuple[Transport, ...] = ()
     store: SqlStore = field(default_factory=SqlStore.memory)
+    options: RuntimeOptions = field(default_factory=lambda: RuntimeOptions(lan=False, ble=False))
 
     def __post_init__(self) -> None:
         with self.store.transaction():
             Node.create(self.store, Seeded(self.name + "1"), clock(), self.name)
+        self.restart()
+
+    def restart(self) -> None:
+        """Another run of the program over the same store."""
         self.runtime = Runtime(
             self.store,
             lambda now: Node(self.store, Seeded(self.name + "2"), now),
             self.transports,
             clock,
         )
-        self.app: TestApp = TestApp(self.runtime)
+        self.app: TestApp = TestApp(self.runtime, self.options)
 
     @property
     def card(self) -> str:
@@ -89,16 +94,16 @@ class Person:
         with self.store.transaction():
             self.store.mark_read(chat, last.seq)
 
-    def hear(self, chat: ChatId, text: str, number: int | None = None) -> Message:
-        """A message that arrives now."""
+    def hear(self, chat: ChatId, text: str, number: int | None = None, **more: object) -> Message:
+        """A message that arrives now; ``more`` are fields of it."""
         if number is None:
             number = int.from_bytes(os.urandom(6), "big")
         with self.store.transaction():
-            message = self._add(chat, text, NOON, number)
+            message = self._add(chat, text, NOON, number, **more)
         self.runtime._tell(MessageAdded(message))
         return message
 
-    def _add(self, chat: ChatId, text: str, at: float, number: int) -> Message:
+    def _add(self, chat: ChatId, text: str, at: float, number: int, **more: object) -> Message:
         mid = hashlib.blake2b(chat + number.to_bytes(8, "big"), digest_size=8).digest()
         author = chat[1:] if chat[:1] == b"c" else b"\7" * 32
         message = Message(
@@ -112,7 +117,9 @@ class Person:
             received_at=at,
             state=State.RECEIVED,
         )
-        stored = self.store.add_message(message)
+        if isinstance(name := more.get("author_name"), str):
+            more["author_name"] = Clean(name)
+        stored = self.store.add_message(replace(message, **more))
         assert stored is not None
         return stored
 
@@ -131,12 +138,12 @@ class TestApp(MeshApp):
 
     __test__ = False
 
-    def __init__(self, runtime: Runtime) -> None:
-        super().__init__(Profile("nowhere"), RuntimeOptions(lan=False), None)
+    def __init__(self, runtime: Runtime, options: RuntimeOptions) -> None:
+        super().__init__(Profile("nowhere"), options, None)
         self._runtime = runtime
 
     def get_default_screen(self) -> ChatScreen:
-        return ChatScreen(self.runtime)
+        return ChatScreen(self.runtime, self)
 
     @property
     def runtime(self) -> Runtime:
@@ -144,6 +151,7 @@ class TestApp(MeshApp):
         return self._runtime
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.run_worker(self.runtime.run())
 
     @property

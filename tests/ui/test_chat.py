@@ -11,8 +11,12 @@ from meshchat.core.identity import private_room_key, public_room_key
 from meshchat.core.model import State, Trust
 from meshchat.ui.commands import BY_NAME, COMMANDS, with_twins
 from meshchat.ui.composer import Composer
+from meshchat.ui.deeds import Deeds
 from meshchat.ui.dialogs import Ask, Prompt, TextScreen
+from meshchat.ui.glyphs import UNICODE
+from meshchat.ui.mesh import RadiosScreen
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen
+from meshchat.ui.side import Side
 
 
 def writing(person: Person) -> Composer:
@@ -24,7 +28,8 @@ async def test_every_command_can_be_carried_out(me: Person) -> None:
     keys = [key for command in COMMANDS for key in with_twins(command.keys).split(",") if key]
     assert len(keys) == len(set(keys))
     async with me.at() as (app, _):
-        assert all(callable(getattr(app.chat, command.method)) for command in COMMANDS)
+        assert all(callable(getattr(Deeds, command.method)) for command in COMMANDS)
+        assert app.chat
 
 
 async def test_empty_screen_names_the_next_step(me: Person) -> None:
@@ -103,10 +108,10 @@ async def test_tab_completes_a_command(me: Person) -> None:
     """Tab finishes a command and does not move the focus."""
     async with me.at() as (app, pilot):
         await pilot.press(*"/stat", "tab")
-        assert writing(me).text == "/status"
+        assert writing(me).text == "/radios"
         await pilot.press("enter")
         await pilot.pause()
-        assert isinstance(app.screen, TextScreen)
+        assert isinstance(app.screen, RadiosScreen)
 
 
 async def test_switching_chats_keeps_each_draft(me: Person, bob: Person) -> None:
@@ -120,7 +125,7 @@ async def test_switching_chats_keeps_each_draft(me: Person, bob: Person) -> None
         app.chat.open(second)
         assert writing(me).text == ""
         await until(lambda: any(s.draft == "half" for s in me.store.chats()), pilot)
-        await pilot.press(f"alt+{app.chat._shown.index(first) + 1}")
+        await pilot.press(f"alt+{app.chat.query_one(Side).chats.index(first) + 1}")
         assert writing(me).text == "half"
         await pilot.press("alt+down")
         assert app.chat._chat == second
@@ -223,7 +228,7 @@ async def test_a_stranger_waits_in_the_requests_box(me: Person, bob: Person) -> 
             me.store.save_contact(replace(contact, request=True))
         me.hear(chat, "let me in")
         me.runtime._tell(ContactChanged(contact))
-        await until(lambda: app.chat._asking == [chat], pilot)
+        await until(lambda: [r.chat for r in app.chat.names.requests] == [chat], pilot)
         assert app._unread == 0
         assert app.chat.query_one("#requests", OptionList).display
         assert "let me in" not in app.shown()
@@ -311,9 +316,9 @@ async def test_nobody_else_is_you(me: Person) -> None:
         room = await me.do(JoinRoom("yard", public_room_key("yard"), False))
         chat = b"r" + room.rid
         message = me.hear(chat, "I agree")
-        shown = app.chat._name_of(replace(message, author_name=type(message.text)("you")))
+        shown = app.chat.names.of_author(replace(message, author_name=type(message.text)("you")))
         assert shown.startswith("you~") and len(shown) == 8
-        assert app.chat._name_of(replace(message, outgoing=True)) == "you"
+        assert app.chat.names.of_author(replace(message, outgoing=True)) == "you"
         await pilot.pause()
 
 
@@ -363,10 +368,10 @@ async def test_own_card_and_help_open(me: Person) -> None:
         assert "meshchat:" in app.shown() and "▀" in app.shown()
         await pilot.press("escape", "f1")
         await pilot.pause()
-        assert "/join #ROOM" in app.shown()
+        assert "While writing" in app.shown() and "complete a name" in app.shown()
         await pilot.press("escape", "ctrl+p", *"status", "enter")
-        await until(lambda: isinstance(app.screen, TextScreen), pilot)
-        assert "queue" in app.shown()
+        await until(lambda: isinstance(app.screen, RadiosScreen), pilot)
+        assert "lan: off" in app.shown()
 
 
 async def test_closed_before_it_was_drawn(me: Person, bob: Person) -> None:
@@ -375,7 +380,7 @@ async def test_closed_before_it_was_drawn(me: Person, bob: Person) -> None:
         chat = await me.knows(bob)
         app.chat.open(chat)
         for _ in range(20):
-            app.push_screen(ContactScreen(me.runtime, bob.runtime.node.fp))
+            app.push_screen(ContactScreen(me.runtime, bob.runtime.node.fp, UNICODE))
             app.screen.dismiss(None)
             await pilot.pause()
         assert app.screen is app.chat

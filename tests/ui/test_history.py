@@ -56,7 +56,7 @@ async def test_only_what_is_seen_is_laid_out(me: Person, bob: Person) -> None:
     async with me.at() as (app, pilot):
         await me.knows(bob)
         me.read(chat, me.fill(chat, 100_000)[-1])
-        app.chat._reload()
+        app.chat.reload()
         app.chat.open(chat)
         await pilot.pause()
         assert "message 99999" in app.shown()
@@ -84,7 +84,7 @@ async def test_resizing_keeps_the_place(me: Person, bob: Person, size: tuple[int
         await me.knows(bob)
         texts = me.fill(chat, 1_000, lambda n: f"message {n} " + "and some words " * (n % 7))
         me.read(chat, texts[-1])
-        app.chat._reload()
+        app.chat.reload()
         app.chat.open(chat)
         app.history._load_whole()
         await pilot.pause()
@@ -107,7 +107,7 @@ async def test_reading_is_not_disturbed_by_arrivals(me: Person, bob: Person) -> 
     async with me.at() as (app, pilot):
         await me.knows(bob)
         me.read(chat, me.fill(chat, 300)[-1])
-        app.chat._reload()
+        app.chat.reload()
         app.chat.open(chat)
         app.history._load_whole()
         await pilot.pause()
@@ -136,7 +136,7 @@ async def test_paging_up_and_down_comes_back(me: Person, bob: Person) -> None:
         await me.knows(bob)
         texts = me.fill(chat, 500, lambda n: f"message {n} " + "long words here " * (n % 11))
         me.read(chat, texts[-1])
-        app.chat._reload()
+        app.chat.reload()
         app.chat.open(chat)
         app.history._load_whole()
         await pilot.pause()
@@ -157,7 +157,7 @@ async def test_a_chat_opens_at_its_first_new_message(me: Person, bob: Person) ->
     async with me.at() as (app, pilot):
         await me.knows(bob)
         me.read(chat, me.fill(chat, 150)[99])
-        app.chat._reload()
+        app.chat.reload()
         app.chat.open(chat)
         await pilot.pause()
         lines = app.shown().splitlines()
@@ -174,7 +174,7 @@ async def test_many_unread_open_at_the_first(me: Person, bob: Person) -> None:
     async with me.at() as (app, pilot):
         await me.knows(bob)
         me.read(chat, me.fill(chat, 5_000)[999])
-        app.chat._reload()
+        app.chat.reload()
         app.chat.open(chat)
         await pilot.pause()
         assert first_word(app) == "1000"

@@ -117,7 +117,10 @@ async def test_losing_the_network_leaves_the_lock(opens: Person, bob: Person) ->
         app.chat.open(chat)
         await pilot.press(*"half", "ctrl+l")
         old = opens.runtime
-        app._store, app._settings = opens.store, NodeSettings.of(RuntimeOptions(lan=False))
+        app._store, app._settings = (
+            opens.store,
+            NodeSettings.of(RuntimeOptions(lan=False, ble=False)),
+        )
         old.stop()
         app._without_network("the port is in use.")
         await pilot.pause()
@@ -165,7 +168,7 @@ async def test_a_second_enter_makes_no_second_profile(tmp_path: Path) -> None:
     """While the profile is made the fields are off; a refusal gives them back."""
     profile, begun, go_on = Slow(tmp_path / "new"), [], threading.Event()
     profile.begun, profile.go_on = begun, go_on
-    app = MeshApp(profile, RuntimeOptions(lan=False), None)
+    app = MeshApp(profile, RuntimeOptions(lan=False, ble=False), None)
     async with app.run_test() as pilot:
         setup = await first_run(app, pilot)
         again = setup.query_one("#again", Field)
@@ -185,7 +188,7 @@ async def test_a_second_enter_makes_no_second_profile(tmp_path: Path) -> None:
 
 async def test_a_name_too_long_is_refused_where_it_is_typed(tmp_path: Path) -> None:
     """25 Cyrillic letters are 50 bytes: the name's own step says so."""
-    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False), None)
+    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False, ble=False), None)
     async with app.run_test() as pilot:
         await pilot.pause()
         name = app.screen.query_one("#name", Field)

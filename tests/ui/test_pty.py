@@ -90,11 +90,12 @@ def fill(home: Path) -> None:
 class Terminal:
     """A program in a pty, and every byte it wrote."""
 
-    def __init__(self, *argv: str) -> None:
+    def __init__(self, *argv: str, environ: dict[str, str] | None = None) -> None:
         self.output = b""
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            environ = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
+            usual = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
+            environ = {**os.environ, **usual, **(environ or {})}
             os.execvpe(sys.executable, [sys.executable, *argv], environ)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
 
@@ -158,7 +159,16 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     home = tmp_path / "home"
     fill(home)
     program = Terminal(
-        *("-m", "meshchat", "--home", str(home), "--no-lan", "--passphrase-file", f"{home}/pw")
+        *(
+            "-m",
+            "meshchat",
+            "--home",
+            str(home),
+            "--no-lan",
+            "--no-ble",
+            "--passphrase-file",
+            f"{home}/pw",
+        )
     )
     try:
         program.settle(b"public room")
@@ -198,8 +208,34 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
         terminal.press(escape)
     assert terminal.alive(), terminal.last_words()
     assert terminal.output.count(b"calls itself") >= 3
-    terminal.press("\x1bOS")
+    for key in ("\x1bOR", "\x1bOS", "\x1b[15~"):  # mesh, radios, journey
+        terminal.press(key)
+        terminal.press(page * 3)
+        terminal.press(escape)
+        terminal.press(escape)
     assert terminal.alive()
+    terminal.press("\x0b")
+    terminal.press("yard")
+    terminal.press("\r")
+    for typed in ("@", "#", "/unblock ", "/chat ", ":fl"):  # what Tab offers
+        terminal.press(typed)
+        for _ in range(3):
+            terminal.press("\t" * 4)
+        terminal.press("\x15" + "\x7f" * 80)
+    terminal.press("\x06")  # find: marks and moves
+    terminal.press("mk")
+    for _ in range(3):
+        terminal.press("\x1b[A" * 10)
+    terminal.press(escape)
+    terminal.press("/search mk\r")
+    for _ in range(6):
+        terminal.press("\x1b[B" * 20)
+    terminal.press("\r")
+    for key in ("r", escape, "+", escape, "d", "n"):  # answering, reacting, deleting quote it
+        terminal.press("\x1b[A")
+        terminal.press(key)
+    terminal.press(escape)
+    assert terminal.alive(), terminal.last_words()
 
     shown = terminal.output.decode("utf-8")
     plain = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", shown)
@@ -231,3 +267,97 @@ def test_nothing_is_left_on_the_screen(terminal: Terminal) -> None:
     assert b"\x1b[?1049l" in terminal.output
     after = terminal.output.rsplit(b"\x1b[?1049l", 1)[1].decode()
     assert not OURS.sub("", after).strip()
+
+
+def chat_with_draft(home: Path, environ: dict[str, str] | None = None) -> Terminal:
+    """A small profile in its one room, with something typed that was not sent."""
+    profile = Profile(home)
+    if not profile.exists():
+        profile.init("Me", "pw", small=True)
+        (home / "pw").write_text("pw\n")
+        store = profile.unlock("pw")
+        with store.transaction():
+            store.save_room(Room(ROOM[1:], Clean("yard"), b"\2" * 32, False, NOON))
+        store.close()
+    options = ("--home", str(home), "--no-lan", "--no-ble", "--passphrase-file", f"{home}/pw")
+    program = Terminal("-m", "meshchat", *options, environ=environ)
+    program.settle(b"yard")
+    return program
+
+
+def draft_of(home: Path) -> str:
+    store = Profile(home).unlock("pw")
+    try:
+        return next((str(row.draft) for row in store.chats() if row.draft), "")
+    finally:
+        store.close()
+
+
+def test_a_terminal_that_is_closed_loses_nothing(tmp_path: Path) -> None:
+    """The window goes in the middle of a word: the program ends, the draft is stored."""
+    home = tmp_path / "home"
+    program = chat_with_draft(home)
+    program.press("half a wor")
+    os.close(program._fd)
+    for _ in range(200):
+        if not program.alive():
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(program.pid, signal.SIGKILL)
+        raise AssertionError("it goes on without a terminal")
+    assert draft_of(home) == "half a wor"
+
+
+def test_a_killed_program_keeps_what_was_typed_a_moment_ago(tmp_path: Path) -> None:
+    """SIGKILL, as a battery that is empty: the draft of the last pause is there."""
+    home = tmp_path / "home"
+    program = chat_with_draft(home)
+    program.press("typed")
+    time.sleep(1.5)  # the pause after which a draft is stored, in a real program
+    os.kill(program.pid, signal.SIGKILL)
+    program.close()
+    assert draft_of(home) == "typed"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"TERM": "linux", "LANG": "C", "PYTHONUTF8": "0"},
+        {"TERM": "xterm", "LANG": "no_SUCH.locale", "LC_ALL": "bro ken", "PYTHONUTF8": "0"},
+        {"TERM": "vt100", "NO_COLOR": "1", "LANG": "ru_RU.KOI8-R", "PYTHONUTF8": "0"},
+        {"TERM": "xterm-16color", "COLORTERM": ""},
+    ],
+    ids=lambda environ: environ["TERM"],
+)
+def test_poor_terminals_are_served(tmp_path: Path, environ: dict[str, str]) -> None:
+    """No UTF-8, a broken locale, no colours, sixteen colours: it starts, takes a line, ends."""
+    program = chat_with_draft(tmp_path / "home", environ)
+    try:
+        program.press("hello\r")
+        program.press("\x1bOR")
+        program.press("\x1b")
+        assert program.alive(), program.last_words()
+        program.press("\x11")
+        assert program.end() == 0
+    finally:
+        program.close()
+    assert b"hello" in program.output
+    if environ["TERM"] != "xterm-16color":
+        assert b"(queued)" in program.output
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+@pytest.mark.parametrize("how", ["closed", "null"])
+def test_streams_that_are_no_terminal_are_told(tmp_path: Path, stream: int, how: str) -> None:
+    """Screens are painted on standard error: without it one sentence says what to do."""
+    code = (
+        f"import os, sys\nos.close({stream})\n"
+        f"if {how == 'null'}: assert os.open(os.devnull, os.O_RDWR) == {stream}\n"
+        f"os.execv(sys.executable, [sys.executable, '-m', 'meshchat', '--home', {str(tmp_path)!r}])"
+    )
+    program = Terminal("-c", code)
+    assert program.end() == 2
+    program.close()
+    if (stream, how) != (2, "null"):
+        assert b"--linear" in program.output

@@ -21,16 +21,8 @@ from meshchat.sim.world import World
 from meshchat.ui.composer import Composer
 from meshchat.ui.dialogs import Ask, TextScreen
 from meshchat.ui.people import ContactScreen
-from meshchat.ui.simulated import (
-    DEMO_SPEED,
-    NO_LOCK,
-    SLICE_S,
-    SimulatedApp,
-    SimulatedChat,
-    SimulatedRuntime,
-    demo_app,
-    find,
-)
+from meshchat.ui.simulated import NO_LOCK, SimulatedApp, SimulatedChat, demo_app, find
+from meshchat.ui.simulation import DEMO_SPEED, SLICE_S, SimulatedRuntime
 
 STILL = 1e-6  # time passes only as a test lets it
 
@@ -162,7 +154,7 @@ async def test_narrow_screen_says_demo() -> None:
     async with seat(demo_app(STILL), (40, 24)) as here:
         first, *_, last = here.shown().splitlines()
         assert first == " demo x1e-06 · not saved · 09:00 · home"
-        assert last.endswith("Esc ‹")
+        assert last.endswith("Esc chats")
 
 
 async def test_lock_is_a_sentence() -> None:

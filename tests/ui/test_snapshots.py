@@ -4,14 +4,14 @@ After a wanted change: pytest tests/ui/test_snapshots.py --snapshot-update, and 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from screens import Person
 from textual.pilot import Pilot
 
-from meshchat.core.events import JoinRoom, Send, Verify
+from meshchat.core.events import JoinRoom, React, Send, Verify
 from meshchat.core.identity import public_room_key
 from meshchat.profile import Profile, RuntimeOptions
 from meshchat.ui.app import MeshApp
@@ -35,7 +35,7 @@ async def talk(me: Person, bob: Person) -> bytes:
     return chat
 
 
-@pytest.mark.parametrize("size", [(80, 24), (40, 24)], ids=["80x24", "40x24"])
+@pytest.mark.parametrize("size", [(80, 24), (40, 24), (200, 60)], ids=["80x24", "40x24", "200x60"])
 def test_chat(snap_compare: Compare, me: Person, bob: Person, size: tuple[int, int]) -> None:
     """A chat with a verified friend, wide and narrow."""
 
@@ -77,7 +77,7 @@ def test_contact(snap_compare: Compare, me: Person, bob: Person) -> None:
 
 def test_setup(snap_compare: Compare, tmp_path: Path) -> None:
     """The first thing a person sees."""
-    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False), None)
+    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False, ble=False), None)
     assert snap_compare(app, terminal_size=(80, 24))
 
 
@@ -94,3 +94,82 @@ def test_hostile(snap_compare: Compare, me: Person, bob: Person) -> None:
         await pilot.pause(0.5)
 
     assert snap_compare(me.app, terminal_size=(80, 40), run_before=prepare)
+
+
+@pytest.mark.parametrize("theme", ["light", "ansi-dark", "ansi-light", "contrast"])
+def test_theme(snap_compare: Compare, bob: Person, theme: str) -> None:
+    """The same chat in other colours."""
+    me = Person("Me", options=RuntimeOptions(lan=False, ble=False, theme=theme))
+    assert snap_compare(me.app, terminal_size=(80, 24), run_before=opened(me, bob))
+
+
+def test_no_colour(snap_compare: Compare, bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR: signs and weight only."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    me = Person("Me")
+    assert snap_compare(me.app, terminal_size=(80, 24), run_before=opened(me, bob))
+
+
+def test_plain(snap_compare: Compare, bob: Person) -> None:
+    """Letters that every terminal has."""
+    me = Person("Me", options=RuntimeOptions(lan=False, ble=False, glyphs="plain"))
+    assert snap_compare(me.app, terminal_size=(80, 24), run_before=opened(me, bob))
+
+
+def opened(me: Person, bob: Person, *keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
+    """The chat with a verified friend, and then some keys."""
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        chat = await talk(me, bob)
+        await pilot.pause()
+        me.app.chat.open(chat)
+        await pilot.pause()
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.3)
+        await pilot.pause(0.5)
+
+    return prepare
+
+
+SHOWN = {
+    "help": ("f1",),
+    "mesh": ("f3",),
+    "radios": ("f4",),
+    "journey": ("f5",),
+    "switcher": ("ctrl+k", "c", "o"),
+    "find": ("ctrl+f", *"bridge"),
+    "offers": ("/", "r", "e"),
+    "chosen": ("up", "up"),
+    "answering": ("up", "up", "r"),
+    "reactions": ("up", "plus"),
+    "lock": ("ctrl+l",),
+}
+
+
+@pytest.mark.parametrize("name", list(SHOWN))
+def test_screen(snap_compare: Compare, me: Person, bob: Person, name: str) -> None:
+    """Each of the other screens at 80x24."""
+    assert snap_compare(me.app, terminal_size=(80, 24), run_before=opened(me, bob, *SHOWN[name]))
+
+
+def test_talk(snap_compare: Compare, me: Person, bob: Person) -> None:
+    """A quote, reactions, an edit, right-to-left text, letters that are joined."""
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        chat = await talk(me, bob)
+        first = me.store.messages(chat)[0]
+        await me.do(React(first.id, "👍"))
+        await me.do(Send(chat, "сәлем!", reply_to=first.id))
+        me.hear(chat, "שלום לכולם, נפגשים ליד הגשר", 4)
+        me.hear(chat, "the family is fine 👩\u200d👩\u200d👧\u200d👦 🇰🇿", 5)
+        await pilot.pause()
+        me.app.chat.open(chat)
+        await pilot.pause(0.5)
+
+    assert snap_compare(me.app, terminal_size=(80, 24), run_before=prepare)
+
+
+def test_empty(snap_compare: Compare, me: Person) -> None:
+    """Nobody is known yet: the next keys are named."""
+    assert snap_compare(me.app, terminal_size=(80, 24))

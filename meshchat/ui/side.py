@@ -1,0 +1,110 @@
+"""The list of chats and, apart from it, the box of requests."""
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message as UiMessage
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from meshchat.core.model import ChatId, ChatSummary
+from meshchat.i18n import _
+from meshchat.text import Clean
+from meshchat.ui.dialogs import Line, plain
+from meshchat.ui.glyphs import Glyphs, trust_sign
+from meshchat.ui.lines import fit
+from meshchat.ui.names import Names
+
+SIDE_CELLS = 20
+UNREAD_SHOWN_MAX = 999
+
+
+class Rows(OptionList):
+    """Chats, one a line."""
+
+    BINDINGS = [Binding("question_mark", "screen.command('help')", "Help", show=False)]  # noqa: RUF012
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id, markup=False, compact=True)
+        self.ids: list[ChatId] = []
+
+    def fill(self, rows: Sequence[tuple[ChatId, Content]]) -> None:
+        """Bring the list up to date, touching only the rows that differ."""
+        self.ids = [chat for chat, _row in rows]
+        after = [row for _chat, row in rows]
+        before = [option.prompt for option in self.options]
+        if len(before) == len(after):
+            for at, (old, new) in enumerate(zip(before, after, strict=True)):
+                if old != new:
+                    self.replace_option_prompt_at_index(at, new)
+        else:
+            self.clear_options()
+            self.add_options([Option(row) for row in after])
+
+
+class Side(Vertical):
+    """The left pane."""
+
+    class Chosen(UiMessage):
+        """Our user wants this chat."""
+
+        def __init__(self, chat: ChatId) -> None:
+            super().__init__()
+            self.chat = chat
+
+    def __init__(self, names: Names, glyphs: Glyphs, id: str) -> None:
+        super().__init__(id=id)
+        self._names = names
+        self._glyphs = glyphs
+        self._marked: ChatId = b""  # the chat that was last highlighted
+
+    def compose(self) -> ComposeResult:
+        yield Rows("chats")
+        yield Line(id="requests-title")
+        yield Rows("requests")
+
+    @property
+    def chats(self) -> list[ChatId]:
+        """As shown."""
+        return self.query_one("#chats", Rows).ids
+
+    def show(self, open_chat: ChatId, cells: int) -> None:
+        """Show the names as they are now, in rows of so many cells."""
+        chats, requests = self._names.chats, self._names.requests
+        for which, rows in (("#chats", chats), ("#requests", requests)):
+            view = self.query_one(which, Rows)
+            view.fill([(row.chat, self._row(row, open_chat, cells)) for row in rows])
+            if open_chat in view.ids and open_chat != self._marked:
+                view.highlighted = view.ids.index(open_chat)
+        self._marked = open_chat
+        title = self.query_one("#requests-title", Line)
+        title.show(Clean(_("requests")))
+        title.display = self.query_one("#requests").display = bool(requests)
+
+    def _row(self, row: ChatSummary, open_chat: ChatId, cells: int) -> Content:
+        names, contact = self._names, self._names.contact(row.chat)
+        sign = trust_sign(self._glyphs, contact) if contact is not None else " "
+        count = str(min(row.unread, UNREAD_SHOWN_MAX)) if row.unread else ""
+        if row.mentions:
+            count = f"@{count}"
+        here = row.chat == open_chat
+        width = cells - 6 - len(count) if count else cells - 5
+        quiet = names.is_quiet(row) or row.options.archived
+        style = "bold" if (row.unread and not quiet) or here else "dim" if quiet else ""
+        return plain(
+            Clean(self._glyphs.here if here else " "),
+            (Clean(fit(names.of_chat(row.chat), max(2, width), self._glyphs.more)), style),
+            Clean(f" {sign} " if count else f" {sign}"),
+            (Clean(count), "dim" if quiet else "bold"),
+        )
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        rows = event.option_list
+        if isinstance(rows, Rows) and event.option_index < len(rows.ids):
+            self.post_message(self.Chosen(rows.ids[event.option_index]))

@@ -1,0 +1,82 @@
+"""The line at the bottom: each radio and why it is off, what waits, and the next keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from meshchat.i18n import _
+from meshchat.text import Clean
+from meshchat.ui.dialogs import Line
+from meshchat.ui.glyphs import PLAIN, Glyphs, reason_words
+
+if TYPE_CHECKING:
+    from meshchat.net.runtime import RuntimeStatus
+
+HINTS_MAX = 4
+
+
+class StatusBar(Line):
+    """Quiet when all is well."""
+
+    def __init__(self, glyphs: Glyphs, id: str) -> None:
+        super().__init__(id=id)
+        self._glyphs = glyphs
+
+    def show_status(self, status: RuntimeStatus, place: str) -> None:
+        """Show a picture of this moment, and keys for where our user is."""
+        width = self.screen.size.width
+        narrow = self.screen.has_class("-narrow")
+        left = "  ".join(self._words(status, brief=False))
+        hints = _hints(place, narrow)
+        if cell_len(left) + cell_len(hints[0]) + 4 > width:
+            left = " ".join(self._words(status, brief=True))
+        shown = hints[0]
+        for hint in hints[1:HINTS_MAX]:
+            if cell_len(left) + cell_len(shown) + cell_len(hint) + 6 <= width:
+                shown = f"{hint}  {shown}"
+        gap = width - cell_len(left) - cell_len(shown) - 2
+        if gap < 1:
+            self.show(Clean(f" {left}"))
+        else:
+            self.show(Clean(f" {left}{' ' * gap}{shown}"))
+
+    def _words(self, status: RuntimeStatus, *, brief: bool) -> list[str]:
+        on, off = self._glyphs.on, self._glyphs.off
+        parts: list[str] = []
+        for transport in status.transports:
+            links = sum(n.transport == transport.name for n in status.node.neighbours)
+            if transport.on and brief:
+                parts.append(f"{transport.name} {links}")
+            elif transport.on:
+                sign = "" if self._glyphs is PLAIN else f"{on} "
+                parts.append(f"{transport.name} {sign}{links}")
+            else:
+                why = reason_words(transport.reason) or _("off")
+                parts.append(
+                    f"{transport.name} {off}" if brief else f"{transport.name} {off} {why}: F4"
+                )
+        if not status.transports:
+            parts.append(_("no network"))
+        if status.trouble is not None:
+            parts.append(f"! {reason_words(status.trouble.reason)}")
+        if brief:
+            parts.append(f"q{status.node.queued}")
+        else:
+            parts.append(_("carry {count}").format(count=status.node.custody.carried))
+            parts.append(_("queue {count}").format(count=status.node.queued))
+        return parts
+
+
+def _hints(place: str, narrow: bool) -> list[str]:
+    """Keys for this place, the most wanted first."""
+    if place == "list":
+        return [_("F1 help"), _("Enter open"), _("Esc write")]
+    if place == "message":
+        return [_("Esc write"), _("i way"), _("r reply"), _("+ react")]
+    if place == "find":
+        return [_("Esc write"), _("Up older"), _("Down newer")]
+    if narrow:
+        return [_("Esc chats")]
+    return [_("F1 help"), _("F3 mesh"), _("Ctrl+K go"), _("Ctrl+P all")]

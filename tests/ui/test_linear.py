@@ -1,0 +1,224 @@
+"""The linear mode: a pipe, a terminal, hostile text; the same commands, no redraw."""
+
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from meshchat.profile import Profile
+
+if sys.platform == "win32":
+    pytest.skip("needs a pty", allow_module_level=True)
+
+from test_pty import TEXTS, Terminal, fill
+
+ROOT = Path(__file__).parents[2]
+DEMO = ("-m", "meshchat", "demo", "--linear", "--speed", "20")
+
+
+def piped(*argv: str, lines: str, code: int = 0, cwd: Path = ROOT) -> str:
+    """What a program prints when it is given these lines and then the end."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *argv],
+        input=lines.encode(),
+        capture_output=True,
+        timeout=60,
+        env=environ,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    assert not done.stderr, done.stderr.decode()
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A profile of its own."""
+    place = tmp_path / "home"
+    Profile(place).init("Aigerim", "pw", small=True)
+    (place / "pw").write_text("pw\n")
+    return place
+
+
+def linear(home: Path, lines: str, code: int = 0) -> str:
+    options = (
+        "--home",
+        str(home),
+        "--passphrase-file",
+        f"{home}/pw",
+        "--no-lan",
+        "--no-ble",
+        "--linear",
+    )
+    return piped("-m", "meshchat", *options, lines=lines, code=code)
+
+
+def test_a_pipe_can_do_all_of_it(home: Path) -> None:
+    """Commands in, lines out; nothing but text, and exit code 0 at the end of the input."""
+    shown = linear(
+        home, "/join #yard\nhello\n//slash\n/info\n/card\n/mesh\n/radios\n/chats\n/name\n"
+    )
+    assert "You are Aigerim" in shown and "Chat with #yard." in shown
+    assert "A public room: anyone may read." in shown
+    assert "queued: nobody has taken it yet" in shown and "you: /slash" in shown
+    assert "meshchat:" in shown and "nobody is near" in shown
+    assert "\x1b" not in shown and "\r" not in shown
+
+
+def test_what_was_written_is_there_the_next_time(home: Path) -> None:
+    """The store is the same; opening a chat shows its last lines."""
+    linear(home, "/join #yard\nfirst words\n/quit\n")
+    shown = linear(home, "/chat yard\n/read 5\n/find fir\n/quit\n")
+    assert shown.count("you: first words (queued)") == 3
+
+
+def test_mistakes_are_answered_and_nothing_is_sent(home: Path) -> None:
+    """An unknown command, words where none belong, a chat that is not there."""
+    shown = linear(home, "/qiut\nhello\n/leave\n/join\n/chat nobody\n/lock now\n/read many\n")
+    for said in (
+        "There is no command /qiut",
+        "Choose a chat first",
+        "This works in a room.",
+        "Say more: /join #ROOM",
+        "No chat has a name like that.",
+        "/lock takes nothing after it.",
+    ):
+        assert said in shown
+    assert "queued" not in shown
+
+
+def test_questions_take_the_next_line(home: Path) -> None:
+    """No leaves nothing; yes does; the word destroys."""
+    shown = linear(
+        home, "/join #yard\n/leave\nno\n/read\n/leave\nyes\n/chats\n/wipe\nno\n/wipe\nwipe\n"
+    )
+    assert "No chats yet" in shown and "Nothing was destroyed." in shown
+    assert not Profile(home).exists()
+
+
+def test_every_command_is_answered(home: Path) -> None:
+    """None of the table fails here, whatever is open; each says something."""
+    from meshchat.ui.commands import COMMANDS
+
+    words = [f"/{c.name}" for c in COMMANDS if c.name not in ("quit", "lock", "wipe", "private")]
+    lines = "\n".join(["/join #yard", "hi", *(f"{word}\n" for word in words), "/quit"])
+    shown = linear(home, lines)
+    assert shown.count("\n") > len(words)
+
+
+def test_locking_asks_for_the_passphrase(home: Path) -> None:
+    """A wrong one keeps it locked; the end of input ends it."""
+    shown = linear(home, "/join #yard\n/lock\nwrong\npw\n/chats\n/quit\n")
+    assert "Locked." in shown and "passphrase" in shown.lower()
+    assert shown.rstrip().endswith("#yard")
+
+
+def test_no_profile_is_said_with_the_way_out(tmp_path: Path) -> None:
+    """Exit code 4, one sentence on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "meshchat", "--home", str(tmp_path / "none"), "--linear"],
+        input=b"",
+        capture_output=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 4 and b"meshchat init" in done.stderr
+
+
+def test_a_port_in_use_leaves_it_usable(home: Path) -> None:
+    """No network is said; reading and writing go on."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        options = ("--home", str(home), "--passphrase-file", f"{home}/pw", "--linear")
+        argv = ("-m", "meshchat", *options, "--no-ble", "--listen", f"127.0.0.1:{port}")
+        process = subprocess.Popen(
+            [sys.executable, *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdin is not None and process.stdout is not None
+        shown = b""
+        while b"No network" not in shown:
+            assert select.select([process.stdout], [], [], 30)[0], shown
+            shown += os.read(process.stdout.fileno(), 4_096)
+        rest, _ = process.communicate(b"/join #yard\nhello\n/info\n/quit\n", timeout=30)
+    assert b"nobody has taken it yet" in rest and process.returncode == 0
+
+
+def test_no_hostile_byte_gets_through(tmp_path: Path) -> None:
+    """Every body, author and room name of the corpus is printed; none of it steers."""
+    home = tmp_path / "home"
+    fill(home)
+    shown = linear(home, "/chats\n/chat #yard\n/read 1000\n/info\n/mesh\n/quit\n")
+    assert all(f"mk{number}." in shown for number in range(len(TEXTS)))
+    joining = "\u200c\u200d" + "".join(map(chr, range(0xE0020, 0xE0080)))
+    bad = {
+        char
+        for char in shown.replace("\n", "")
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        and char not in joining
+    }
+    assert not bad
+
+
+def test_in_a_terminal_lines_only_grow() -> None:
+    """A prompt, the cursor after it, answers below; no cursor movement, no erasing."""
+    terminal = Terminal(*DEMO)
+    try:
+        terminal.settle(b"> ")
+        terminal.press("Hello Timur, is there water?\r")
+        end = time.monotonic() + 30
+        while b"delivered" not in terminal.output and time.monotonic() < end:
+            terminal.settle()
+        terminal.press("/mute\r")
+        terminal.press("/quit\r")
+        assert terminal.end() == 0
+    finally:
+        terminal.close()
+    text = terminal.output.decode()
+    assert "Timur> " in text and "This chat does not ring." in text
+    moves = re.sub(r"\x1b\[\?2004[hl]|\x1b\[K|\x1b\[\?1034h", "", text)
+    assert "\x1b" not in moves, re.findall(r"\x1b[^a-zA-Z]*[a-zA-Z]", moves)
+
+
+def test_tab_completes_in_a_terminal() -> None:
+    """The same ways to finish a line as in the screens."""
+    terminal = Terminal(*DEMO)
+    try:
+        terminal.settle(b"> ")
+        terminal.press("/chx\b")
+        terminal.press("at aige\t\r")
+        terminal.settle(b"Chat with Aigerim")
+        terminal.press("/quit\r")
+        assert terminal.end() == 0
+    finally:
+        terminal.close()
+
+
+def test_nothing_heavy_is_loaded(home: Path) -> None:
+    """No Textual, no Rich, no radio: it starts on the smallest board."""
+    code = (
+        "import sys, io, json\n"
+        "from meshchat.cli import main\n"
+        "sys.stdin = io.StringIO('/join #yard\\nhello\\n/help\\n/mesh\\n/quit\\n')\n"
+        f"main(['--home', {str(home)!r}, '--passphrase-file', {str(home / 'pw')!r},"
+        " '--no-lan', '--no-ble', '--linear'])\n"
+        "print('LOADED', json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
+    )
+    shown = piped("-c", code, lines="")
+    loaded = set(json.loads(shown.partition("LOADED ")[2]))
+    assert not loaded & {"textual", "rich", "zeroconf", "bleak", "segno"}
