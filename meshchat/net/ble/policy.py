@@ -133,7 +133,8 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """From now on this token, another address and another node key, all in this instant.
+    """From now on this token and another node key, in this instant; and another address where
+    a system lets programs choose, which none does yet.
 
     Our links were closed and nothing is advertised.
     """

@@ -20,6 +20,7 @@ from meshchat.net.ble.limits import (
     SAVER_EVERY_S,
     SIGHTINGS_MAX,
     STRANGERS_MAX,
+    SUSPENDED_S,
     TOKEN_LIFE_S,
     TOKEN_LINKED_LIFE_S,
 )
@@ -306,7 +307,7 @@ def test_a_storm_does_not_grow_memory_in_any_profile(profile: Profile) -> None:
 # --- names on the air ----------------------------------------------------------------------------
 
 
-def test_token_address_and_links_change_together() -> None:
+def test_no_token_comes_twice() -> None:
     """Nothing of one epoch is seen in the next; epochs do not last one fixed time."""
     room = Room()
     radio = room.add()
@@ -323,6 +324,20 @@ def test_a_link_ends_with_its_tokens_and_comes_back() -> None:
     assert all(2 <= len(radio.tokens) <= 4 for radio in room.radios)
     room.run(20)
     assert room.linked(*room.radios)
+
+
+def test_a_machine_that_slept_has_another_token() -> None:
+    """Its monotonic clock stood still. A clock that was put right by seconds changes nothing."""
+    room = pair()
+    one, other = room.radios
+    room.run(5)
+    room.wall += SUSPENDED_S - 1
+    room.run(20)
+    assert len(one.tokens) == len(other.tokens) == 1
+    room.wall += 3_600
+    room.run(20)
+    assert len(one.tokens) == len(other.tokens) == 2
+    assert room.run(20, lambda: room.linked(one, other)) < 20
 
 
 def test_an_adapter_that_comes_back_has_another_token() -> None:
