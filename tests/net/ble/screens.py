@@ -166,7 +166,8 @@ def main() -> int:
     try:
         people = chat(folder)
         if "--stay" in sys.argv:
-            print("Both are open:", *(" ".join(p.pane._tmux + ("attach",)) for p in people), sep="\n")
+            ways = (" ".join((*person.pane._tmux, "attach")) for person in people)
+            print("Both are open:", *ways, sep="\n")
             input("Enter ends them. ")
         for person in people:
             person.pane.close()
