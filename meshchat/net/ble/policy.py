@@ -267,7 +267,7 @@ class Policy:
         """Somebody connected to us; who, the greeting will tell."""
         if not self._on:
             return [Close(link, "off")]
-        if len(self._links) >= LINKS_HARD_MAX:
+        if len(self._links) + (self._dialling is not None) >= LINKS_HARD_MAX:
             self.turned_away += 1
             return [Close(link, "turned_away")]
         self._links[link] = _Link(False, now.mono)

@@ -23,8 +23,10 @@ from meshchat.net.ble.limits import (
     SUSPENDED_S,
     TOKEN_LIFE_S,
     TOKEN_LINKED_LIFE_S,
+    YIELD_JITTER_S,
+    YIELD_S,
 )
-from meshchat.net.ble.policy import Dial, Policy, Profile, Rotate
+from meshchat.net.ble.policy import Close, Dial, Policy, Profile, Rotate
 
 SPENDING = st.sampled_from(list(Profile))
 
@@ -39,6 +41,7 @@ def pair(profile: Profile = Profile.ALWAYS, seed: int = 1) -> Room:
 # --- finding each other --------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_at_full_duty_two_are_linked_within_three_seconds(seed: int) -> None:
     room = pair(seed=seed)
@@ -267,6 +270,23 @@ def test_a_ninth_is_turned_away_at_once() -> None:
 
 
 # --- storms --------------------------------------------------------------------------------------
+
+
+def test_who_is_being_dialled_has_a_place() -> None:
+    """Others come in while a dial is under way: with what it brings there are eight, not nine."""
+    room = Room()
+    radio = room.add()
+    for link in range(1, LINKS_WANTED):
+        radio.policy.inbound(link, room.now)
+    actions = radio.policy.seen(b"target", "target", -50, room.now)
+    room.run(YIELD_S + YIELD_JITTER_S)
+    actions += radio.policy.seen(b"target", "target", -50, room.now)
+    assert radio.policy._dialling is not None
+    for link in range(LINKS_WANTED, LINKS_HARD_MAX):
+        assert not any(isinstance(a, Close) for a in radio.policy.inbound(link, room.now))
+    assert Close(50, "turned_away") in radio.policy.inbound(50, room.now)
+    radio.policy.dialled(51, room.now)
+    assert radio.policy.links == LINKS_HARD_MAX
 
 
 def test_an_advert_storm_is_bounded_and_the_honest_peer_is_found() -> None:
