@@ -191,6 +191,11 @@ class BaseApp(App[None]):
         """Destroy everything, as far as there is something."""
         raise NotImplementedError
 
+    @property
+    def is_hidden_now(self) -> bool:
+        """Whether the lock lies on everything."""
+        return isinstance(self.screen, LockScreen)
+
     def action_lock(self) -> None:
         """From every screen."""
         self.lock()

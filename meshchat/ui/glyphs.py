@@ -38,6 +38,8 @@ class Glyphs:
     quote: str
     tee: str
     corner: str
+    silent: str
+    """Beside somebody of whom nothing was heard for too long."""
 
 
 UNICODE = Glyphs(
@@ -60,9 +62,29 @@ UNICODE = Glyphs(
     "│",
     "├",
     "└",
+    "◌",
 )
 PLAIN = Glyphs(
-    "plain", "", "", "", "", "!", "on", "off", ">", "-", "<", "v", "+", "?", "!", "~", "|", "+", "`"
+    "plain",
+    "",
+    "",
+    "",
+    "",
+    "!",
+    "on",
+    "off",
+    ">",
+    "-",
+    "<",
+    "v",
+    "+",
+    "?",
+    "!",
+    "~",
+    "|",
+    "+",
+    "`",
+    "z",
 )
 
 
@@ -120,6 +142,8 @@ def reason_words(code: str) -> str:
         "expired": _("its time is over"),
         "ended": _("its time is over"),
         "key_changed": _("the key was replaced"),
+        "revoked": _("the key was revoked"),
+        "not_member": _("you are not a member any more"),
         "no_key": _("waits for a key of theirs"),
         "no_interface": _("no network"),
         "firewall": _("a firewall is in the way"),

@@ -92,7 +92,9 @@ class Side(Vertical):
         if row.mentions:
             count = f"@{count}"
         here = row.chat == open_chat
-        width = cells - 6 - len(count) if count else cells - 5
+        if contact is not None and contact.fp in names.silent:
+            sign = f"{self._glyphs.silent}{sign}"
+        width = cells - 5 - len(sign) - len(count) if count else cells - 4 - len(sign)
         quiet = names.is_quiet(row) or row.options.archived
         style = "bold" if (row.unread and not quiet) or here else "dim" if quiet else ""
         return plain(
