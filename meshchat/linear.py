@@ -29,7 +29,6 @@ from meshchat.profile import Profile, RuntimeOptions, wait_after
 from meshchat.text import Clean
 from meshchat.ui import commands, glyphs
 from meshchat.ui.backend import Backend
-from meshchat.ui.check import check_title, check_wish, ended_words, sign_lines
 from meshchat.ui.completion import Found, completions
 from meshchat.ui.deeds import Deeds, open_warning, sendable, unknown_command
 from meshchat.ui.group_deeds import header_words, member_names
@@ -44,6 +43,7 @@ from meshchat.ui.reports import (
     silent_words,
     state_words,
 )
+from meshchat.ui.signs import check_title, check_wish, ended_words, sign_lines
 
 T = TypeVar("T")
 

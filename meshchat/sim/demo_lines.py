@@ -281,9 +281,22 @@ class Beat(NamedTuple):
     """Seconds from the moment our user comes in; before it: what was said already."""
     who: str
     to: str
-    """A name, or a room."""
+    """A name, ``#`` and a room, or ``&`` for the group of the stairs."""
     text: str
 
+
+STAIRS_ANSWER = "Olga needs the clinic at noon. Take her, please."
+STAIRS_CORRECTION = "Менде екі адамға жететін бензин бар. Кім қайда барады?"
+WHO_HAS_WHAT = "".join(
+    f"flat {flat:>2}  {thing}\n"
+    for flat in range(1, 41)
+    for thing in (
+        "water for two days, a gas cooker, an old radio with new batteries, a first-aid box",
+        "candles, a long rope, a hand pump, two sacks of potatoes, a map of the town on paper",
+    )
+    for _ in range(75)
+)
+"""A file long enough that its pieces are seen to come."""
 
 STORY: tuple[Beat, ...] = (
     Beat(-880, "Gulnara", "#yard", "Доброе утро всем. Хлеб сегодня в семь и в четыре."),
@@ -291,6 +304,11 @@ STORY: tuple[Beat, ...] = (
     Beat(-700, "Olga", "#yard", "В доме 7 есть вода. Приходите с бутылками."),
     Beat(-560, "Bolat", "Sasha", "Сәлем, Саша! Үйде бәрі аман ба?"),
     Beat(-520, "Sasha", "Bolat", "Бәрі аман. Өзің қалайсың?"),
+    Beat(-870, "Timur", "&", "This is our stairs, four flats. Here strangers read nothing."),
+    Beat(-600, "Bolat", "&", "Менде бір адамға жететін бензин бар. Кім қайда барады?"),
+    Beat(-480, "Sasha", "&", "We have tea, candles and a radio. Knock any time."),
+    Beat(-460, "Sasha", "Asel", "Asel, are you home? Your phone does not answer since yesterday."),
+    Beat(-300, "Olga", "&", "Соседи, у меня два фонаря и аптечка. Кому нужно, стучите."),
     Beat(-500, "Sasha", "Aigerim", "All at home. Saule has tea for everybody."),
     Beat(-430, "Dana", "#yard", "The school is open. We have board games and two lamps."),
     Beat(
@@ -305,6 +323,9 @@ STORY: tuple[Beat, ...] = (
         "Sasha",
         "Write to Aigerim too. Bekzat cycles to the clinic and back all day: he carries your "
         "words sealed and cannot read them.",
+    ),
+    Beat(
+        130, "Asel", "Sasha", "My old phone broke, this is the new one. Your first word never came."
     ),
     Beat(170, "Bolat", "Sasha", "Қайыңдыға кетіп барамын. Жаза бер: қайтқанда оқимын."),
     Beat(190, "Marat", "Sasha", "Здравствуйте. Я Марат из дома 14, вашу карточку дала Ольга."),

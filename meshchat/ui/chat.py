@@ -18,7 +18,7 @@ from meshchat.i18n import _, ngettext
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
-from meshchat.ui.check import LOUD, CheckScreen, check_wish, ended_words
+from meshchat.ui.check import CheckScreen
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
@@ -32,6 +32,7 @@ from meshchat.ui.names import Names
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, about_lines, state_parts
 from meshchat.ui.reports import notice_words, silent_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
+from meshchat.ui.signs import LOUD, check_wish, ended_words
 from meshchat.ui.statusbar import StatusBar
 from meshchat.ui.writing import Writing
 
