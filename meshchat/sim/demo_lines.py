@@ -300,32 +300,32 @@ WHO_HAS_WHAT = "".join(
 
 STORY: tuple[Beat, ...] = (
     Beat(-880, "Gulnara", "#yard", "Доброе утро всем. Хлеб сегодня в семь и в четыре."),
+    Beat(-870, "Timur", "&", "This is our stairs, four flats. Here strangers read nothing."),
     Beat(-840, "Aigerim", "Sasha", "Sasha, I am at the clinic, all well. Is everybody at home?"),
     Beat(-700, "Olga", "#yard", "В доме 7 есть вода. Приходите с бутылками."),
+    Beat(-600, "Bolat", "&", "Менде бір адамға жететін бензин бар. Кім қайда барады?"),
     Beat(-560, "Bolat", "Sasha", "Сәлем, Саша! Үйде бәрі аман ба?"),
     Beat(-520, "Sasha", "Bolat", "Бәрі аман. Өзің қалайсың?"),
-    Beat(-870, "Timur", "&", "This is our stairs, four flats. Here strangers read nothing."),
-    Beat(-600, "Bolat", "&", "Менде бір адамға жететін бензин бар. Кім қайда барады?"),
+    Beat(-500, "Sasha", "Aigerim", "All at home. Saule has tea for everybody."),
     Beat(-480, "Sasha", "&", "We have tea, candles and a radio. Knock any time."),
     Beat(-460, "Sasha", "Asel", "Asel, are you home? Your phone does not answer since yesterday."),
-    Beat(-300, "Olga", "&", "Соседи, у меня два фонаря и аптечка. Кому нужно, стучите."),
-    Beat(-500, "Sasha", "Aigerim", "All at home. Saule has tea for everybody."),
     Beat(-430, "Dana", "#yard", "The school is open. We have board games and two lamps."),
     Beat(
         -320, "Bekzat", "#yard", "Мен велосипедпен емханаға дейін барып келемін. Хаттарды тасимын."
     ),
+    Beat(-300, "Olga", "&", "Соседи, у меня два фонаря и аптечка. Кому нужно, стучите."),
     Beat(-60, "Timur", "Sasha", "The phones are dead again. Are you there?"),
     Beat(50, "Timur", "Sasha", "I am downstairs. Write me a word, so that I know you are well."),
     Beat(110, "Timur", "#yard", "Кто идёт в пекарню? Возьмите, пожалуйста, хлеб для Сауле-апай."),
+    Beat(
+        130, "Asel", "Sasha", "My old phone broke, this is the new one. Your first word never came."
+    ),
     Beat(
         150,
         "Timur",
         "Sasha",
         "Write to Aigerim too. Bekzat cycles to the clinic and back all day: he carries your "
         "words sealed and cannot read them.",
-    ),
-    Beat(
-        130, "Asel", "Sasha", "My old phone broke, this is the new one. Your first word never came."
     ),
     Beat(170, "Bolat", "Sasha", "Қайыңдыға кетіп барамын. Жаза бер: қайтқанда оқимын."),
     Beat(190, "Marat", "Sasha", "Здравствуйте. Я Марат из дома 14, вашу карточку дала Ольга."),

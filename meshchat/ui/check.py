@@ -57,7 +57,7 @@ class CheckScreen(ModalScreen[str], Closing[str]):
         self._end()
 
     def _show(self) -> None:
-        if not self.is_mounted:
+        if not self.is_attached:
             return
         self._signs = self._backend.node.signs_shown(self._contact.fp)
         shown = self.query_one("#signs", Line)
@@ -83,7 +83,10 @@ class CheckScreen(ModalScreen[str], Closing[str]):
         if isinstance(news, core.CheckShown) and news.fp == self._contact.fp:
             self.call_later(self._show)
         elif isinstance(news, core.CheckEnded) and news.fp == self._contact.fp:
-            self.call_later(self.dismiss, news.reason)
+            self.call_later(self._over, news.reason)
+
+    def _over(self, reason: str) -> None:
+        self.dismiss(reason)
 
     async def _command(self, wish: core.Command) -> None:
         try:

@@ -16,7 +16,7 @@ from meshchat.core.ports import Store
 from meshchat.core.sealed import piece_sizes
 from meshchat.i18n import _, ngettext
 from meshchat.text import Clean
-from meshchat.ui.glyphs import PLAIN, Glyphs, is_read, reason_words, trust_sign
+from meshchat.ui.glyphs import Glyphs, is_read, reason_words, trust_sign
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import RuntimeStatus
@@ -109,7 +109,7 @@ def _path(message: Message, glyphs: Glyphs, width: int) -> str:
         stations.append((carried, carriers))
     if message.chat[:1] == b"c":
         stations += [(delivered, _("delivered")), (is_read(message), _("read"))]
-    on, off = ("[x]", "[ ]") if glyphs is PLAIN else (glyphs.on, glyphs.off)
+    on, off = ("[x]", "[ ]") if glyphs.is_plain else (glyphs.on, glyphs.off)
     parts = [f"{on if done else off} {name}" for done, name in stations]
     if failed:
         parts.append(f"{glyphs.failed} {_('failed')}")
@@ -350,7 +350,7 @@ def carried_for_contacts(store: Store) -> tuple[int, int]:
 
 def _quota(used: int, quota: int, glyphs: Glyphs) -> str:
     full = min(BAR_CELLS, -(-BAR_CELLS * used // max(1, quota))) if used else 0
-    on, off = ("#", ".") if glyphs is PLAIN else ("█", "░")
+    on, off = ("#", ".") if glyphs.is_plain else ("█", "░")
     words = _("{used} of {quota} used").format(used=size_words(used), quota=size_words(quota))
     return f"  {on * full}{off * (BAR_CELLS - full)}  {words}"
 

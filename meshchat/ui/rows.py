@@ -58,7 +58,7 @@ class Rows:
 
     def widen(self, message: Message) -> bool:
         """Make the names' column wide enough for this one; True if it changed."""
-        wanted = min(NAME_CELLS_MAX, cell_len(self._names.of_author(message)))
+        wanted = min(NAME_CELLS_MAX, cell_len(self._glyphs.draw(self._names.of_author(message))))
         if wanted <= self.name_cells:
             return False
         self.name_cells = wanted
@@ -93,7 +93,7 @@ class Rows:
 
     def _head(self, message: Message, grouped: bool, width: int, wide: bool) -> list[Strip]:
         """Time and name: the start of the first line, or a line of its own."""
-        name = self._names.of_author(message)
+        name = self._glyphs.draw(self._names.of_author(message))
         nick = "own" if message.outgoing else f"nick{message.author[-1] % NICK_STYLES}"
         clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
         more = self._glyphs.more
@@ -118,6 +118,7 @@ class Rows:
         if message.reply_to:
             lines.append([Segment(self._quote(message, room), self._style("quote"))])
         text, style = self._text(message)
+        text = self._glyphs.draw(text)
         aligned = right_to_left(text)
         for line in wrap(text, room):
             gap = room - cell_len(line) if aligned else 0
@@ -125,8 +126,10 @@ class Rows:
             lines.append([*start, *self._marked(line, style)])
         counted = count_reactions(self._store.reactions([message.id]))
         if counted:
+            draw = self._glyphs.draw
             shown = [
-                f"[{emoji} {many}]" if ours else f"{emoji} {many}" for emoji, many, ours in counted
+                f"[{draw(emoji)} {many}]" if ours else f"{draw(emoji)} {many}"
+                for emoji, many, ours in counted
             ]
             lines += [[Segment(line, self._style("mark"))] for line in wrap("  ".join(shown), room)]
         return lines
@@ -140,7 +143,7 @@ class Rows:
             text = _("(answers a message that is hidden)")
         else:
             text = f"{self._names.of_author(found)}: {Clean.line(found.text, room * 2)}"
-        text = f"{self._glyphs.quote} {text}"
+        text = f"{self._glyphs.quote} {self._glyphs.draw(text)}"
         return fit(text, min(room, cell_len(text)), self._glyphs.more)
 
     def _text(self, message: Message) -> tuple[str, Style | None]:

@@ -99,7 +99,14 @@ class Side(Vertical):
         style = "bold" if (row.unread and not quiet) or here else "dim" if quiet else ""
         return plain(
             Clean(self._glyphs.here if here else " "),
-            (Clean(fit(names.of_chat(row.chat), max(2, width), self._glyphs.more)), style),
+            (
+                Clean(
+                    fit(
+                        self._glyphs.draw(names.of_chat(row.chat)), max(2, width), self._glyphs.more
+                    )
+                ),
+                style,
+            ),
             Clean(f" {sign} " if count else f" {sign}"),
             (Clean(count), "dim" if quiet else "bold"),
         )

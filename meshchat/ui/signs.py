@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshchat.core.signs import SIGNS
 from meshchat.i18n import N_, _
 from meshchat.text import Clean
-from meshchat.ui.glyphs import PLAIN, Glyphs
+from meshchat.ui.glyphs import Glyphs
 
 LOUD = ("different", "denied", "cheated")
 """Ends after which somebody may stand between the two."""
@@ -46,7 +46,7 @@ def sign_lines(signs: tuple[int, ...], glyphs: Glyphs) -> list[str]:
     """The signs, one a line: the word first, because terminals draw the picture differently."""
     lines = []
     for number, sign in enumerate(signs, 1):
-        picture = "" if glyphs.name == PLAIN.name else f"  {SIGNS[sign][0]}"
+        picture = "" if glyphs.is_plain else f"  {SIGNS[sign][0]}"
         lines.append(f" {number}. {_(WORDS[sign]):<12}{picture}".rstrip())
     return lines
 
