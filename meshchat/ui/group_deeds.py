@@ -46,8 +46,9 @@ class GroupDeeds:
                 marks.append(_("has not answered yet"))
             name = member_name(front, front.chat, member)
             lines.append(f"{name}  {', '.join(marks)}".rstrip())
-        lines += ["", membership_words(front.names.groups[front.chat[1:]])]
-        lines += [_("A message here is at most carried: nobody can prove that all have it.")]
+        if out := membership_words(front.names.groups[front.chat[1:]]):
+            lines.append(out)
+        lines += ["", _("A message here is at most carried: nobody can prove that all have it.")]
         lines += [_("Who is removed reads nothing of what is written afterwards.")]
         front.reading(front.names.of_chat(front.chat), "\n".join(lines).strip())
 
@@ -143,7 +144,8 @@ def membership_words(group: Group) -> str:
 def header_words(front: Front, group: Group) -> str:
     """What stands behind a group's name."""
     if group.membership is not Membership.MEMBER:
-        return membership_words(group)
+        removed = group.membership is Membership.REMOVED
+        return _("group · you were removed") if removed else _("group · you left")
     count = len(front.backend.node.members(group.gid))
     text = ngettext("group · {count} member", "group · {count} members", count)
     return text.format(count=count)

@@ -27,6 +27,7 @@ PATH_WIDE_CELLS = 72  # from here on the way of a message is drawn in one line
 CARRIED_READ_MAX = 5_000  # of what we carry, to tell whose it is; more is said to be more
 BAR_CELLS = 20
 TABLE_WIDE_CELLS = 60
+PEER_CELLS = 28  # a neighbour in the graph, before how long and how much
 
 
 def journey_text(
@@ -327,7 +328,8 @@ def graph_lines(
                 got=size_words(peer.received_bytes),
                 sent=size_words(peer.sent_bytes),
             )
-            line = f"{line:<38}  {moved}"
+            wide_line = f"{line:<{PEER_CELLS}}{moved}"
+            line = wide_line if len(wide_line) <= width else line
         lines.append(line)
     if not peers:
         lines.append("  " + _("nobody is near; what you write waits here. F4 says why"))

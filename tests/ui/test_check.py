@@ -1,4 +1,4 @@
-"""The live check on the screens: seven signs with words, an answer, a loud end; never by surprise."""
+"""The live check on the screens: seven signs with words, a loud end, never by surprise."""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from screens import Person, until, wires
 from meshchat.core.events import AnswerCheck, CheckEnded, CheckShown, StartCheck
 from meshchat.core.model import ChatId, Trust
 from meshchat.core.signs import SIGNS
+from meshchat.text import Clean
 from meshchat.ui.app import MeshApp
 from meshchat.ui.check import CheckScreen
 from meshchat.ui.composer import Composer
@@ -16,7 +17,6 @@ from meshchat.ui.glyphs import PLAIN, UNICODE
 from meshchat.ui.lock import LockScreen
 from meshchat.ui.signs import WORDS, ended_words, sign_lines
 from meshchat.ui.simulated import demo_app
-from meshchat.text import Clean
 
 
 class Friend:

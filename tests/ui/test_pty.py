@@ -23,7 +23,7 @@ import termios
 
 from screens import NOON, Seeded, clock
 
-from meshchat.core.model import Contact, Message, Room, State
+from meshchat.core.model import Contact, Group, Message, Room, State
 from meshchat.core.node import Node
 from meshchat.profile import Profile
 from meshchat.store import SqlStore
@@ -68,6 +68,7 @@ def fill(home: Path) -> None:
                 Contact(fp, card, raw(text[:60]), raw(text[:60]), added_at=1.0, heard_at=1.0)
             )
             store.save_room(Room(b"\3" * 14 + fp[:2], raw(text[:60]), fp, False, 2.0))
+            store.save_group(Group(b"\4" * 14 + fp[:2], raw(text[:60]), joined_at=3.0))
             message = Message(
                 id=b"m" * 6 + fp[:2],
                 chat=ROOM,
@@ -197,8 +198,13 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
         os.write(terminal._fd, click.format(40, row).encode())
     terminal.settle()
     terminal.press(escape)
-    for _ in range(2 * len(TEXTS) // (ROWS - 8) + 4):  # the list of chats
+    for _ in range(3 * len(TEXTS) // (ROWS - 8) + 4):  # the list of chats
         terminal.press(page)
+    terminal.press("\x1b[1;3B" * 3)  # groups come after the room: header, members
+    terminal.press("/members\r")
+    assert b"nobody can prove" in terminal.output, terminal.last_words()
+    terminal.press(escape)
+    terminal.press("/chat yard\r")
     terminal.press("\x0b")  # the chat switcher
     for _ in range(3):
         terminal.press("\x1b[B" * 20)
@@ -217,7 +223,7 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
     terminal.press("\x0b")
     terminal.press("yard")
     terminal.press("\r")
-    for typed in ("@", "#", "/unblock ", "/chat ", ":fl"):  # what Tab offers
+    for typed in ("@", "#", "/unblock ", "/chat ", "/seized ", ":fl"):  # what Tab offers
         terminal.press(typed)
         for _ in range(3):
             terminal.press("\t" * 4)
