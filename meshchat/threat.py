@@ -73,6 +73,8 @@ SECTIONS = (
             "Swap, sleep and hibernation can write memory to the disk. See: meshchat doctor",
             "Messages that were captured on the air do not open with it once they were read here "
             "and both of you have written. First messages without an answer do, for nine days.",
+            "A file you saved with meshchat save lies on the disk in the clear, also behind a "
+            "decoy, until you remove it or wipe.",
             "Flash memory can keep old blocks of what was overwritten.",
             "What your friends and rooms have, you cannot delete.",
         ),
