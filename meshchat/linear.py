@@ -20,7 +20,7 @@ from meshchat.core.content import count_reactions, quoted
 from meshchat.core.identity import card_text, key_tag
 from meshchat.core.model import ChatId, Message, State, Trust
 from meshchat.errors import MeshchatError, TransportError, UsageError
-from meshchat.i18n import _, ngettext
+from meshchat.i18n import _, ngettext, said
 from meshchat.net.control import ControlServer, NodeSettings, open_session
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.verbs import Session
@@ -143,7 +143,7 @@ class Linear:
                 if isinstance(sent, Message):
                     self._told[sent.id] = sent.state
         except MeshchatError as error:
-            self.say(str(error))
+            self.say(said(error))
 
     def _finish(self, before: str) -> list[Found]:
         """For Tab, called from the prompt's thread: reads nothing but lists made before."""
@@ -159,7 +159,7 @@ class Linear:
         elif isinstance(news, core.ContactChanged | core.RoomChanged):
             asyncio.get_running_loop().call_soon(self.reload)
         elif isinstance(news, core.Notice):
-            self.say(_(news.detail) if news.detail else news.code.replace("_", " "))
+            self.say(said(news.detail) if news.detail else news.code.replace("_", " "))
 
     def _show_new(self, message: Message) -> None:
         self.reload()
@@ -498,7 +498,7 @@ async def _live(session: Session, options: RuntimeOptions, passphrase: str) -> b
         try:
             await _drive(session, talk)
         except TransportError as error:  # go on reading and writing without it
-            linear.say(_("No network: {why}").format(why=error))
+            linear.say(_("No network: {why}").format(why=said(error)))
             store = session.runtime.store
             alone = Runtime(store, NodeSettings.of(options).builder(store))
             linear.use(alone)

@@ -35,6 +35,7 @@ import platformdirs
 
 from meshchat.core.model import Now
 from meshchat.errors import StoreError, UsageError
+from meshchat.i18n import N_
 from meshchat.text import Clean
 
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
@@ -291,7 +292,7 @@ class Profile:
         return tuple((name, str(keys)) for name, keys in values.items())
 
     def _bad_config(self, where: str, problem: str) -> NoReturn:
-        raise UsageError("bad_config", f"The settings file {self.config_path}{where} {problem}.")
+        raise UsageError("bad_config", f"The settings file {self.config_path}{where}: it {problem}.")
 
     # --- the lock ----------------------------------------------------------------------------
 
@@ -332,8 +333,8 @@ class Profile:
 
     def _in_use(self, descriptor: int) -> str:
         owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
-        who = f"process {owner}" if owner.isdigit() else "another process"
-        return f"This profile is in use by {who}; end that one first, or choose another --home."
+        who = N_(f"process {owner}") if owner.isdigit() else N_("another process")
+        return N_(f"This profile is in use by {who}; end that one first, or choose another --home.")
 
     def _make_home(self) -> None:
         try:

@@ -89,6 +89,7 @@ from meshchat.core.model import (
 from meshchat.core.signs import SIGNS
 from meshchat.core.words import Query
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import TransportStatus
 from meshchat.profile import Profile
@@ -246,7 +247,9 @@ def resolve_room(session: Session, name: str) -> Room:
         ids = _listed(f"#{room.rid.hex()[:8]}" for room in found)
         raise UsageError("ambiguous_room", f"More than one room is meant: {ids}.")
     joined = _listed(f"#{room.name}" for room in rooms[:NEAREST_MAX])
-    hint = f"; you are in {joined}." if rooms else "; join one with: meshchat room join NAME"
+    hint = (
+        N_(f"; you are in {joined}.") if rooms else N_("; join one with: meshchat room join NAME")
+    )
     raise UsageError("unknown_room", f"You are in no room #{wanted}{hint}")
 
 
@@ -275,7 +278,9 @@ def resolve_group(session: Session, name: str) -> Group:
                 "ambiguous_group", f"More than one group is meant; give the start of an id: {ids}."
             )
     joined = _listed(group.name for group in groups[:NEAREST_MAX])
-    hint = f"; you are in {joined}." if groups else "; make one with: meshchat group new NAME"
+    hint = (
+        N_(f"; you are in {joined}.") if groups else N_("; make one with: meshchat group new NAME")
+    )
     raise UsageError("unknown_group", f"You are in no group {Clean.line(wanted)!r}{hint}")
 
 
@@ -332,12 +337,12 @@ def resolve_message(session: Session, mid: str) -> Message:
 
 def _nearest(wanted: str, contacts: list[Contact]) -> str:
     if not contacts:
-        return "; add one with: meshchat contact add CARD"
+        return N_("; add one with: meshchat contact add CARD")
     names = {contact.petname.casefold(): contact.petname for contact in contacts}
     near = difflib.get_close_matches(wanted.casefold()[:64], list(names), NEAREST_MAX, 0.5)
     if not near:
-        return "; see: meshchat contact list"
-    return f". Nearest: {', '.join(names[name] for name in near)}."
+        return N_("; see: meshchat contact list")
+    return N_(f". Nearest: {', '.join(names[name] for name in near)}.")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -1009,10 +1014,12 @@ def _transports(
         if name in here:
             continue
         if session.serving:
-            remedy = f"Start without --no-{name}, and with [{name}] enabled in the settings."
+            remedy = N_(f"Start without --no-{name}, and with [{name}] enabled in the settings.")
             off.append(TransportStatus(name, False, "switched_off", remedy))
         else:
-            off.append(TransportStatus(name, False, "no_node", "Start meshchat, or: meshchat node"))
+            off.append(
+                TransportStatus(name, False, "no_node", N_("Start meshchat, or: meshchat node"))
+            )
     return (*running, *off)
 
 

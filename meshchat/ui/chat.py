@@ -14,7 +14,7 @@ from textual.timer import Timer
 from meshchat.core import events as core
 from meshchat.core.model import ChatId, Contact, Message
 from meshchat.errors import MeshchatError
-from meshchat.i18n import _, ngettext
+from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
@@ -172,7 +172,7 @@ class ChatScreen(Screen[None]):
             elif isinstance(news, core.ContactTyping):
                 self._show_typing(news)
             elif isinstance(news, core.Notice):
-                self.say(_(news.detail) if news.detail else news.code.replace("_", " "))
+                self.say(said(news.detail) if news.detail else news.code.replace("_", " "))
         self._announce(fresh)
         if self._status_timer is None:
             self._status_timer = self.set_timer(STATUS_AFTER_S, self._show_status)
@@ -465,7 +465,7 @@ class ChatScreen(Screen[None]):
                 await work
             except MeshchatError as error:
                 if self.is_mounted:
-                    self.say(str(error))
+                    self.say(said(error))
 
         self.run_worker(guarded(), exit_on_error=True)
 

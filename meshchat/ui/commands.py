@@ -57,7 +57,7 @@ class Command:
     @property
     def usage(self) -> str:
         """How it is typed."""
-        return f"/{self.name} {self.takes}".rstrip()
+        return f"/{self.name} {_(self.takes) if self.takes else ''}".rstrip()
 
     @property
     def needs_words(self) -> bool:
@@ -212,11 +212,11 @@ PANE_KEYS = (
     ("Ctrl+J", N_("new line")),
     ("Tab", N_("complete a name, command, #room, :emoji: or path")),
     ("Ctrl+Up Ctrl+Down", N_("what you sent before")),
-    ("Up (nothing typed)", N_("choose a message")),
+    (N_("Up (nothing typed)"), N_("choose a message")),
     ("PgUp PgDn", N_("scroll the history")),
     ("Alt+1 … Alt+9", N_("go to that chat")),
     ("Esc", N_("back; from a chat to the list of chats")),
-    ("Ctrl+X three times", N_("destroy this profile at once, without a question")),
+    (N_("Ctrl+X three times"), N_("destroy this profile at once, without a question")),
 )
 LIST_KEYS = (
     ("Enter", N_("open")),
