@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from meshchat import plain
+from meshchat import i18n, plain
 from meshchat.arguments import make_parser
 from meshchat.errors import MeshchatError, StoreError, TrustError, UsageError
 
@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
+    i18n.choose()
     try:
         args = make_parser().parse_args(argv)
         sys.excepthook = _crashed(args.home)
@@ -61,7 +62,7 @@ def _explain(error: MeshchatError, as_json: bool) -> int:
     if as_json:
         print(dumps(error_json(error)), file=sys.stderr)
     else:
-        print(f"meshchat: {Clean.line(str(error), MESSAGE_MAX_CHARS)}", file=sys.stderr)
+        print(f"meshchat: {Clean.line(i18n.said(error), MESSAGE_MAX_CHARS)}", file=sys.stderr)
     return error.exit_code
 
 
@@ -93,7 +94,10 @@ def _crashed(
 def _profile(args: argparse.Namespace) -> "Profile":
     from meshchat.profile import Profile
 
-    return Profile(args.home)
+    profile = Profile(args.home)
+    with contextlib.suppress(UsageError):  # told where the settings are needed
+        i18n.choose(profile.options().language)
+    return profile
 
 
 def _read_file(path: str, what: str, limit: int = FILE_MAX_BYTES) -> str:
@@ -360,6 +364,7 @@ def _decoy(args: argparse.Namespace) -> int:
 def _threat(args: argparse.Namespace) -> int:
     from meshchat.threat import sections
 
+    _profile(args)  # for the language of its settings
     found = sections(args.topic)
     result: Json = {"sections": [{"name": s.name, "title": s.title, "says": s.says} for s in found]}
     lines = [line for section in found for line in (*section.lines(), "")]

@@ -148,7 +148,9 @@ def said(sentence: object) -> str:
 
 
 def _said(text: str, depth: int) -> str:
-    if not isinstance(_words, _Catalogue) or not text or len(text) > SAID_MAX_CHARS:
+    if not isinstance(_words, _Catalogue) or len(text) > SAID_MAX_CHARS:
+        return text
+    if not depth or (depth < SAID_DEPTH_MAX and " " not in text):  # a name, a number
         return text
     whole = _words.gettext(text)
     if whole != text:
@@ -156,7 +158,7 @@ def _said(text: str, depth: int) -> str:
     for pieces, translation in _words.sentences:
         values = _values(pieces, text)
         if values is not None:
-            return translation.format(*(_said(v, depth - 1) if depth else v for v in values))
+            return translation.format(*(_said(v, depth - 1) for v in values))
     return text
 
 

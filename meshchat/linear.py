@@ -257,7 +257,7 @@ class Linear:
 
     async def ask(self, question: str) -> bool:
         answer = await self._prompt.read(_("{question} Type yes or no: ").format(question=question))
-        return (answer or "").strip().lower() in ("yes", "y", _("yes"))
+        return (answer or "").strip().lower() in ("yes", "y", _("yes"), _("yes")[0])
 
     async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
         if hint:

@@ -292,7 +292,9 @@ class Profile:
         return tuple((name, str(keys)) for name, keys in values.items())
 
     def _bad_config(self, where: str, problem: str) -> NoReturn:
-        raise UsageError("bad_config", f"The settings file {self.config_path}{where}: it {problem}.")
+        raise UsageError(
+            "bad_config", f"The settings file {self.config_path}{where}: it {problem}."
+        )
 
     # --- the lock ----------------------------------------------------------------------------
 

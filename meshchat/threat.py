@@ -47,8 +47,8 @@ SECTIONS = (
         (
             N_("Anybody near can see that meshchat runs here, and roughly how much it sends."),
             N_(
-                "Who stands near you all the time can see when you write, because you are among the "
-                "first to offer it. A delay of some seconds blurs that, no more."
+                "Who stands near you all the time can see when you write, because you are among "
+                "the first to offer it. A delay of some seconds blurs that, no more."
             ),
             N_("A network card can have an address of its own that never changes."),
             N_("Sealed mail does not show who wrote it, to whom, or what it says."),
@@ -59,8 +59,8 @@ SECTIONS = (
         N_("You must check who people are"),
         (
             N_(
-                "A contact that is not verified may be somebody else. Compare the twelve words or the "
-                "seven signs, in person or by voice."
+                "A contact that is not verified may be somebody else. Compare the twelve words or "
+                "the seven signs, in person or by voice."
             ),
             N_("An introduction says who brought you together. It proves nothing."),
             N_("A new key under an old name is another person until you have asked your friend."),
@@ -75,18 +75,19 @@ SECTIONS = (
         N_("A device that is taken"),
         (
             N_(
-                "Switched off: it tells nothing without the passphrase. Five or more random words are "
-                "good; a short one can be guessed."
+                "Switched off: it tells nothing without the passphrase. Five or more random words "
+                "are good; a short one can be guessed."
             ),
             N_("Switched on and open: it shows everything you have not deleted."),
             N_(
-                "Locked with Ctrl+L: hidden from eyes, but the keys are in memory. With idle_minutes "
-                "in the settings the program forgets them by itself."
+                "Locked with Ctrl+L: hidden from eyes, but the keys are in memory. With "
+                "idle_minutes in the settings the program forgets them by itself."
             ),
             N_("Swap, sleep and hibernation can write memory to the disk. See: meshchat doctor"),
             N_(
-                "Messages that were captured on the air do not open with it once they were read here "
-                "and both of you have written. First messages without an answer do, for nine days."
+                "Messages that were captured on the air do not open with it once they were read "
+                "here and both of you have written. First messages without an answer do, for nine "
+                "days."
             ),
             N_("Flash memory can keep old blocks of what was overwritten."),
             N_("What your friends and rooms have, you cannot delete."),
@@ -120,11 +121,13 @@ SECTIONS = (
         (
             N_("Until your friends know, the thief is you to them."),
             N_(
-                "Give a revocation to a few friends while all is well: meshchat revocation give NAME. "
-                "Each of them alone can then end your key, for good, also by mistake or in anger."
+                "Give a revocation to a few friends while all is well: meshchat revocation give "
+                "NAME. Each of them alone can then end your key, for good, also by mistake or in "
+                "anger."
             ),
             N_(
-                "It reaches your contacts like any mail: in minutes or days, and some of them never."
+                "It reaches your contacts like any mail: in minutes or days, and some of them "
+                "never."
             ),
             N_("Let a friend's silence be told: meshchat contact silent NAME N."),
         ),
@@ -145,8 +148,8 @@ SECTIONS = (
         N_("Messages may not arrive"),
         (
             N_(
-                "Nothing is promised without a network. Carried means that others have a copy, only "
-                "delivered means that it is there."
+                "Nothing is promised without a network. Carried means that others have a copy, "
+                "only delivered means that it is there."
             ),
         ),
     ),

@@ -225,7 +225,7 @@ def resolve_contact(session: Session, name: str) -> Contact:
             raise UsageError("ambiguous_contact", f"More than one contact is meant: {names}.")
     raise UsageError(
         "unknown_contact",
-        f"No contact is called {Clean.line(wanted)!r}{_nearest(wanted, contacts)}",
+        f"No contact is called {Clean.line(wanted)!r}; {_nearest(wanted, contacts)}",
     )
 
 
@@ -247,10 +247,8 @@ def resolve_room(session: Session, name: str) -> Room:
         ids = _listed(f"#{room.rid.hex()[:8]}" for room in found)
         raise UsageError("ambiguous_room", f"More than one room is meant: {ids}.")
     joined = _listed(f"#{room.name}" for room in rooms[:NEAREST_MAX])
-    hint = (
-        N_(f"; you are in {joined}.") if rooms else N_("; join one with: meshchat room join NAME")
-    )
-    raise UsageError("unknown_room", f"You are in no room #{wanted}{hint}")
+    hint = N_(f"you are in {joined}.") if rooms else N_("join one with: meshchat room join NAME")
+    raise UsageError("unknown_room", f"You are in no room #{wanted}; {hint}")
 
 
 def resolve_group(session: Session, name: str) -> Group:
@@ -278,10 +276,8 @@ def resolve_group(session: Session, name: str) -> Group:
                 "ambiguous_group", f"More than one group is meant; give the start of an id: {ids}."
             )
     joined = _listed(group.name for group in groups[:NEAREST_MAX])
-    hint = (
-        N_(f"; you are in {joined}.") if groups else N_("; make one with: meshchat group new NAME")
-    )
-    raise UsageError("unknown_group", f"You are in no group {Clean.line(wanted)!r}{hint}")
+    hint = N_(f"you are in {joined}.") if groups else N_("make one with: meshchat group new NAME")
+    raise UsageError("unknown_group", f"You are in no group {Clean.line(wanted)!r}; {hint}")
 
 
 def resolve_member(session: Session, group: Group, name: str) -> GroupMember:
@@ -337,12 +333,12 @@ def resolve_message(session: Session, mid: str) -> Message:
 
 def _nearest(wanted: str, contacts: list[Contact]) -> str:
     if not contacts:
-        return N_("; add one with: meshchat contact add CARD")
+        return N_("add one with: meshchat contact add CARD")
     names = {contact.petname.casefold(): contact.petname for contact in contacts}
     near = difflib.get_close_matches(wanted.casefold()[:64], list(names), NEAREST_MAX, 0.5)
     if not near:
-        return N_("; see: meshchat contact list")
-    return N_(f". Nearest: {', '.join(names[name] for name in near)}.")
+        return N_("see: meshchat contact list")
+    return N_(f"nearest: {', '.join(names[name] for name in near)}.")
 
 
 def _listed(names: Iterable[str]) -> str:
