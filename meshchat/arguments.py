@@ -236,7 +236,7 @@ def _add_content(verb: Any, verbs: Any) -> None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Parses to a namespace whose ``verb`` is a key of ``cli._COMMANDS``; empty: the screens."""
+    """Parses to a namespace with ``verb``, a key of ``commands.COMMANDS``; empty: the screens."""
     parser = _Parser(
         prog="meshchat",
         description="A messenger that needs no internet. Without a command: the terminal screens.",
@@ -398,6 +398,21 @@ def make_parser() -> argparse.ArgumentParser:
         ("to", {"metavar": "TO", "help": "a contact, #room or group:NAME"}),
         ("text", {"metavar": "TEXT", "help": "the message, or - to read it from standard input"}),
         ("--reply", {"metavar": "ID", "help": "as an answer to this message of the same chat"}),
+    )
+    verb(
+        verbs,
+        "send-file",
+        "send a file of up to 2 MiB to a contact; prints the id of its message",
+        ("to", {"metavar": "TO", "help": "a contact"}),
+        ("path", {"metavar": "PATH", "help": "the file, or - for standard input"}),
+        ("--name", {"metavar": "NAME", "help": "what the reader sees instead of its name"}),
+    )
+    verb(
+        verbs,
+        "save",
+        "write a file that came to the disk, under a name of our own; prints its path",
+        ("id", {"metavar": "ID", "help": "of its message, 16 digits"}),
+        ("folder", {"metavar": "DIR", "nargs": "?", "help": "where (default: in the profile)"}),
     )
     _add_content(verb, verbs)
     verb(

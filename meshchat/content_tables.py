@@ -115,9 +115,12 @@ class ContentTables:
             *(act.number, act.at, act.timer_s, act.eid),
         )
         surplus = "DELETE FROM early WHERE no IN (SELECT no FROM early {} LIMIT -1 OFFSET ?)"
-        newest = "WHERE author = ? ORDER BY no DESC"
-        self._db.write(surplus.format(newest), act.author, keep_of_author)
-        self._db.write(surplus.format("ORDER BY no DESC"), keep)
+        for column, value, most in (
+            ("author", act.author, keep_of_author),
+            ("chat", act.chat, keep),
+        ):
+            newest = f"WHERE {column} = ? ORDER BY no DESC"
+            self._db.write(surplus.format(newest), value, most)
 
     def take_early(self, target: bytes) -> list[Act]:
         rows = self._db.rows(f"SELECT {_ACT} FROM early WHERE target = ? ORDER BY no", target)

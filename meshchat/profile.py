@@ -7,6 +7,7 @@
 | ``store.db``, ``store2.db`` | all else, encrypted; one of them may be noise (``twins.py``) |
 | ``lock`` | held by the one process that uses the profile; contains its number |
 | ``node.sock`` | the control socket of a running node (``node.token`` on Windows) |
+| ``downloads/`` | files of others that were saved, in the clear |
 | ``log/meshchat.log`` | what went wrong: no message text, keys or names |
 
 With a home directory given (``--home`` or ``MESHCHAT_HOME``) all of them are in
@@ -192,6 +193,7 @@ class Profile:
         self.store_paths = self.store_path, self.home / "store2.db"
         self.lock_path = self.home / "lock"
         self.token_path = self.home / "node.token"
+        self.downloads_path = self.home / "downloads"
 
     @property
     def socket_path(self) -> Path:
@@ -216,6 +218,14 @@ class Profile:
             return path.exists()
         except OSError as error:  # somebody else's folder, or no possible name
             raise self._unusable(error) from error
+
+    def make_downloads(self) -> Path:
+        """The folder for saved files, made if it is not there. Raises ``StoreError``."""
+        try:
+            self.downloads_path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+        return self.downloads_path
 
     def require(self) -> None:
         """Raises ``StoreError`` unless there is a profile to open."""
@@ -532,6 +542,10 @@ class Profile:
                         path.with_name(path.name + suffix).unlink(missing_ok=True)
                 for rest in self.home.glob(".init-*"):
                     shutil.rmtree(rest)
+                if self.downloads_path.is_symlink():  # what somebody put in its place is not ours
+                    self.downloads_path.unlink()
+                elif self.downloads_path.exists():
+                    shutil.rmtree(self.downloads_path)
                 for path in self.log_path.parent.glob("meshchat.log*"):
                     path.unlink()
             except OSError as error:

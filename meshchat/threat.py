@@ -89,6 +89,10 @@ SECTIONS = (
                 "here and both of you have written. First messages without an answer do, for nine "
                 "days."
             ),
+            N_(
+                "A file you saved with meshchat save lies on the disk in the clear, also behind a "
+                "decoy, until you remove it or wipe."
+            ),
             N_("Flash memory can keep old blocks of what was overwritten."),
             N_("What your friends and rooms have, you cannot delete."),
         ),

@@ -644,9 +644,9 @@ def test_wipe_leaves_a_strange_folder_alone(tmp_path: Path) -> None:
 def test_a_bug_is_logged_without_what_people_wrote(alice: Path, passfile: Path) -> None:
     """One sentence on the screen, the place in the log, no text of the exception anywhere."""
     code = (
-        "import sys, meshchat.cli as cli\n"
+        "import sys, meshchat.cli as cli, meshchat.commands as commands\n"
         "def broken(args):\n    secret = 'dear Bob'; raise ValueError(secret)\n"
-        "cli._COMMANDS['status'] = broken\nsys.exit(cli.main(['status']))"
+        "commands.COMMANDS['status'] = broken\nsys.exit(cli.main(['status']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False,

@@ -43,6 +43,7 @@ from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     REQUEST_MESSAGES_MAX,
     ROOM_KEPT_MAX,
+    SEAL_AGAIN_GAP_S,
     TRIM_EVERY,
 )
 from meshchat.core.model import (
@@ -185,6 +186,8 @@ class Chats:
         # Envelopes of messages that nobody is known to carry yet or that may be confirmed still,
         # and perhaps others: most of what a neighbour takes from us is not ours.
         self._under_way = {message.eid for message in store.pending()}
+        self._broken: dict[bytes, tuple[bytes, float]] = {}  # contact -> session, since when
+        self._seal_again_at: dict[bytes, float] = {}  # contact -> monotonic time
         self.sealed = self._sealer.sealed
         """Envelopes of ours made in this step, for the node to offer."""
 
@@ -239,14 +242,15 @@ class Chats:
         if room is None:
             raise UsageError("unknown_room", "You are not in this room.")
         author = sign_public(self._sealer.author_seed(room.rid))
-        self.moderation.mark(command, author)
-        if command.publish:
+        self.moderation.check(command, author)
+        if command.publish:  # first, because it may find no room
             raw = write_hide(command.target, command.mark)
             number = self._entropy.bytes(NUMBER_BYTES)
             body = Body(BodyType.HIDE, number, int(now.wall), name=self._people.name, raw=raw)
             self._sealer.keep(
                 self._sealer.post(room, body, self._sealer.end_h(None, now), now), now
             )
+        self.moderation.mark(command, author)
 
     def set_timer(self, chat: ChatId, seconds: int, now: Now) -> ChatOptions:
         """Let new messages of both sides disappear; the other side is told by a message."""
@@ -548,16 +552,35 @@ class Chats:
 
     def _act(self, news: News, contact: Contact, sid: bytes, now: Now) -> None:
         """On what an envelope told besides its text."""
+        fp = contact.fp
         if news is News.BROKEN:
-            if self._people.is_friend(contact.fp):
-                self._tell_quietly(contact.fp, now, sid)
-            return
-        if news is News.RESTORED:
-            self._unseal(contact.fp)
-        self.seal_waiting(now, contact.fp)
+            self._broken[fp] = sid, now.wall
+        elif news is News.RESTORED:
+            self._broken.pop(fp, None)
+        else:  # with a new card: what we told them may have been for a key they lost too
+            sid = self._still_broken(fp)
+        if sid:
+            self._tell_quietly(fp, now, sid)
+        soon = now.mono < self._seal_again_at.get(fp, now.mono)
+        if sid or news is News.RESTORED:  # we may be who was put back: then ours is lost as well
+            self._unseal(fp)
+            if not soon:
+                self._seal_again_at[fp] = now.mono + SEAL_AGAIN_GAP_S
+        if not soon:  # else housekeeping does it
+            self.seal_waiting(now, fp)
+
+    def _still_broken(self, fp: bytes) -> bytes:
+        """The session we cannot read, if nothing came by another since that was found."""
+        sid, since = self._broken.get(fp, (b"", 0.0))
+        known = self._store.sessions(fp) if sid else ()
+        if any(each.heard_at > since for each in known):
+            del self._broken[fp]
+            return b""
+        return sid
 
     def _unseal(self, fp: bytes) -> None:
         """What is on its way to somebody cannot be read there: it has to be sealed again."""
+        self.content.unseal(contact_chat(fp))
         self.groups.unseal(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp) and message.eid:
@@ -574,9 +597,11 @@ class Chats:
     def _introduction(self, letter: Letter, now: Now) -> list[Receipt]:
         """A friend gives us a third person's card."""
         third, name = Card.decode(letter.body.card), Clean.line(letter.body.name)
+        receipts: list[Receipt] = []
         if self._people.introduced(third, name, letter.contact, now) is not None:
             self.keys_changed()
-        return self._text(letter, now, Clean(f'[introduces "{name}"]'))
+            receipts = self.accepted(third.fp, now)  # they may have written as a stranger
+        return receipts + self._text(letter, now, Clean(f'[introduces "{name}"]'))
 
     def _revocation(self, letter: Letter, now: Now) -> list[Receipt]:
         """A friend asks us to keep their revocation."""
@@ -630,7 +655,8 @@ class Chats:
         author, seq, sent, raw = open_room_post(opened.inner, room.rid, opened.header.e)
         body = decode_body(raw)
         if body.type is BodyType.HIDE:
-            self.moderation.heard(room.rid, author, body.raw, sent << 32 | seq)
+            order = (sent << 32 | seq) - (1 << 63)  # as large as a store takes: 8 bytes and a sign
+            self.moderation.heard(room.rid, author, body.raw, order)
         if self.moderation.is_blocked(room.rid, author):
             return kind
         if author == sign_public(self._sealer.author_seed(room.rid)):
@@ -806,9 +832,15 @@ class Chats:
                 self._fail(message, "expired", now)
 
     def key_replaced(self, fp: bytes, now: Now, reason: str = "key_changed") -> None:
-        """What waits for a frozen key is not sent again, and not carried on by us."""
+        """What waits for a frozen key is not sent again, and not carried on by us.
+
+        What it writes is still read, unless it was revoked.
+        """
         self.content.drop_chat(contact_chat(fp))
-        self._sessions.forget(fp)
+        if reason == "revoked":
+            self._sessions.forget(fp)
+        else:
+            self._sessions.close_all(fp)
         for message in self._store.pending():
             if message.chat == contact_chat(fp):
                 if message.eid:

@@ -35,6 +35,7 @@ from meshchat.core.sealed import read_card
 from meshchat.errors import AuthError, QuotaError, TrustError, UsageError
 from meshchat.text import NAME_MAX_CHARS, Clean
 
+RESTORED_TOLD_GAP_S = 3_600.0  # ``boot`` counts hours: nobody is restored more often in earnest
 HEARD_STEP_S = 1.0  # a row written for every message of a burst would say nothing new
 
 
@@ -81,6 +82,7 @@ class People:
         self._greetings: list[tuple[bytes, bytes]] = []  # ``pairs()`` until somebody changes
         self._cards: dict[bytes, Card] = {}
         self._silent: dict[bytes, None] = {}  # of whom that was told
+        self._restored_at: dict[bytes, float] = {}  # monotonic
         self.card = b""
         if self.prekeys:
             self._make_card()
@@ -386,9 +388,12 @@ class People:
                 return contact
         return self._save(changed)
 
-    def restored(self, contact: Contact, boot: int) -> Contact:
+    def restored(self, contact: Contact, boot: int, now: Now) -> Contact:
         """They came back from a backup; ``boot`` is greater than the one known."""
-        if self._store.message_sizes(b"c" + contact.fp):  # not of somebody who is new to us
+        told, self._restored_at[contact.fp] = self._restored_at.get(contact.fp), now.mono
+        again = told is not None and now.mono - told < RESTORED_TOLD_GAP_S
+        # Not of somebody who is new to us.
+        if not again and self._store.message_sizes(b"c" + contact.fp):
             self._tell(Notice("restored", contact.petname))
         return self._save(replace(contact, boot=boot))
 
@@ -409,13 +414,16 @@ class People:
         brought = [other for other in self._contacts.values() if other.introduced_by == by.fp]
         if len(brought) >= INTRODUCED_MAX:
             raise QuotaError("introductions_full")
+        petname = self._free_name(claimed, card.fp)
+        contact = known or Contact(card.fp, card.encode(), petname)
         return self._save(
-            Contact(
-                fp=card.fp,
+            replace(
+                contact,
                 card=card.encode(),
-                petname=self._free_name(claimed, card.fp),
+                petname=petname,
                 claimed=claimed,
                 trust=Trust.INTRODUCED,
+                request=False,
                 introduced_by=by.fp,
                 added_at=now.wall,
             )

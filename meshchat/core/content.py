@@ -157,8 +157,8 @@ class Content:
         if old is None and self._store.count_reactions(mid) >= REACTIONS_PER_MESSAGE_MAX:
             raise UsageError("reactions_full", "This message has all the reactions it can have.")
         act = self._act(BodyType.REACTION, message, author, emoji, old.sent if old else 0, now)
-        self._supersede(mid, (BodyType.REACTION,))
         self._send(act, now)
+        self._supersede(mid, (BodyType.REACTION,), act)
         self._changed(self._react(message, act, True))
         return message
 
@@ -175,8 +175,8 @@ class Content:
             return message
         last = int(max(message.sent_at, message.edited))
         act = self._act(BodyType.EDIT, message, author, clean, last, now)
-        self._supersede(mid, (BodyType.EDIT,))
         self._send(act, now)
+        self._supersede(mid, (BodyType.EDIT,), act)
         self._store.add_step(mid, Step(now.wall, "edited"))
         changed = self._edit(message, act)
         self._changed(changed)
@@ -191,9 +191,9 @@ class Content:
             )
         author = self._author(message.chat)
         went_out = any(step.what == "sealed" for step in self._store.journey(mid))
-        self._supersede(mid, (BodyType.EDIT, BodyType.REACTION))
         if went_out:
             self._send(self._act(BodyType.RETRACT, message, author, "", 0, now), now)
+        self._supersede(mid, (BodyType.EDIT, BodyType.REACTION))
         if message.state in (State.QUEUED, State.CARRIED):
             self.stop(message)
             self._store.change_message(mid, state=State.FAILED, reason="retracted")
@@ -240,10 +240,15 @@ class Content:
         del self._acts[act.id]
         self._by_envelope.pop(act.eid, None)
 
-    def _supersede(self, target: bytes, kinds: Sequence[BodyType]) -> None:
-        """Acts of ours that a newer one makes needless are not sent any more."""
+    def _supersede(
+        self, target: bytes, kinds: Sequence[BodyType], newer: Act | None = None
+    ) -> None:
+        """Acts of ours that a newer one makes needless are not sent any more.
+
+        Called once the newer one is sealed: it may be refused, and then the older ones stand.
+        """
         for act in [act for act in self._acts.values() if act.target == target]:
-            if act.kind in kinds:
+            if act.kind in kinds and (newer is None or act.id != newer.id):
                 self._forget(act)
                 if act.eid:
                     self._custody.drop(act.eid, Fate.EVICTED)
@@ -283,6 +288,12 @@ class Content:
         self._acts[act.id] = act
         self._store.save_act(act)
         return True
+
+    def unseal(self, chat: ChatId) -> None:
+        """What is on its way to a chat cannot be read there: it is to be sealed again."""
+        for act in [act for act in self._acts.values() if act.chat == chat and act.eid]:
+            self._custody.drop(act.eid, Fate.EVICTED)
+            self.ended(act.eid)
 
     def give_up(self, now: Now) -> None:
         """Acts whose time is over."""

@@ -198,16 +198,17 @@ class Custody:
         """Envelopes not yet checked for being addressed to us."""
         return self._untried
 
-    def tried(self, held: Held, kind: Kind) -> None:
-        """Record that an envelope was checked, and what it turned out to be."""
+    def tried(self, held: Held, kind: Kind) -> bool:
+        """Record that an envelope was checked, and what it turned out to be. False: not held."""
         waited = self._store.tried([held.eid], kind)
         if not waited:
-            return  # it had to make room before its turn came
+            return False  # it had to make room before its turn came
         self._untried -= sum(waited)
         if kind is not held.kind:
             self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
             self._totals.add(held.size_class, held.origin, kind, 1, len(held.data))
             self._worst = None
+        return True
 
     def recount_untried(self) -> None:
         """Take their number from the store: a count that is off would leave mail unread."""

@@ -7,6 +7,7 @@ a chunk holds is kept aside at once, because the envelope leaves with its proof;
 proven when the file is whole, so that *delivered* means all of it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,6 +68,12 @@ def file_text(name: str, size: int) -> Clean:
         tenths = (size + 50_000) // 100_000
         amount = f"{tenths // 10}.{tenths % 10} MB"
     return Clean(f'[file "{Clean.line(name, FILE_NAME_MAX_BYTES) or "without a name"}", {amount}]')
+
+
+def named_in(text: str) -> Clean:
+    """The name in what ``file_text`` made: for people to read, no name for a file system."""
+    found = re.fullmatch(r'\[file "(.*)", [^"]*\]', text)
+    return Clean.line(found[1] if found else "", FILE_NAME_MAX_BYTES)
 
 
 def check_file(name: str, data: bytes) -> Clean:
@@ -268,10 +275,10 @@ class Files:
     def offered(
         self, mid: bytes, author: bytes, manifest: Manifest, token: bytes, exp_h: int, now: Now
     ) -> list[Receipt]:
-        """A manifest was opened, and its message is in the store.
+        """A manifest was opened; its message is in the store, unless it was destroyed before.
 
         Args:
-            mid: The message.
+            mid: The message, if it was not destroyed here.
             author: Fingerprint.
             manifest: Of the file.
             token: Proves the manifest's envelope, or empty.
@@ -287,7 +294,8 @@ class Files:
         file = self._open.get(mid)
         if file is None:
             message = self._store.message(mid)
-            assert message is not None, "it was stored before this"
+            if message is None or message.retracted:
+                return []  # destroyed here, or by its author: nothing of it is wanted any more
             if not message.reason:  # whole already
                 return self._receipts.give(author, token, exp_h, now)
             if message.reason == DAMAGED:

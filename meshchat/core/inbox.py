@@ -15,6 +15,7 @@ from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.identity import Card
+from meshchat.core.limits import FULL_REMEMBERED_MAX
 from meshchat.core.model import Contact, Held, Kind, Now, Session, Trust
 from meshchat.core.ports import Store
 from meshchat.core.receipts import Receipt
@@ -75,6 +76,7 @@ class Inbox:
         self._secrets: list[bytes] = []
         self._openers: list[Opener] = []
         self._day = -1
+        self._passed: dict[bytes, None] = {}  # read, but there was no room: they come once more
 
     def add_secrets(self, source: Secrets) -> None:
         """Try these as well; asked again each day and after ``refresh``."""
@@ -118,7 +120,11 @@ class Inbox:
                 kind = Kind.MINE
             return receipts
         finally:
-            self._custody.tried(held, kind)
+            if not self._custody.tried(held, kind) and kind is Kind.MINE:
+                self._passed.pop(held.eid, None)
+                self._passed[held.eid] = None
+                if len(self._passed) > FULL_REMEMBERED_MAX:
+                    del self._passed[next(iter(self._passed))]
 
     # --- announces ----------------------------------------------------------------------------
 
@@ -134,14 +140,14 @@ class Inbox:
         body = decode_body(raw)
         contact = self._people.get(fp)
         if contact is not None:
-            self._restored(self._learn(contact, card, body.name, now), boot)
+            self._restored(self._learn(contact, card, body.name, now), boot, now)
         return Kind.MINE
 
-    def _restored(self, contact: Contact, boot: int) -> Contact:
+    def _restored(self, contact: Contact, boot: int, now: Now) -> Contact:
         """Somebody was restored from a backup: what was sealed for who they were is lost."""
         if boot > contact.boot:
             self._sessions.close_all(contact.fp)
-            contact = self._people.restored(contact, boot)
+            contact = self._people.restored(contact, boot, now)
             self.news.append((News.RESTORED, contact, b""))
         return contact
 
@@ -164,7 +170,8 @@ class Inbox:
         try:
             opening = self._sessions.open(opened.inner, opened.prekey, opened.header.e, now)
         except Unreadable as error:
-            self._broken(error.session)
+            if held.eid not in self._passed:
+                self._broken(error.session)
             raise
         body, known = decode_body(opening.body), self._people.get(opening.fp)
         if known is None and (opening.card is None or body.type not in self._from_strangers):
@@ -189,23 +196,24 @@ class Inbox:
         else:
             contact = self._learn(known, card, name, now)
         if opening.card is not None:
-            contact = self._restored(contact, body.boot)
+            contact = self._restored(contact, body.boot, now)
         token = opened.token if opened.wants_proof else b""
         letter = Letter(contact, friend, body, token, held.exp_h)
+        if body.reset and body.reset != opening.session.sid:
+            self._reset(contact, body.reset)
         # What its reader has no room for now may be opened again later: its key has to stay.
         with self._store.savepoint():
-            self._sessions.keep(opening, now)
+            self._sessions.keep(opening, now, stranger=contact.request)
             if opening.card is not None and body.boot < contact.boot:
                 self._sessions.close(opening.session)  # written before they were restored
-            if body.reset:
-                self._reset(contact, body.reset)
             reader = self._readers.get(body.type)
             return contact, reader(letter, now) if reader else []
 
     def _broken(self, session: Session) -> None:
         """The two sides of a session have come apart: one of them was put back. Say so once."""
         contact = self._people.get(session.fp)
-        if contact is not None and not session.closed:
+        # Whom we do not deal with hears nothing; that they have to know stays to be said.
+        if contact is not None and not session.closed and self._people.is_friend(session.fp):
             self._sessions.close(session)
             self.news.append((News.BROKEN, contact, session.sid))
 

@@ -61,13 +61,10 @@ class Moderation:
         self._store.save_room_mark(mark)
         self._tell(RoomMarksChanged(mark.rid))
 
-    def mark(self, command: MarkInRoom, own_author: bytes) -> None:
-        """Our user's word.
-
-        Raises:
-            UsageError: It makes no sense for this target.
-        """
-        rid, target, mark = command.rid, command.target, command.mark
+    @staticmethod
+    def check(command: MarkInRoom, own_author: bytes) -> None:
+        """Raises ``UsageError`` if a mark makes no sense for its target."""
+        target, mark = command.target, command.mark
         if len(target) not in (MESSAGE_ID_BYTES, KEY_BYTES):
             raise UsageError("bad_target", "Name a post or its author.")
         simple = mark in (Mark.SHOWN, Mark.HIDDEN)
@@ -77,6 +74,11 @@ class Moderation:
             )
         if target == own_author:
             raise UsageError("own_author", "This is you.")
+
+    def mark(self, command: MarkInRoom, own_author: bytes) -> None:
+        """Our user's word. Raises as ``check``."""
+        self.check(command, own_author)
+        rid, target, mark = command.rid, command.target, command.mark
         was_moderator = target in self._moderators.get(rid, ())
         self._save(RoomMark(rid, target, mark))
         if was_moderator and mark is not Mark.MODERATOR:

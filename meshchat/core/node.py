@@ -485,10 +485,10 @@ class Node:
                 return Done(command, self._commands[type(command)](self, command, now))
         except UsageError as error:
             del self._tells[told:]
+            # The first half of a command whose second half was refused.
             self._chats.groups.load()
-            if self._chats.sealed:  # the first half of a command whose second half was refused
-                self._chats.sealed.clear()
-                self._custody.undo()
+            self._chats.sealed.clear()
+            self._custody.undo()
             return Refused(command, error)
 
     def _do_send(self, command: Send, now: Now) -> Message:

@@ -74,6 +74,7 @@ class Offering:
         self._theirs: set[bytes] = set()  # they have it, and we do not: the shelf has the rest
         self._passed: set[bytes] = set()  # given, or refused for now: not offered on this link
         self._again: set[bytes] = set()  # declined once and then asked for: served once
+        self._early: dict[bytes, int] = {}  # ours that only its reader was told of yet: hints
         self._sweep_at = SPARE_IDS
         self._swept = False  # some of what was offered here is forgotten, because it is gone
         self._haves_open: deque[list[bytes]] = deque()  # ids of each that was not answered yet
@@ -181,9 +182,13 @@ class Offering:
         """The neighbour has these."""
         if len(self._theirs) > IDS_REMEMBERED_MAX:
             self._theirs.clear()  # costs an offer or two made twice, nothing else
+        if len(self._early) > IDS_REMEMBERED_MAX:
+            self._early.clear()
         self._theirs.update(self._transfers.shelf.learn(self._link.remote_key, ids))
         for eid in ids:
-            self._ours.pop(eid, None)
+            hint = self._ours.pop(eid, None)
+            if hint is not None and self._transfers.shelf.hint_of(eid) is None:
+                self._early[eid] = hint
 
     def has(self, eid: bytes) -> bool:
         """By its own word, or it does not want it."""
@@ -224,7 +229,9 @@ class Offering:
         if not known or eid in self._again:
             return None
         self._again.add(eid)
-        return self._transfers.shelf.hint_of(eid)
+        early = self._early.pop(eid, None)
+        hint = self._transfers.shelf.hint_of(eid)
+        return early if hint is None else hint
 
     def on_credit(self, body: bytes, now: Now) -> None:
         """Bytes of ours were processed there."""

@@ -341,7 +341,8 @@ class Store(Protocol):
 
     def save_early(self, act: Act, keep: int, keep_of_author: int) -> None:
         """Keep an act of another on a message that is not here: one of each kind and author, the
-        one with the greatest ``(sent, number)``; the newest ``keep`` of all."""
+        one with the greatest ``(sent, number)``; the newest ``keep`` of its chat, and the newest
+        ``keep_of_author`` of its author."""
         ...
 
     def take_early(self, target: bytes) -> list[Act]:

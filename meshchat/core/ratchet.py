@@ -134,6 +134,8 @@ class Ratchet:
             if self.receiving:
                 now, skipped = now._skip(header.previous)
             now = now._turned(header.key, fresh)
+        elif not self.receiving:
+            raise AuthError("no_chain")  # that key is their prekey: an empty chain is everybody's
         if header.number < now.received:
             raise AuthError("replay")
         now, more = now._skip(header.number)

@@ -53,7 +53,10 @@ class Receipts:
     def _owe(self, author: bytes, token: bytes, exp_h: int) -> None:
         """Keep what a stranger's message is confirmed with: it cannot be opened again."""
         key = _owed(author)
-        owed = (self._store.get(key) or b"") + _OWED.pack(token, exp_h)
+        owed = self._store.get(key) or b""
+        if any(token == known for known, _ in _OWED.iter_unpack(owed)):
+            return
+        owed += _OWED.pack(token, exp_h)
         self._store.put(key, owed[-REQUEST_MESSAGES_MAX * _OWED.size :])
 
     def settle(self, author: bytes, now: Now) -> list[Receipt]:

@@ -14,12 +14,13 @@ from meshchat.core.identity import Card
 from meshchat.core.limits import (
     SESSION_KEPT_S,
     SESSIONS_PER_CONTACT_MAX,
+    SESSIONS_PER_STRANGER_MAX,
     SKIPPED_KEPT_MAX,
     SKIPPED_KEPT_S,
 )
 from meshchat.core.model import Now, Prekey, Session
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.ratchet import CHAIN_MAX, HEADER_BYTES, Header, Ratchet, Skipped, mixed
+from meshchat.core.ratchet import CHAIN_MAX, HEADER_BYTES, SKIP_MAX, Header, Ratchet, Skipped, mixed
 from meshchat.core.sealed import (
     InnerKind,
     agree_to_read,
@@ -54,8 +55,8 @@ class Opening(NamedTuple):
 class Unreadable(AuthError):
     """A message of a session we have, which does not open: the two sides have come apart."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__("session_broken")
+    def __init__(self, session: Session, reason: str = "session_broken") -> None:
+        super().__init__(reason)
         self.session = session
 
 
@@ -187,16 +188,20 @@ class Sessions:
         if header.key != ratchet.theirs:
             seen = range(0, len(past), PAST_KEY_BYTES)
             if any(past[at : at + PAST_KEY_BYTES] == newest for at in seen):
-                raise AuthError("replay")
+                raise _again(session, card)
             if ratchet.theirs:
                 past = ratchet.theirs[:PAST_KEY_BYTES] + past
                 past = past[: PAST_KEYS_MAX * PAST_KEY_BYTES]
+        elif ratchet.receiving and header.number < ratchet.received:
+            raise _again(session, card)
         fresh = b"" if header.key == ratchet.theirs else self._entropy.bytes(32)
         after, skipped, message_key = ratchet.open(header, fresh)
         try:
             body = crypto.aead_open(mixed(message_key, e), sealed, ad)
         except AuthError:
-            if not session.heard_at:  # nothing of it ever fitted
+            # Nothing of it ever fitted, or an old envelope came again: a first message is of the
+            # first chain, and we have that.
+            if not session.heard_at or card is not None:
                 raise
             raise Unreadable(session) from None
         # Whoever answered has the session: it needs no more first messages.
@@ -204,22 +209,26 @@ class Sessions:
         heard = replace(session, ratchet=after.encode(), ek=ek, past=past, heard_at=now.wall)
         return Opening(session.fp, card, body, heard, skipped, None)
 
-    def keep(self, opening: Opening, now: Now) -> None:
-        """Its message counts: keys that are used up are destroyed, the session moves on."""
+    def keep(self, opening: Opening, now: Now, *, stranger: bool = False) -> None:
+        """Its message counts: keys that are used up are destroyed, the session moves on.
+
+        Strangers were not answered yet, so each message of theirs opens by itself: little is kept.
+        """
         session = opening.session
         if self._store.session(session.sid) is None:
-            self._make_room(session.fp)
+            most = SESSIONS_PER_STRANGER_MAX if stranger else SESSIONS_PER_CONTACT_MAX
+            self._make_room(session.fp, most)
         self._store.save_session(session)
         if opening.used is not None:
             self._store.drop_skipped(session.sid, opening.used.key, opening.used.number)
         if opening.skipped:
             self._store.add_skipped(session.sid, opening.skipped, now.wall + SKIPPED_KEPT_S)
-            self._store.trim_skipped(session.sid, SKIPPED_KEPT_MAX)
+            self._store.trim_skipped(session.sid, SKIP_MAX if stranger else SKIPPED_KEPT_MAX)
 
-    def _make_room(self, fp: bytes) -> None:
+    def _make_room(self, fp: bytes, most: int = SESSIONS_PER_CONTACT_MAX) -> None:
         """For one more session with somebody: the one that was idle for longest goes."""
         known = self._store.sessions(fp)
-        if len(known) >= SESSIONS_PER_CONTACT_MAX:
+        if len(known) >= most:
             oldest = min(known, key=lambda each: (not each.closed, _used_at(each), each.sid))
             self._store.drop_session(oldest.sid)
 
@@ -254,6 +263,15 @@ class Sessions:
     def house(self, now: Now) -> None:
         """Destroy keys whose messages will not come, and sessions nobody uses."""
         self._store.expire_sessions(now.wall, now.wall - SESSION_KEPT_S)
+
+
+def _again(session: Session, card: Card | None) -> AuthError:
+    """For a place of a session that is used up.
+
+    An envelope that was held is tried once more only if it was no friend's, and then it is a first
+    message. So anything else is from somebody who was put back and does not know: they have to.
+    """
+    return Unreadable(session, "replay") if card is None else AuthError("replay")
 
 
 def _used_at(session: Session) -> float:

@@ -1,5 +1,6 @@
 """The other end of the control socket: blocking, small, and quick to import."""
 
+import base64
 import itertools
 import json
 import os
@@ -11,7 +12,7 @@ from contextlib import suppress
 from typing import Self
 
 from meshchat.errors import StoreError
-from meshchat.net.lines import dumps, to_error
+from meshchat.net.lines import PART_MAX_BYTES, dumps, to_error
 from meshchat.profile import Profile
 
 Json = dict[str, object]
@@ -66,11 +67,23 @@ class Client:
     def call(self, verb: str, args: Mapping[str, object] | None = None) -> Json:
         """Ask for one verb; returns its result.
 
+        Args:
+            verb: Which one.
+            args: By name. Bytes under ``data`` are a file, which goes in parts.
+
         Raises:
             MeshchatError: Of the class and reason the node answered with.
         """
+        given = dict(args or {})
+        data = given.get("data")
+        if isinstance(data, bytes):
+            while len(data) > PART_MAX_BYTES:
+                part, data = data[:PART_MAX_BYTES], data[PART_MAX_BYTES:]
+                upload = given.get("upload")
+                given["upload"] = self.call("file_part", {"data": part, "upload": upload})["upload"]
+            given["data"] = base64.b64encode(data).decode("ascii")
         number = next(self._numbers)
-        request = {"id": number, "verb": verb, "args": dict(args or {})}
+        request = {"id": number, "verb": verb, "args": given}
         with suppress(ConnectionError):  # it may have said why before it hung up
             self._connection.sendall(dumps(request).encode() + b"\n")
         while True:

@@ -14,6 +14,7 @@ from meshchat.errors import MeshchatError, StoreError, TransportError, TrustErro
 from meshchat.text import Clean
 
 LINE_MAX_BYTES = 64 * 1024  # of a request: the longest message is 7 kB, six times that escaped
+PART_MAX_BYTES = 45_000  # of a file in one request: a third more as base64, and its arguments
 MESSAGE_MAX_CHARS = 500  # of an error: one sentence
 
 FEED_MAX_LINES = 1_000  # a reader further behind than this misses lines, and is told

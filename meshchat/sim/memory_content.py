@@ -77,7 +77,8 @@ class MemoryContent(MemoryGroups):
         of_author = [key for key, _ in kept if key[1] == act.author][keep_of_author:]
         for key in of_author:
             self._drop(self._early, key)
-        for key, _ in [item for item in kept if item[0] in self._early][keep:]:
+        of_chat = [key for key, row in kept if row[1].chat == act.chat and key in self._early]
+        for key in of_chat[keep:]:
             self._drop(self._early, key)
 
     def take_early(self, target: bytes) -> list[Act]:

@@ -309,7 +309,7 @@ def restored(world: World, lost: Host) -> Host:
     world.hosts.remove(lost)
     host = Host.__new__(Host)
     host.world, host.name, host.settings = world, lost.name, lost.settings
-    host.store, host.entropy = world.make_store(), SeededEntropy("a new device")
+    host.store, host.entropy = world.make_store(), SeededEntropy(f"a new device of {lost.name}")
     seed = lost.store.get("seed")
     with host.store.transaction():
         Node.create(host.store, host.entropy, world.now, lost.name, seed)

@@ -1,5 +1,6 @@
 """Traffic shape: our own mail looks like mail we carry, and mail for nobody like mail."""
 
+from filetool import befriend, chunks, content, give
 from world import Host as Plain
 from world import SeededEntropy, World
 
@@ -50,6 +51,24 @@ def test_a_neighbouring_reader_has_it_at_once_and_nobody_else() -> None:
     assert b.texts(b"c" + a.node.fp) == ["salem"]
     assert not has(stranger, message)
     assert a.state(message) == State.DELIVERED
+
+
+def test_a_neighbouring_reader_gets_files_that_it_declined_to_carry() -> None:
+    """A chunk may be told of before its file: sought after all, it is served, although nobody
+    else has been told of it yet."""
+    world = World()
+    a, b, stranger = shaped(world, "Aida"), world.host("Bolat"), world.host("Stranger")
+    befriend(a, b)
+    world.link(a, b)
+    world.link(a, stranger)
+    world.run(2)
+    for number in range(12):
+        message = give(a, b, content(20_000, number))
+        pieces = chunks(a, message)
+        world.run(0.5)
+        assert b.store.file(message.id) == content(20_000, number), number
+        assert not any(stranger.store.envelope(each) for each in pieces)
+        assert a.state(message) == State.DELIVERED
 
 
 def test_strangers_hear_of_it_within_the_time() -> None:

@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).parents[2] / "meshchat"
-FIRST_IS_TEXT = ("_", "N_")
+FIRST_IS_TEXT = ("_", "N_", "said")
 SECOND_IS_TEXT = (  # errors and news that are shown: a stable code, then a sentence
     *("UsageError", "TrustError", "StoreError", "TransportError", "Notice"),
     "_bad_config",

@@ -1,6 +1,7 @@
 """The control socket and its verbs, with the real node behind and the real client in front."""
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -14,16 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshchat.core.events import AddContact, FileComplete, JoinRoom, Notice
+from meshchat.core.files import file_text
 from meshchat.core.identity import public_room_key
-from meshchat.core.model import Message, Room, State
+from meshchat.core.model import Contact, Message, Room, State
 from meshchat.core.node import Node
+from meshchat.core.sealed import FILE_MAX_BYTES
+from meshchat.downloads import saved_name
 from meshchat.errors import MeshchatError, StoreError, TrustError, UsageError
 from meshchat.net import verbs
 from meshchat.net.client import Client
 from meshchat.net.control import OUT_MAX_LINES, ControlServer, open_session
-from meshchat.net.lines import LINE_MAX_BYTES, dumps, error_json, to_error
+from meshchat.net.lines import LINE_MAX_BYTES, PART_MAX_BYTES, dumps, error_json, to_error
 from meshchat.net.runtime import Runtime
 from meshchat.net.verbs import Json, Session
+from meshchat.net.verbs.files import UPLOADS_MAX
 from meshchat.profile import Profile, RuntimeOptions, SystemEntropy, system_now
 from meshchat.store import SqlStore
 from meshchat.text import Clean
@@ -399,6 +404,90 @@ def test_a_whole_file_is_an_event(session: Session) -> None:
     assert (told["event"], told["size_bytes"]) == ("file_complete", 123_456)
     assert told["message"] == verbs.message_json(session, words)
     assert json.loads(dumps(told))["message"]["text"] == '[file "report.pdf", 123 kB]'
+
+
+async def test_a_file_is_handed_over_in_parts(session: Session) -> None:
+    """Through the real socket: many parts, one message, nothing left over."""
+    data = os.urandom(5 * PART_MAX_BYTES + 1)
+    async with served(session):
+        contact = await session.runtime.command(AddContact(friend("Bob")))
+        assert isinstance(contact, Contact)
+
+        def hand_over() -> Json:
+            with connected(session) as client:
+                given = {"to": "Bob", "name": "x" * 96, "data": data}
+                return client.call("send_file", given)
+
+        sent = (await asyncio.to_thread(hand_over))["message"]
+        assert isinstance(sent, dict) and sent["note"] == "file"
+        assert session.runtime.store.file(bytes.fromhex(str(sent["id"]))) == data
+        assert session.uploads == {}
+
+
+async def test_files_begun_and_left_are_bounded(session: Session) -> None:
+    """Each is no larger than a file may be, and so many at once; a wrong part ends its file."""
+    async with alive(session):
+
+        async def part(data: bytes, **upload: object) -> Json:
+            text = base64.b64encode(data).decode()
+            return await verbs.call(session, "file_part", {"data": text, **upload})
+
+        begun = [(await part(bytes(10)))["upload"] for _ in range(UPLOADS_MAX)]
+        await part(b"x", upload=begun[0])  # now the second waits longest
+        await part(b"new")
+        assert len(session.uploads) == UPLOADS_MAX
+        with pytest.raises(UsageError) as caught:
+            await part(b"x", upload=begun[1])
+        assert caught.value.reason == "unknown_upload"
+        assert (await part(b"x", upload=begun[0]))["size_bytes"] == 12
+        with pytest.raises(UsageError) as caught:
+            await part(bytes(FILE_MAX_BYTES - 11), upload=begun[0])
+        assert caught.value.reason == "file_too_large"
+        assert begun[0] not in session.uploads
+        for bad in ("AAA", "AAAA\n", "é", "A===", "AAAA AAAA"):
+            with pytest.raises(UsageError) as caught:
+                await verbs.call(session, "file_part", {"data": bad})
+            assert caught.value.reason == "bad_data"
+
+
+@pytest.mark.parametrize(
+    ("reason", "outgoing", "note", "stored", "told"),
+    [
+        ("", False, "file", True, ""),
+        ("file_open", False, "file", False, "file_open"),
+        ("file_damaged", False, "file", False, "file_damaged"),
+        ("file_ended", False, "file", False, "file_ended"),
+        ("", False, "file", False, "file_gone"),
+        ("", True, "file", True, "own_file"),
+        ("", False, "", False, "no_file"),
+    ],
+)
+async def test_only_a_whole_file_of_others_is_read(
+    session: Session, reason: str, outgoing: bool, note: str, stored: bool, told: str
+) -> None:
+    """Its bytes, with the name as text and the name it is saved under; else why not."""
+    store, mid = session.runtime.store, b"f" * 8
+    name = "../\u202ex.pdf\x1b"
+    message = Message(
+        *(mid, b"c" + b"a" * 32, b"a" * 32, Clean("x"), outgoing, file_text(name, 5)),
+        *(1.0, 1.0, State.QUEUED if outgoing else State.RECEIVED),
+        reason=reason,
+        note=note,
+    )
+    async with alive(session):
+        with store.transaction():
+            store.add_message(message)
+            if stored:
+                store.save_file(mid, b"bytes")
+        if told:
+            with pytest.raises(UsageError) as caught:
+                await verbs.call(session, "read_file", {"id": mid.hex()})
+            assert caught.value.reason == told
+            return
+        found = await verbs.call(session, "read_file", {"id": mid.hex()})
+    assert base64.b64decode(str(found["data"])) == b"bytes"
+    assert (found["name"], found["size_bytes"]) == ("../x.pdf", 5)
+    assert found["save_as"] == saved_name("x.pdf", b"bytes")
 
 
 # --- lines --------------------------------------------------------------------------------------
