@@ -152,7 +152,8 @@ def test_wipe_does_not_wait_for_a_node_that_hangs(profile: Profile, tmp_path: Pa
     where = ["--home", str(profile.home)]
     secret = ["--passphrase-file", str(tmp_path / "pw")]
     node = subprocess.Popen(
-        [sys.executable, "-c", run, "node", "--no-lan", *where, *secret], stdout=subprocess.PIPE
+        [sys.executable, "-c", run, "node", "--no-lan", "--no-ble", *where, *secret],
+        stdout=subprocess.PIPE,
     )
     assert node.stdout is not None
     with node.stdout as out:
@@ -230,7 +231,8 @@ def test_idle_the_program_forgets(profile: Profile, tmp_path: Path) -> None:
         store = profile.unlock(WORDS)
         seed, key = store.get("seed") or b"", profile.find_key(WORDS)[1]
         store.close()
-    where = ("--home", str(profile.home), "--no-lan", "--passphrase-file", str(tmp_path / "pw"))
+    secret = ("--passphrase-file", str(tmp_path / "pw"))
+    where = ("--home", str(profile.home), "--no-lan", "--no-ble", *secret)
     program = Terminal("-c", code, *where)
     try:
         program.settle(b"meshchat")

@@ -27,6 +27,7 @@ from meshchat.core.node import Node
 from meshchat.core.shape import Shape
 from meshchat.errors import MeshchatError, StoreError, UsageError
 from meshchat.net import verbs
+from meshchat.net.ble.battery import battery
 from meshchat.net.lines import LINE_MAX_BYTES, dumps, error_json
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import Transport
@@ -89,7 +90,9 @@ class NodeSettings:
         """
         psk = closed_mesh_key(options.mesh_passphrase) if options.mesh_passphrase else None
         limits = Limits(store_bytes=options.store_megabytes * 1_048_576)
-        shape = Shape(HANDOVER_S * options.handover, COVER_EVERY_S * options.cover)
+        powered = battery() is None  # radio time for nobody is not worth a battery
+        cover_s = COVER_EVERY_S * (options.cover and powered)
+        shape = Shape(HANDOVER_S * options.handover, cover_s)
         return cls(psk, limits, options.receipts, shape)
 
     def builder(self, store: SqlStore) -> Callable[[Now], Node]:

@@ -39,7 +39,7 @@ def node() -> Iterator[tuple[int, str]]:
                 "--passphrase-file", str(secret)]  # fmt: skip
         subprocess.run([*argv, "init", "--name", "Alone", "--small"], check=True, cwd=ROOT)
         (home / "config.toml").write_text('[lan]\ninterfaces = ["lo"]\n')
-        process = subprocess.Popen([*argv, "node"], cwd=ROOT)
+        process = subprocess.Popen([*argv, "node", "--no-ble"], cwd=ROOT)
         try:
             wait_for(lambda: (home / "node.sock").exists(), "the node starts", 30)
             yield process.pid, "without a network"

@@ -175,13 +175,14 @@ def _wait(world: World, a: Host, b: Host) -> float:
 
 
 def unlock_s() -> float:
-    """Seconds from passphrase to key, with the settings a new profile gets here."""
+    """CPU seconds from passphrase to key, with the settings a new profile gets here: both slots
+    are tried. On an idle machine that is what a person waits."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "key"
         keyfile.create(path, "a passphrase of some words")
-        begun = time.monotonic()
+        begun = time.process_time()
         keyfile.unlock(path, "a passphrase of some words")
-        return time.monotonic() - begun
+        return time.process_time() - begun
 
 
 def figures() -> list[Figure]:
@@ -197,7 +198,7 @@ def figures() -> list[Figure]:
     rows.append(("foreign envelope, 9 prekeys, to 9 bare X25519", ratio(*foreign()), FOREIGN_BAR))
     flood = chat_beside_a_flood()
     rows.append(("chat right after 2,000 foreign envelopes, to a calm node", flood, FLOOD_BAR))
-    rows.append(("unlock, s", unlock_s(), UNLOCK_BAR_S))
+    rows.append(("unlock, CPU s", unlock_s(), UNLOCK_BAR_S))
     return [(what, value, f"<= {bar}") for what, value, bar in rows]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -17,10 +18,12 @@ from meshchat.core.events import AddContact, Send
 from meshchat.core.limits import PREKEY_DELETE_S, SESSIONS_PER_CONTACT_MAX
 from meshchat.core.model import Held, Kind, Message, Now, State
 from meshchat.core.node import Node
-from meshchat.core.ratchet import CHAIN_MAX
+from meshchat.core.ratchet import CHAIN_MAX, Header, Ratchet
 from meshchat.core.sessions import Sessions
+from meshchat.database import Database
 from meshchat.errors import ProtocolError
 from meshchat.sim.memory import MemoryStore
+from meshchat.store import SqlStore
 
 DAY_S = 86_400.0
 EK_PLACES = range(198, 230)  # of an inner of kind 1
@@ -42,11 +45,11 @@ class Sealed(NamedTuple):
 class Party:
     """One person's sessions over a store of their own."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, store: MemoryStore | SqlStore | None = None) -> None:
         self.name = name
         self.entropy = SeededEntropy(name)
         self.now = Now(0.0, START)
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         with self.store.transaction():
             People.create(self.store, self.entropy, self.now, name)
         self.start()
@@ -488,3 +491,51 @@ def test_a_junk_message_of_nobody_is_counted_and_not_answered() -> None:
     assert b.node.status(world.now).counters["session_unknown"] == 1
     assert texts(b, a) == []
     assert not b.store.pending()
+
+
+def test_used_keys_are_in_no_file(tmp_path: Path) -> None:
+    """Row 23: once a message was read, neither the chain it came from nor a key kept for it is in
+    the database or its log, read as bytes without encryption."""
+    path = tmp_path / "store.db"
+    anna, boris = Party("anna"), Party("boris", SqlStore(Database(str(path), None)))
+    anna.know(boris)
+    boris.know(anna)
+    boris.open(anna.seal(boris, b"0"))
+    anna.open(boris.seal(anna, b"re"))
+    late = [anna.seal(boris, b"%d" % number) for number in range(6)]
+    boris.open(late[5])
+    fp = anna.people.identity.fp
+    secrets: set[bytes] = set()
+
+    def note() -> set[bytes]:
+        found = set()
+        for session in boris.store.sessions(fp):
+            ratchet = Ratchet.decode(session.ratchet)
+            found |= {ratchet.root, ratchet.secret, ratchet.sending, ratchet.receiving}
+            for number in range(6):
+                kept = boris.store.skipped(
+                    session.sid, Header.decode(late[0].inner[1:]).key, number
+                )
+                found |= {kept} if kept else set()
+        return found - {b""}
+
+    def on_disk(secret: bytes) -> bool:
+        return any(
+            secret in file.read_bytes()
+            for file in (path, path.with_name("store.db-wal"))
+            if file.exists()
+        )
+
+    secrets |= note()
+    assert len(secrets) >= 9, "chains, and the keys of five messages that are late"
+    assert all(map(on_disk, secrets)), "the search can find them"
+    for sealed in late[:5]:
+        assert boris.open(sealed) == sealed.text
+    boris.seal(anna, b"a new turn")
+    for _ in range(2):
+        anna.open(boris.seal(anna, b"re"))
+        boris.open(anna.seal(boris, b"more"))
+    boris.store.truncate_wal()
+    left = {secret for secret in secrets - note() if on_disk(secret)}
+    assert not left
+    boris.store.close()

@@ -68,7 +68,8 @@ class Person:
     def start(self, before: str = "", **environment: str) -> None:
         """Run the node on the lab host. ``before``: shell commands to carry out there first."""
         node = [sys.executable, "-m", "meshchat", "--home", str(self.home),
-                "--passphrase-file", str(self.passphrase), "node", "--json"]  # fmt: skip
+                "--passphrase-file", str(self.passphrase), "node", "--no-ble",
+                "--json"]  # fmt: skip
         if before:
             node = ["sh", "-c", f'{before}; exec "$@"', "sh", *node]
         self.profile.socket_path.unlink(missing_ok=True)  # of a killed one

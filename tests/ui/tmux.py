@@ -128,9 +128,8 @@ class Person:
         self._program += options
         self._socket = f"meshchat-{os.getpid()}-{name}"
         self.home.mkdir(mode=0o700)
-        (self.home / "config.toml").write_text(
-            f'{settings}\n[ble]\nenabled = false\n[ui]\ntheme = "dark"\n'
-        )
+        radio = "" if "[ble]" in settings else "[ble]\nenabled = false"
+        (self.home / "config.toml").write_text(f'{settings}\n{radio}\n[ui]\ntheme = "dark"\n')
         self.pane = self.start()
 
     def start(self) -> Pane:

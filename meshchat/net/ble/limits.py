@@ -61,6 +61,8 @@ WORTH_HALF_S = 600.0  # what a peer brought counts half after ten minutes
 TOKEN_LIFE_S = 900.0  # phones change their addresses as often
 TOKEN_LINKED_LIFE_S = 3_600.0  # while linked: a rotation ends all links, else they would tie
 # the old token to the new one
+SUSPENDED_S = 60.0  # the wall clock ran ahead of the monotonic one, which stands still in a
+# suspended machine: it may be in another place, where nobody shall know the old token
 ROTATION_SPREAD = 0.2  # of both, either way: a fixed period would be a name
 
 # --- duty and battery -----------------------------------------------------------------------------

@@ -49,6 +49,7 @@ from meshchat.net.ble.limits import (
     SIGHTING_LIFE_S,
     STORM_TOKENS,
     STRANGERS_MAX,
+    SUSPENDED_S,
     TOKEN_BYTES,
     TOKEN_LIFE_S,
     TOKEN_LINKED_LIFE_S,
@@ -132,7 +133,8 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """From now on this token, another address and another node key, all in this instant.
+    """From now on this token and another node key, in this instant; and another address where
+    a system lets programs choose, which none does yet.
 
     Our links were closed and nothing is advertised.
     """
@@ -188,6 +190,7 @@ class Policy:
         self.turned_away = 0
         """Links we ended for want of room."""
         self._at = now.mono
+        self._ahead = now.wall - now.mono
         self._on = False
         self._slept = False  # at the last look: no hour to be heard
         self._central = self._peripheral = True
@@ -264,7 +267,7 @@ class Policy:
         """Somebody connected to us; who, the greeting will tell."""
         if not self._on:
             return [Close(link, "off")]
-        if len(self._links) >= LINKS_HARD_MAX:
+        if len(self._links) + (self._dialling is not None) >= LINKS_HARD_MAX:
             self.turned_away += 1
             return [Close(link, "turned_away")]
         self._links[link] = _Link(False, now.mono)
@@ -395,6 +398,8 @@ class Policy:
             return []
         actions: list[Action] = []
         at = self._at = now.mono
+        ahead, self._ahead = self._ahead, now.wall - now.mono
+        suspended = self._ahead - ahead > SUSPENDED_S
         self._slept = not self.awake(now)
         if self._dialling is not None and (at >= self._dial_until or self._slept):
             if at >= self._dial_until:
@@ -405,7 +410,7 @@ class Policy:
         if self._slept:
             actions += self._close_all("asleep")
         else:
-            if at >= self._rotation():
+            if at >= self._rotation() or suspended:
                 actions += self._rotate(at)
             actions += self._evict(at)
             chosen = self._chosen(at) if self._dialling is None else None

@@ -86,7 +86,7 @@ class BleTransport:
         # What the policy wants of the radio, and what the radio does.
         self._wish = asyncio.Event()
         self._advert = self._advert_now = Advertise(None)
-        self._scan = self._scan_now = False
+        self._scan = self._scan_now = self._scan_anew = False
         self._dial: Dial | None = None
         self._dialling: asyncio.Task[Pipe] | None = None
         self._told: TransportStatus | None = None
@@ -215,12 +215,13 @@ class BleTransport:
         while True:
             await self._wish.wait()
             self._wish.clear()
-            if self._scan_now and not self._scan:
+            if self._scan_now and (not self._scan or self._scan_anew):
                 self._scan_now = False
                 await self._call(partial(central.scan, False))
             if (advert := self._advert) != self._advert_now:
                 self._advert_now = advert
                 await self._call(partial(peripheral.advertise, advert.token, advert.every_s))
+            self._scan_anew = False
             if self._scan and not self._scan_now:
                 self._scan_now = True
                 await self._call(partial(central.scan, True))
@@ -288,6 +289,7 @@ class BleTransport:
                     link.leave(turned_away=action.reason == "turned_away")
             elif isinstance(action, Rotate):
                 self._host.post(NewFace())
+                self._scan_anew = True  # after a suspension the system may have forgotten it
             elif isinstance(action, Advertise):
                 self._advert = action
             elif isinstance(action, Scan):

@@ -18,6 +18,7 @@ from typing import Any
 
 from meshchat.core.events import (
     AddContact,
+    FileComplete,
     MessageAdded,
     NeighbourDown,
     NeighbourUp,
@@ -38,6 +39,7 @@ from meshchat.store import SqlStore
 
 Json = dict[str, Any]
 BLUETOOTHD = "/usr/libexec/bluetooth/bluetoothd"
+TICK_S = 1.0
 
 
 class Child:
@@ -76,6 +78,8 @@ class NodeChild(Child):
             self.say("up", link=news.neighbour.link, contact=news.neighbour.contact.hex())
         elif isinstance(news, NeighbourDown):
             self.say("down", link=news.link, reason=news.reason)
+        elif isinstance(news, FileComplete):
+            self.say("file")
         elif isinstance(news, TransportStatus):
             self.say("status", **transport_json(news))
 
@@ -226,6 +230,7 @@ class Agent:
         self.held: dict[int, bytes] = {}
         self.children: dict[str, tuple[int, int]] = {}  # pid, where it reads
         self.bluetoothd: subprocess.Popen[bytes] | None = None
+        self.ticked = 0.0
 
     def lines(self, descriptor: int) -> list[bytes]:
         data = os.read(descriptor, 65_536)
@@ -254,6 +259,13 @@ class Agent:
                 self.write(json.dumps(reply).encode() + b"\n")
             else:
                 os.write(self.children[order["to"]][1], line + b"\n")
+
+    def tick(self) -> None:
+        """Tell how late it is here: patience outside goes by this clock."""
+        now = time.monotonic()
+        if now >= self.ticked + TICK_S:
+            self.ticked = now
+            self.write(json.dumps({"from": "lab", "kind": "tick", "at": now}).encode() + b"\n")
 
     def do_fork(self, kind: str, name: str, adapter: str) -> int:
         down_read, down_write = os.pipe()
@@ -310,13 +322,19 @@ class Agent:
             self.bluetoothd.wait()
             self.bluetoothd = None
 
-    def do_power(self, adapter: str, on: bool) -> str:
-        """As a person switches Bluetooth off and on."""
-        return self.do_sh(
-            "dbus-send --system --print-reply --dest=org.bluez "
-            f"/org/bluez/{adapter} org.freedesktop.DBus.Properties.Set "
-            f"string:org.bluez.Adapter1 string:Powered variant:boolean:{str(on).lower()}"
-        )
+    def do_power(self, adapters: list[str], on: bool) -> list[str]:
+        """As a person switches Bluetooth off and on; returns those that would not."""
+        send = ("dbus-send", "--system", "--print-reply", "--dest=org.bluez")
+        wish = ("string:org.bluez.Adapter1", "string:Powered", f"variant:boolean:{str(on).lower()}")
+        switching = [
+            subprocess.Popen(
+                [*send, f"/org/bluez/{adapter}", "org.freedesktop.DBus.Properties.Set", *wish],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for adapter in adapters
+        ]
+        return [adapter for adapter, one in zip(adapters, switching, strict=True) if one.wait(60)]
 
     def do_sh(self, command: str) -> str:
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
@@ -334,8 +352,9 @@ class Agent:
         subprocess.Popen(bridge, preexec_fn=lambda: os.nice(-15))
         self.write(json.dumps({"from": "lab", "kind": "ready"}).encode() + b"\n")
         while not self.over:
-            for key, _ in self.selector.select():
+            for key, _ in self.selector.select(TICK_S):
                 key.data()
+            self.tick()
 
 
 def main() -> None:

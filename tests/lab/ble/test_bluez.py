@@ -10,7 +10,7 @@ from guest import Guest, missing
 
 pytestmark = [
     pytest.mark.bluez,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(bool(missing()), reason=missing()),
 ]
 
@@ -100,14 +100,16 @@ def test_three_nodes_are_a_mesh(guest: Guest) -> None:
 
 
 def test_a_sealed_message_over_three_hops(guest: Guest) -> None:
-    """Four in a line: strangers in the middle carry it, and the proof comes back."""
+    """Four in a line: strangers in the middle carry it, and the answer to it. (Not the receipt,
+    which waits up to a minute on purpose; two nodes alone wait for theirs.)"""
     guest.reach({(0, 1), (1, 2), (2, 3)})
     for number, name in enumerate("abcd"):
         guest.begin("node", name, number)
-    _, last = guest.befriend("a", "d")
-    sent = guest.tell("a", "send", fp=last, text="over three hops")
+    first, last = guest.befriend("a", "d")
+    guest.tell("a", "send", fp=last, text="over three hops")
     guest.until("d", "text", lambda s: s["text"] == "over three hops", timeout=120)
-    guest.wait_for(lambda: guest.tell("a", "state", message=sent) == "DELIVERED", timeout=120)
+    guest.tell("d", "send", fp=first, text="and back")
+    guest.until("a", "text", lambda s: s["text"] == "and back", timeout=120)
     assert guest.tell("a", "node")["links"] == guest.tell("d", "node")["links"] == 1
 
 
@@ -118,10 +120,9 @@ def test_a_killed_node_is_missed_and_found_again(guest: Guest) -> None:
     since = guest.mark()
     guest.kill("b")
     guest.until("a", "down", since=since, timeout=120)
-    sent = guest.tell("a", "send", fp=two, text="while you were away")
+    guest.tell("a", "send", fp=two, text="while you were away")
     guest.begin("node", "b", 1)
     guest.until("b", "text", lambda s: s["text"] == "while you were away", timeout=120)
-    guest.wait_for(lambda: guest.tell("a", "state", message=sent) == "DELIVERED")
 
 
 def test_bluetooth_switched_off_and_on(guest: Guest) -> None:
@@ -172,22 +173,25 @@ def test_a_file_cut_in_its_middle_is_resumed(guest: Guest) -> None:
     """What had arrived before the connection broke is not sent again."""
     _, two = guest.people("ab")
     data = guest.listen()
-    sent = guest.tell("a", "send_file", fp=two, size=30_000)  # one envelope of 32 KiB, and one more
+    guest.tell("a", "send_file", fp=two, size=30_000)  # one envelope of 32 KiB, and one more
     guest.wait_for(lambda: sum(map(len, data)) > 16_000)
     before = sum(map(len, data))
     guest.cut(0, 1)
-    assert guest.tell("a", "state", message=sent) != "DELIVERED"
-    guest.wait_for(lambda: guest.tell("a", "state", message=sent) == "DELIVERED", timeout=120)
+    assert not guest.of("b", "file")
+    guest.until("b", "file", timeout=120)
     again = sum(map(len, data)) - before
     print(f"measured: {before} bytes before the cut, {again} after it")
-    assert again < 36_000 - before + 14_000  # window in flight, discovery, greeting, receipt
+    assert again < 36_000 - before + 14_000  # window in flight, discovery, greeting
 
 
 def test_two_runs_have_nothing_in_common(guest: Guest) -> None:
     """Whoever records the air cannot tie one evening to the next: neither address, nor token,
     nor eight bytes of anything that is sent, but for what all Bluetooth devices say."""
     runs = []
-    for _ in range(2):
+    for run in range(2):
+        if run:  # an address lives for fifteen minutes, or until a restart
+            for on in (False, True):
+                guest.power(0, 1, on=on)
         adverts, data = guest.capture(), guest.listen()
         one, two = guest.people("ab")
         guest.tell("a", "send", fp=two, text="the same words")
@@ -198,9 +202,6 @@ def test_two_runs_have_nothing_in_common(guest: Guest) -> None:
         addresses = {address for address, _ in adverts}
         tokens = {advert[-6:] for _, advert in adverts}
         runs.append((addresses, tokens, pieces(data)))
-        for number in range(2):  # an address lives for fifteen minutes, or until a restart
-            guest.power(number, on=False)
-            guest.power(number, on=True)
     for first, second in zip(*runs, strict=True):
         assert first
         assert second

@@ -7,12 +7,14 @@ devices that dial at once, or BlueZ, will notice. Each correction has a test in
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from bumble import core, hci, ll
 from bumble.controller import Connection, Controller
 from bumble.link import LocalLink
 
 ACL_BYTES = 251  # of a 4.2 controller
+REPEAT_S = 3.0  # a chip's list of duplicates is short, so the same advert comes again
 RATE_VALUE_BYTES = 489  # what the rate is told in: values of this size ...
 RATE_PDU_BYTES = 496  # ... with the heads of ATT and L2CAP
 
@@ -119,6 +121,27 @@ class Radio(Controller):
     rate: float = 0.0
     """Bytes of values a second that leave, over all connections; 0: as fast as the machine."""
     _free_at = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reported: dict[object, tuple[bytes, float]] = {}
+
+    def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
+        """Report a sender once in a while where the system asked for no duplicates: Bumble reports
+        each advert, and an emulated machine does nothing but read them."""
+        if self.le_scan_enable and self.filter_duplicates and not self.pending_le_connection:
+            now = asyncio.get_running_loop().time()
+            data, when = self._reported.get(pdu.advertiser_address, (b"", 0.0))
+            if data == bytes(pdu.data) and now < when + REPEAT_S:
+                return
+            self._reported[pdu.advertiser_address] = bytes(pdu.data), now
+        super().on_advertising_pdu(pdu)
+
+    def on_hci_le_set_scan_enable_command(
+        self, command: hci.HCI_LE_Set_Scan_Enable_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        self._reported.clear()
+        return super().on_hci_le_set_scan_enable_command(command)
 
     def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
         if not self.rate:

@@ -74,3 +74,30 @@ async def test_a_radio_that_vanished_is_silence() -> None:
     async with asyncio.timeout(10):
         await gone.wait()
     assert not one.radio.le_connections
+
+
+async def test_who_asks_for_no_duplicates_gets_few() -> None:
+    """The same advert once; another one of the same sender at once."""
+    loud, plain, few = await devices(3)
+    heard: dict[VirtualDevice, list[bytes]] = {plain: [], few: []}
+    enough = asyncio.Event()
+
+    def hear(by: VirtualDevice, data: bytes) -> None:
+        heard[by].append(data)
+        if heard[plain].count(data) == 10:
+            enough.set()
+
+    for device, filtered in ((plain, False), (few, True)):
+        device.device.on("advertisement", lambda a, d=device: hear(d, a.data_bytes))
+        await device.device.start_scanning(active=False, filter_duplicates=filtered)
+    for text in (b"\x02\x01\x04", b"\x02\x01\x06"):
+        enough.clear()
+        loud.device.advertising_data = text
+        await loud.device.start_advertising(
+            advertising_interval_min=20, advertising_interval_max=20
+        )
+        async with asyncio.timeout(10):
+            await enough.wait()
+        await loud.device.stop_advertising()
+    assert set(heard[few]) == set(heard[plain])
+    assert len(heard[few]) <= 4  # each with an empty scan response

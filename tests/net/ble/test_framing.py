@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshchat.net.ble.framing import DATA, LAST, NOW, Framer
@@ -365,6 +365,7 @@ def test_tiny_chunks_are_bounded_too() -> None:
     assert not pair.b.over
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=60))
 def test_arbitrary_bytes_never_raise(values: list[bytes]) -> None:
     pair = Pair(489).opened()
@@ -379,6 +380,7 @@ def test_arbitrary_bytes_never_raise(values: list[bytes]) -> None:
     assert held(pair.b) == pair.b._held <= WINDOW_BYTES
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     room=st.sampled_from([20, 23, 100, 244, 489]),
@@ -404,7 +406,10 @@ def test_all_frames_arrive_once_and_in_order(
         pair.a.send(frame(size, n), pair.now)
     for n, size in enumerate(back):
         pair.b.send(frame(size, n), pair.now)
-    pair.run(200)
+    for _ in range(6):  # 19 bytes a fragment and a third of them lost took 230 s
+        pair.run(100)
+        if not pair.a.backlog and not pair.b.backlog:
+            break
     there, here = ([frame(size, n) for n, size in enumerate(each)] for each in (sizes, back))
     if loss == 0.3 and (pair.a.over or pair.b.over):  # five questions or answers lost in a row
         assert pair.got[pair.b] == there[: len(pair.got[pair.b])]
