@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
+from meshchat import i18n
 from meshchat.arguments import make_parser
 from meshchat.commands import COMMANDS
 from meshchat.errors import MeshchatError
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
+    i18n.choose()
     try:
         args = make_parser().parse_args(argv)
         sys.excepthook = _crashed(args.home)
@@ -46,7 +48,7 @@ def _explain(error: MeshchatError, as_json: bool) -> int:
     if as_json:
         print(dumps(error_json(error)), file=sys.stderr)
     else:
-        print(f"meshchat: {Clean.line(str(error), MESSAGE_MAX_CHARS)}", file=sys.stderr)
+        print(f"meshchat: {Clean.line(i18n.said(error), MESSAGE_MAX_CHARS)}", file=sys.stderr)
     return error.exit_code
 
 

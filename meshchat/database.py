@@ -14,6 +14,7 @@ from typing import Any, Self
 from sqlcipher3 import dbapi2 as sqlcipher
 
 from meshchat.errors import StoreError
+from meshchat.i18n import N_
 
 KEY_BYTES = 32  # raw SQLCipher key: no passphrase stretching here, keyfile.py does that
 BUSY_SECONDS = 1.0  # another process holds a profile for good, so waiting longer is useless
@@ -35,25 +36,37 @@ _SETTINGS = (
     f"cache_size = -{CACHE_KIB}",
 )
 
-FULL = ("full", "The disk is full. Free some space; nothing saved is lost.")
-NO_TRANSACTION = ("no_transaction", "A write outside a transaction was refused.")
+FULL = ("full", N_("The disk is full. Free some space; nothing saved is lost."))
+NO_TRANSACTION = ("no_transaction", N_("A write outside a transaction was refused."))
 
 _REASONS = {  # primary result code: reason and what to tell the user
-    sqlcipher.SQLITE_BUSY: ("locked", "This profile is in use. Close the other meshchat first."),
-    sqlcipher.SQLITE_LOCKED: ("locked", "This profile is in use. Close the other meshchat first."),
-    sqlcipher.SQLITE_CORRUPT: ("corrupt", "The store of this profile is damaged."),
-    sqlcipher.SQLITE_NOTADB: ("wrong_key", "The key does not fit the store of this profile."),
+    sqlcipher.SQLITE_BUSY: (
+        "locked",
+        N_("This profile is in use. Close the other meshchat first."),
+    ),
+    sqlcipher.SQLITE_LOCKED: (
+        "locked",
+        N_("This profile is in use. Close the other meshchat first."),
+    ),
+    sqlcipher.SQLITE_CORRUPT: ("corrupt", N_("The store of this profile is damaged.")),
+    sqlcipher.SQLITE_NOTADB: ("wrong_key", N_("The key does not fit the store of this profile.")),
     sqlcipher.SQLITE_FULL: FULL,
-    sqlcipher.SQLITE_IOERR: ("io", "The disk does not read or write. Check it and try again."),
-    sqlcipher.SQLITE_READONLY: ("read_only", "The profile cannot be written. Check its folder."),
-    sqlcipher.SQLITE_PERM: ("cannot_open", "The profile cannot be opened. Check its folder."),
-    sqlcipher.SQLITE_CANTOPEN: ("cannot_open", "The profile cannot be opened. Check its folder."),
+    sqlcipher.SQLITE_IOERR: ("io", N_("The disk does not read or write. Check it and try again.")),
+    sqlcipher.SQLITE_READONLY: (
+        "read_only",
+        N_("The profile cannot be written. Check its folder."),
+    ),
+    sqlcipher.SQLITE_PERM: ("cannot_open", N_("The profile cannot be opened. Check its folder.")),
+    sqlcipher.SQLITE_CANTOPEN: (
+        "cannot_open",
+        N_("The profile cannot be opened. Check its folder."),
+    ),
 }
 
 
 def _explained(error: Exception) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    return StoreError(*_REASONS.get(code, ("failed", f"The store failed: {error}.")))
+    return StoreError(*_REASONS.get(code, ("failed", N_(f"The store failed: {error}."))))
 
 
 class Database:
@@ -96,7 +109,7 @@ class Database:
         try:
             path.touch(mode=0o600)  # SQLite gives the -wal file the same mode
         except OSError as error:
-            text = f"The profile cannot be opened ({error.strerror}). Check its folder."
+            text = N_(f"The profile cannot be opened ({error.strerror}). Check its folder.")
             raise StoreError("cannot_open", text) from error
         return cls(str(path), key)
 

@@ -22,6 +22,7 @@ from nacl import bindings, pwhash
 from nacl.utils import random
 
 from meshchat.errors import StoreError
+from meshchat.i18n import N_
 
 KEY_BYTES = 32
 TIME_FLOOR = 3  # passes of Argon2id; fewer are not accepted from any file
@@ -213,8 +214,11 @@ def _stretch(passphrase: str, salt: bytes, passes: int, memory_kib: int) -> byte
     try:
         return pwhash.argon2id.kdf(32, text, salt, passes, memory_kib * 1024)
     except (MemoryError, nacl.exceptions.RuntimeError) as error:  # its only way to fail here
-        text_mib = f"{memory_kib // 1024} MiB of memory are needed to check the passphrase."
-        raise StoreError("no_memory", f"{text_mib} Close other programs.") from error
+        raise StoreError(
+            "no_memory",
+            f"{memory_kib // 1024} MiB of memory are needed to check the passphrase. "
+            "Close other programs.",
+        ) from error
 
 
 def _read(path: Path) -> bytes:
@@ -222,7 +226,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(_FILE_BYTES + 1)
     except OSError as error:
-        text = f"The key file cannot be read ({error.strerror})."
+        text = N_(f"The key file cannot be read ({error.strerror}).")
         raise StoreError("cannot_open", text) from error
 
 
@@ -268,5 +272,5 @@ def _corrupt() -> StoreError:
 
 
 def _unwritable(error: OSError) -> StoreError:
-    text = f"The key file cannot be written ({error.strerror}). Check the disk."
+    text = N_(f"The key file cannot be written ({error.strerror}). Check the disk.")
     return StoreError("cannot_write", text)

@@ -21,7 +21,7 @@ from meshchat.core.identity import card_text, key_tag
 from meshchat.core.livecheck import REPLY_WAIT_S
 from meshchat.core.model import NOTE_REVOCATION, ChatId, Message, State, Trust
 from meshchat.errors import MeshchatError, TransportError, UsageError
-from meshchat.i18n import _, ngettext
+from meshchat.i18n import _, ngettext, said
 from meshchat.net.control import ControlServer, NodeSettings, open_session
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.verbs import Session
@@ -158,7 +158,7 @@ class Linear:
                 if isinstance(sent, Message):
                     self._told[sent.id] = sent.state
         except MeshchatError as error:
-            self.say(str(error))
+            self.say(said(error))
 
     def _finish(self, before: str) -> list[Found]:
         """For Tab, called from the prompt's thread: reads nothing but lists made before."""
@@ -294,7 +294,7 @@ class Linear:
 
     async def ask(self, question: str) -> bool:
         answer = await self._prompt.read(_("{question} Type yes or no: ").format(question=question))
-        return (answer or "").strip().lower() in ("yes", "y", _("yes"))
+        return (answer or "").strip().lower() in ("yes", "y", _("yes"), _("yes")[0])
 
     async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
         if hint:
@@ -571,7 +571,7 @@ async def _live(session: Session, options: RuntimeOptions, passphrase: str) -> b
         try:
             await _drive(session, talk)
         except TransportError as error:  # go on reading and writing without it
-            linear.say(_("No network: {why}").format(why=error))
+            linear.say(_("No network: {why}").format(why=said(error)))
             store = session.runtime.store
             alone = Runtime(store, NodeSettings.of(options).builder(store))
             linear.use(alone)

@@ -36,6 +36,7 @@ import platformdirs
 
 from meshchat.core.model import Now
 from meshchat.errors import StoreError, UsageError
+from meshchat.i18n import N_
 from meshchat.text import Clean
 
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
@@ -304,8 +305,11 @@ class Profile:
                 self._bad_config(where, f"needs a key in quotes for {name!r} in [keys]")
         return tuple((name, str(keys)) for name, keys in values.items())
 
-    def _bad_config(self, where: str, problem: str) -> NoReturn:
-        raise UsageError("bad_config", f"The settings file {self.config_path}{where} {problem}.")
+    def _bad_config(self, line: str, problem: str) -> NoReturn:
+        path = self.config_path
+        if line:
+            raise UsageError("bad_config", f"The settings file {path}, line {line}, {problem}.")
+        raise UsageError("bad_config", f"The settings file {path} {problem}.")
 
     # --- the lock ----------------------------------------------------------------------------
 
@@ -346,8 +350,8 @@ class Profile:
 
     def _in_use(self, descriptor: int) -> str:
         owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
-        who = f"process {owner}" if owner.isdigit() else "another process"
-        return f"This profile is in use by {who}; end that one first, or choose another --home."
+        who = N_(f"process {owner}") if owner.isdigit() else N_("another process")
+        return N_(f"This profile is in use by {who}; end that one first, or choose another --home.")
 
     def _make_home(self) -> None:
         try:
@@ -693,15 +697,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _line_of(text: str, key: str, section: str = "") -> str:
-    """``, line N,`` for the message, or nothing if the key cannot be found by sight."""
+    """The number of the line, or nothing if the key cannot be found by sight."""
     inside = not section
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if stripped.startswith("["):
             title = stripped.strip("[] ")
             if not section and title == key:
-                return f", line {number},"
+                return str(number)
             inside = title == section
         elif inside and stripped.split("=")[0].strip().strip("\"'") == key:
-            return f", line {number},"
+            return str(number)
     return ""

@@ -24,6 +24,7 @@ Choices that are not obvious:
 
 from meshchat.database import Database
 from meshchat.errors import StoreError
+from meshchat.i18n import N_
 
 _VERSION_1 = (
     "CREATE TABLE singles (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -225,7 +226,7 @@ def migrate(db: Database) -> None:
     """
     version: int = db.value("PRAGMA user_version")
     if version > len(MIGRATIONS):
-        text = "A newer meshchat wrote this profile. Update meshchat to open it."
+        text = N_("A newer meshchat wrote this profile. Update meshchat to open it.")
         raise StoreError("too_new", text)
     if version == len(MIGRATIONS):
         return

@@ -94,7 +94,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "empty": (["send-file", "Bob", "EMPTY"], "the file is empty"),
     "too large": (["send-file", "Bob", "LARGE"], "over 2097152 bytes"),
     "a little too large": (["send-file", "Bob", "MORE"], "at most 2088752"),
-    "nobody": (["send-file", "Bop", "FILE"], "Nearest: Bob"),
+    "nobody": (["send-file", "Bop", "FILE"], "nearest: Bob"),
     "a room": (["send-file", "#room", "FILE"], "one person"),
     "long name": (["send-file", "Bob", "FILE", "--name", "я" * 49], "1 to 96 bytes"),
     "name of nothing": (["send-file", "Bob", "FILE", "--name", "\u202e"], "1 to 96 bytes"),

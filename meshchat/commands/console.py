@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshchat import i18n
 from meshchat.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ PASSPHRASE_MAX_CHARS = 1_024
 def profile_of(args: argparse.Namespace) -> "Profile":
     from meshchat.profile import Profile
 
-    return Profile(args.home)
+    profile = Profile(args.home)
+    with contextlib.suppress(UsageError):  # told where the settings are needed
+        i18n.choose(profile.options().language)
+    return profile
 
 
 def read_bytes(path: str, what: str, limit: int) -> bytes:

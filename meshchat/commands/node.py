@@ -16,6 +16,7 @@ from meshchat.commands.console import (
     say,
     show,
 )
+from meshchat.i18n import said
 
 if TYPE_CHECKING:
     from meshchat.profile import Profile, RuntimeOptions
@@ -76,7 +77,7 @@ def _node(args: argparse.Namespace) -> int:
                 if args.json:
                     feed.put({"event": "ready", "status": verbs.status_json(session)})
                 else:
-                    say(f"meshchat runs as {session.own_name()}; Ctrl+C ends it.")
+                    say(said(f"meshchat runs as {session.own_name()}; Ctrl+C ends it."))
 
             session.runtime.stop_on_signals()
             if args.json:
@@ -129,6 +130,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _threat(args: argparse.Namespace) -> int:
     from meshchat.threat import sections
 
+    profile_of(args)  # for the language of its settings
     found = sections(args.topic)
     result: Json = {"sections": [{"name": s.name, "title": s.title, "says": s.says} for s in found]}
     lines = [line for section in found for line in (*section.lines(), "")]

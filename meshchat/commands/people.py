@@ -7,6 +7,7 @@ from pathlib import Path
 from meshchat import plain
 from meshchat.commands.console import Command, Json, answer_to, ask, read_text, show
 from meshchat.errors import TrustError, UsageError
+from meshchat.i18n import N_, said
 
 
 def _card(args: argparse.Namespace) -> int:
@@ -20,7 +21,7 @@ def _card(args: argparse.Namespace) -> int:
             raise UsageError(
                 "unwritable", f"{args.out} cannot be written: {error.strerror}."
             ) from None
-        return show(args, {**result, "file": args.out}, [f"Your card is in {args.out}."])
+        return show(args, {**result, "file": args.out}, [said(f"Your card is in {args.out}.")])
     if args.qr and not args.json:
         import segno
 
@@ -64,10 +65,10 @@ def _contact_verify(args: argparse.Namespace) -> int:
         result = ask(args, "words", name=args.name)
         words = result.get("words")
         shown = " ".join(words) if isinstance(words, list) else ""
-        show(args, result, [f"Both screens must show these words, in this order:\n{shown}"])
+        show(args, result, [said(f"Both screens must show these words, in this order:\n{shown}")])
         if args.words:
             return 0
-        if answer_to("Are they the same on both? Type yes: ").lower() != "yes":
+        if answer_to(said("Are they the same on both? Type yes: ")).lower() != "yes":
             raise UsageError("not_confirmed", "Nothing was changed.")
     verified = not args.undo
     return _one_contact(args, ask(args, "contact.verify", name=args.name, verified=verified))
@@ -80,15 +81,15 @@ def _contact_check(args: argparse.Namespace) -> int:
     if answer or args.json:
         return _one_contact(args, result)
     words = [f"{row.get('sign')}  {row.get('word')}" for row in plain.rows(result, "signs")]
-    show(args, result, ["Read these aloud to each other. Both must see all seven, in order:"])
+    show(args, result, [said("Read these aloud to each other. Both must see all seven, in order:")])
     show(args, result, [f"  {number}. {word}" for number, word in enumerate(words, 1)])
     if not sys.stdin.isatty():
         return 0
-    said = answer_to("Are they the same on both? Type yes or no: ").lower()
-    if said not in ("yes", "no"):
+    heard = answer_to(said("Are they the same on both? Type yes or no: ")).lower()
+    if heard not in ("yes", "no"):
         ask(args, "contact.check", name=args.name, answer="cancel")
         raise UsageError("not_confirmed", "The check was cancelled; nothing was changed.")
-    answer = "same" if said == "yes" else "different"
+    answer = "same" if heard == "yes" else "different"
     result = ask(args, "contact.check", name=args.name, answer=answer)
     _one_contact(args, result)
     if answer == "different":
@@ -142,13 +143,14 @@ def _revocation_release(args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
-        whose = "your own key" if args.own else f"the key of {args.name}"
-        if answer_to(f'This ends {whose} for all their contacts, for good. Type "revoke": ') != (
-            "revoke"
+        whose = N_("your own key") if args.own else N_(f"the key of {args.name}")
+        if (
+            answer_to(said(f'This ends {whose} for all their contacts, for good. Type "revoke": '))
+            != "revoke"
         ):
             raise UsageError("not_confirmed", "Nothing was changed.")
     result = ask(args, "revocation.release", name=args.name, own=args.own or None)
-    return show(args, result, ["It is on its way to all their contacts."])
+    return show(args, result, [said("It is on its way to all their contacts.")])
 
 
 COMMANDS: dict[str, Command] = {

@@ -15,6 +15,7 @@ from meshchat.commands.console import (
     show,
 )
 from meshchat.errors import StoreError, UsageError
+from meshchat.i18n import said
 
 STOP_WAIT_S = 15.0  # for a node asked to end before a wipe
 
@@ -31,14 +32,14 @@ def _init(args: argparse.Namespace) -> int:
         from meshchat.core.identity import words_to_seed
 
         if sys.stdin.isatty():
-            words = answer_to("The 24 words: ")
+            words = answer_to(said("The 24 words: "))
         else:
             words = read_text("-", "The backup")
         seed = words_to_seed(words)
-    passphrase = ask_passphrase(args.passphrase_file, "Choose a passphrase: ", twice=True)
+    passphrase = ask_passphrase(args.passphrase_file, said("Choose a passphrase: "), twice=True)
     profile.init(args.name, passphrase, seed, args.small)
     result: Json = {"home": str(profile.home), "name": args.name, "restored": bool(seed)}
-    return show(args, result, [f"The profile is in {profile.home}. Start it with: meshchat"])
+    return show(args, result, [said(f"The profile is in {profile.home}. Start it with: meshchat")])
 
 
 def _backup(args: argparse.Namespace) -> int:
@@ -57,7 +58,7 @@ def _backup(args: argparse.Namespace) -> int:
     words = result.get("words")
     listed = words if isinstance(words, list) else []
     rows = [f"{number:2}. {word}" for number, word in enumerate(listed, 1)]
-    return show(args, result, ["Write these down on paper, in order:", *rows])
+    return show(args, result, [said("Write these down on paper, in order:"), *rows])
 
 
 def _change_passphrase(args: argparse.Namespace) -> int:
@@ -67,12 +68,12 @@ def _change_passphrase(args: argparse.Namespace) -> int:
 
     profile = profile_of(args)
     profile.require()
-    old = ask_passphrase(args.passphrase_file, "The passphrase now: ")
+    old = ask_passphrase(args.passphrase_file, said("The passphrase now: "))
     keyfile.unlock(profile.key_path, old)  # a wrong one is told before the new one is asked for
-    new = ask_passphrase(args.new_file, "The new passphrase: ", twice=True)
+    new = ask_passphrase(args.new_file, said("The new passphrase: "), twice=True)
     check_passphrase(new)
     keyfile.change_passphrase(profile.key_path, old, new, small=args.small)
-    return show(args, {"changed": True}, ["The passphrase is changed."])
+    return show(args, {"changed": True}, [said("The passphrase is changed.")])
 
 
 def _decoy(args: argparse.Namespace) -> int:
@@ -82,16 +83,18 @@ def _decoy(args: argparse.Namespace) -> int:
         if not sys.stdin.isatty():
             raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
         say(
-            "If what you have open is itself a decoy, the real profile behind it will be lost.\n"
-            "Read what a decoy cannot hide: meshchat threat decoy"
+            said(
+                "If what you have open is itself a decoy, the real profile behind it will be "
+                "lost.\nRead what a decoy cannot hide: meshchat threat decoy"
+            )
         )
-        if answer_to('Type "decoy" to go on: ') != "decoy":
+        if answer_to(said('Type "decoy" to go on: ')) != "decoy":
             raise UsageError("not_confirmed", "Nothing was changed.")
-    real = ask_passphrase(args.passphrase_file, "The passphrase now: ")
-    decoy = ask_passphrase(args.decoy_file, "A passphrase for the decoy: ", twice=True)
+    real = ask_passphrase(args.passphrase_file, said("The passphrase now: "))
+    decoy = ask_passphrase(args.decoy_file, said("A passphrase for the decoy: "), twice=True)
     profile.add_decoy(real, decoy, args.name, args.destroy)
     result: Json = {"decoy": True, "destroys": bool(args.destroy)}
-    return show(args, result, ["The decoy is made. Use it now and then, or it looks unused."])
+    return show(args, result, [said("The decoy is made. Use it now and then, or it looks unused.")])
 
 
 def _wipe(args: argparse.Namespace) -> int:
@@ -101,7 +104,7 @@ def _wipe(args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
-        if answer_to(f'This destroys everything in {profile.home}. Type "wipe": ') != "wipe":
+        if answer_to(said(f'This destroys everything in {profile.home}. Type "wipe": ')) != "wipe":
             raise UsageError("not_confirmed", "Nothing was destroyed.")
     from meshchat.net.client import Client
 
@@ -124,7 +127,7 @@ def _wipe(args: argparse.Namespace) -> int:
             "wipe_incomplete", f"The key is destroyed; the unreadable rest stays: {error}"
         ) from None
     result: Json = {"home": str(profile.home), "wiped": True}
-    return show(args, result, ["The profile is destroyed."])
+    return show(args, result, [said("The profile is destroyed.")])
 
 
 COMMANDS: dict[str, Command] = {

@@ -15,6 +15,7 @@ from random import SystemRandom
 
 from meshchat.core.events import LinkDown, LinkUp, Received
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 from meshchat.net.beacon import Beacon
 from meshchat.net.candidates import LASTED_S, Address, Candidates, Plan, Retry
 from meshchat.net.discovery import Names
@@ -40,17 +41,23 @@ _MAGIC = b"MC\x01"
 _NOBODY = bytes(16)
 _TURNED_AWAY = ("greeting", "refused", "protocol_error", "not_reading")
 _REMEDY = {
-    "no_interface": "Connect to a Wi-Fi or cable network; no internet is needed.",
-    "firewall": "A firewall blocks our own beacons: allow UDP port 47474 and TCP for meshchat.",
-    "cannot_send": "The system refuses to send beacons: on a Mac allow Local Network for this"
-    " terminal in the privacy settings; elsewhere look for a VPN or firewall.",
-    "isolated": "Others are here but their beacons do not arrive: the network keeps devices apart"
-    " or a firewall blocks UDP port 47474. Use another network, Bluetooth, or add a peer by"
-    " HOST:PORT.",
-    "alone": "Nobody answers here. If others run meshchat on this network, it keeps devices apart"
-    " or a firewall blocks UDP port 47474: use another network, Bluetooth, or add a peer by"
-    " HOST:PORT.",
-    "beacon_port": "UDP port 47474 is held by another program; end it to find neighbours.",
+    "no_interface": N_("Connect to a Wi-Fi or cable network; no internet is needed."),
+    "firewall": N_("A firewall blocks our own beacons: allow UDP port 47474 and TCP for meshchat."),
+    "cannot_send": N_(
+        "The system refuses to send beacons: on a Mac allow Local Network for this"
+        " terminal in the privacy settings; elsewhere look for a VPN or firewall."
+    ),
+    "isolated": N_(
+        "Others are here but their beacons do not arrive: the network keeps devices apart"
+        " or a firewall blocks UDP port 47474. Use another network, Bluetooth, or add a peer by"
+        " HOST:PORT."
+    ),
+    "alone": N_(
+        "Nobody answers here. If others run meshchat on this network, it keeps devices apart"
+        " or a firewall blocks UDP port 47474: use another network, Bluetooth, or add a peer by"
+        " HOST:PORT."
+    ),
+    "beacon_port": N_("UDP port 47474 is held by another program; end it to find neighbours."),
 }
 
 log = logging.getLogger(__name__)

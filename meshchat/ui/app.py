@@ -21,7 +21,7 @@ from textual.screen import Screen
 
 from meshchat import i18n
 from meshchat.errors import MeshchatError, StoreError, TransportError
-from meshchat.i18n import _
+from meshchat.i18n import _, said
 from meshchat.profile import Profile, RuntimeOptions, harden, wait_after
 from meshchat.ui import bindings
 from meshchat.ui.base import BaseApp, quiet_stderr
@@ -107,7 +107,7 @@ class MeshApp(BaseApp):
             await self._unlock(passphrase)
         except MeshchatError as error:
             if isinstance(setup, SetupScreen):
-                setup.refuse(str(error))
+                setup.refuse(said(error))
             return
         for field in setup.query(Field):  # this screen stays underneath
             field.value = ""
@@ -129,7 +129,7 @@ class MeshApp(BaseApp):
                 self._wrong += 1
                 await asyncio.sleep(wait_after(self._wrong))
             if isinstance(lock, LockScreen):
-                lock.refuse(str(error))
+                lock.refuse(said(error))
             return
         self._wrong = 0
         if self._runtime is None:
@@ -202,7 +202,7 @@ class MeshApp(BaseApp):
         try:
             await runtime.run(ControlServer(Session(runtime, self._profile, serving=True)).run)
         except TransportError as error:
-            self._without_network(str(error))
+            self._without_network(said(error))
         except StoreError as error:
             self.trouble = error
             self.exit(return_code=error.exit_code)

@@ -16,7 +16,7 @@ from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
 from textual.binding import BindingType
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.timer import Timer
 from textual.worker import WorkerFailed
@@ -221,7 +221,8 @@ class BaseApp(App[None]):
     def action_command_palette(self) -> None:
         """Only where commands can be carried out."""
         if isinstance(self.screen, CommandScreen):
-            super().action_command_palette()
+            palette = CommandPalette(id="--command-palette", placeholder=_("search for a command"))
+            self.push_screen(palette)
 
     # --- the way out -------------------------------------------------------------------------
 

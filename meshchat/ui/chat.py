@@ -14,7 +14,7 @@ from textual.timer import Timer
 from meshchat.core import events as core
 from meshchat.core.model import ChatId, Contact, Message
 from meshchat.errors import MeshchatError
-from meshchat.i18n import _, ngettext
+from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
@@ -527,7 +527,7 @@ class ChatScreen(Screen[None]):
                 await work
             except MeshchatError as error:
                 if self.is_mounted:
-                    self.say(str(error))
+                    self.say(said(error))
 
         self.run_worker(guarded(), exit_on_error=True)
 

@@ -8,7 +8,7 @@ Nothing here knows Textual.
 from dataclasses import dataclass
 from typing import Literal
 
-from meshchat.i18n import N_, _
+from meshchat.i18n import N_, _, local_words
 
 SLASH_MAX_CHARS = 4_000  # a pasted card is at most 409; nothing longer is a command
 CHAT_KEYS = 9
@@ -62,7 +62,7 @@ class Command:
     @property
     def usage(self) -> str:
         """How it is typed."""
-        return f"/{self.name} {self.takes}".rstrip()
+        return f"/{self.name} {_(self.takes) if self.takes else ''}".rstrip()
 
     @property
     def needs_words(self) -> bool:
@@ -273,11 +273,11 @@ PANE_KEYS = (
     ("Ctrl+J", N_("new line")),
     ("Tab", N_("complete a name, command, #room, :emoji: or path")),
     ("Ctrl+Up Ctrl+Down", N_("what you sent before")),
-    ("Up (nothing typed)", N_("choose a message")),
+    (N_("Up (nothing typed)"), N_("choose a message")),
     ("PgUp PgDn", N_("scroll the history")),
     ("Alt+1 … Alt+9", N_("go to that chat")),
     ("Esc", N_("back; from a chat to the list of chats")),
-    ("Ctrl+X three times", N_("destroy this profile at once, without a question")),
+    (N_("Ctrl+X three times"), N_("destroy this profile at once, without a question")),
 )
 LIST_KEYS = (
     ("Enter", N_("open")),
@@ -302,7 +302,9 @@ def with_twins(keys: str) -> str:
 def parse(typed: str) -> tuple[Command | None, str]:
     """What a line that starts with one slash asks for: the command, or None, and what follows."""
     word, _space, rest = typed[1:SLASH_MAX_CHARS].partition(" ")
-    return _BY_WORD.get(word.strip().lower()), rest.strip()
+    word = word.strip().lower()
+    local = (c for c in COMMANDS if word in local_words(c.name))
+    return _BY_WORD.get(word) or next(local, None), rest.strip()
 
 
 def is_command(typed: str) -> bool:
@@ -314,7 +316,11 @@ def complete(start: str) -> list[Command]:
     """Commands that begin like this, for Tab and for hints."""
     word = start.removeprefix("/").lower()
     found = [command for command in COMMANDS if command.name.startswith(word)]
-    also = [c for c in COMMANDS if c not in found and any(a.startswith(word) for a in c.aliases)]
+    also = [
+        c
+        for c in COMMANDS
+        if c not in found and any(a.startswith(word) for a in (*c.aliases, *local_words(c.name)))
+    ]
     return found or also
 
 
@@ -337,8 +343,9 @@ def command_help(command: Command) -> str:
         lines.append(_("  key: {keys}").format(keys=key_label(command.keys)))
     if command.pick:
         lines.append(_("  while a message is chosen: {keys}").format(keys=key_label(command.pick)))
-    if command.aliases:
-        words = ", ".join(f"/{word}" for word in command.aliases)
+    also = (*local_words(command.name), *command.aliases)
+    if also:
+        words = ", ".join(f"/{word}" for word in also)
         lines.append(_("  also: {words}").format(words=words))
     if WHERE[command.where]:
         lines.append("  " + _(WHERE[command.where]))

@@ -46,7 +46,7 @@ def help_lines(place: str, width: int, glyphs: Glyphs, chosen: Mapping[str, str]
             if keys:
                 shown = " ".join(key_label(key) for key in keys.split(","))
                 lines.append(_row(width, shown, c.title))
-        lines += ["", *(_row(width, key, _(what)) for key, what in commands.PANE_KEYS)]
+        lines += ["", *(_row(width, _(key), _(what)) for key, what in commands.PANE_KEYS)]
         return "\n".join([*lines, "", _(REBIND)])
     lines.append(_(_TITLES[place]))
     rows = {
@@ -57,7 +57,7 @@ def help_lines(place: str, width: int, glyphs: Glyphs, chosen: Mapping[str, str]
     }[place]
     if place == "message":
         lines += [_row(width, key_label(c.pick), c.title) for c in COMMANDS if c.pick]
-    lines += [_row(width, key, _(what)) for key, what in rows]
+    lines += [_row(width, _(key), _(what)) for key, what in rows]
     lines += ["", _("Commands"), _("Type one, choose it with Ctrl+P, or press its key."), ""]
     lines += [commands.row(width, c, chosen.get(c.name, c.keys)) for c in COMMANDS]
     lines += ["", _("Start a message with // to send it with a slash.")]

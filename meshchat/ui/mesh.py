@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.timer import Timer
 
-from meshchat.i18n import _
+from meshchat.i18n import N_, _
 from meshchat.net.transport import TransportStatus
 from meshchat.text import Clean
 from meshchat.ui.backend import Backend
@@ -145,10 +145,9 @@ class FirstRadios(RadiosScreen):
 def all_transports(running: tuple[TransportStatus, ...]) -> tuple[TransportStatus, ...]:
     """Those that run, and the others with the reason why they do not."""
     here = {one.name for one in running}
-    remedy = _("Start without --no-{name}, and with [{name}] enabled in the settings.")
-    off = (
-        TransportStatus(name, False, "switched_off", remedy.format(name=name))
-        for name in ("lan", "ble")
-        if name not in here
-    )
+    off = []
+    for name in ("lan", "ble"):
+        remedy = N_(f"Start without --no-{name}, and with [{name}] enabled in the settings.")
+        if name not in here:
+            off.append(TransportStatus(name, False, "switched_off", remedy))
     return (*running, *off)

@@ -15,7 +15,7 @@ from meshchat.core import events as core
 from meshchat.core.identity import card_text, key_tag, name_skeleton
 from meshchat.core.model import Contact, Room, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
-from meshchat.i18n import _
+from meshchat.i18n import _, said
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
 from meshchat.ui.files import read_card, save_new
@@ -104,7 +104,7 @@ class PeopleScreen(Closing[Contact | None]):
                 await coroutine
             except MeshchatError as error:
                 if self.is_current:
-                    self.say(str(error))
+                    self.say(said(error))
 
         self.run_worker(guarded())
 
@@ -221,7 +221,7 @@ class AddScreen(PeopleScreen):
             known = [c for c in known if name_skeleton(c.petname) == wanted]
         self._namesake = known[0] if known else None
         if self._namesake is None:
-            self.say(str(error))
+            self.say(said(error))
             return
         name = self._namesake.petname
         self.query_one("#petname").focus()

@@ -14,7 +14,7 @@ from meshchat.core.identity import key_tag
 from meshchat.core.model import NOTE_FILE, Contact, Message, State, Step, Version
 from meshchat.core.ports import Store
 from meshchat.core.sealed import piece_sizes
-from meshchat.i18n import _, ngettext
+from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui.glyphs import Glyphs, is_read, reason_words, trust_sign
 
@@ -185,7 +185,7 @@ def notice_words(code: str, detail: str) -> str:
     }
     if code in known:
         return known[code].format(who=Clean.line(detail, 80))
-    return _(detail) if detail else code.replace("_", " ")
+    return said(detail) if detail else code.replace("_", " ")
 
 
 def _step(step: Step) -> str:
@@ -219,7 +219,7 @@ def radios_text(
         lines += [_("There is no radio and no network here: messages wait in the queue."), ""]
     lines += neighbour_lines(status, contacts)
     if status.trouble is not None:
-        lines += ["", _("trouble: {what}").format(what=status.trouble)]
+        lines += ["", _("trouble: {what}").format(what=said(status.trouble))]
     return "\n".join(lines)
 
 
@@ -232,7 +232,7 @@ def transport_lines(
         links = sum(peer.transport == transport.name for peer in status.node.neighbours)
         lines.append(f"{transport.name}: {transport_words(transport, links)}")
         if transport.remedy:
-            lines.append(f"  {_(transport.remedy)}")
+            lines.append(f"  {said(transport.remedy)}")
         if detail:
             lines += [
                 f"  {key.replace('_', ' ')}: {value}"
@@ -297,7 +297,7 @@ def mesh_text(
     lines.append("  " + _("{count} waiting for a neighbour").format(count=node.queued))
     lines.append("  " + _("{count} on their way").format(count=node.carried))
     if status.trouble is not None:
-        lines += ["", _("trouble: {what}").format(what=status.trouble)]
+        lines += ["", _("trouble: {what}").format(what=said(status.trouble))]
     shown = {name: count for name, count in sorted(node.counters.items()) if count}
     if shown:
         lines += ["", _("Counted since the start")]

@@ -13,7 +13,7 @@ from textual.message import Message as UiMessage
 from textual.screen import Screen
 
 from meshchat.errors import UsageError
-from meshchat.i18n import _
+from meshchat.i18n import _, said
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Field, Line
 
@@ -124,7 +124,7 @@ class SetupScreen(Screen[None]):
         try:
             self._nick = check_name(name, _("Your name"))
         except UsageError as error:
-            self.say(str(error))
+            self.say(said(error))
             return
         self._step("passphrase")
 
@@ -135,7 +135,7 @@ class SetupScreen(Screen[None]):
         try:
             self._seed = words_to_seed(event.value)
         except UsageError as error:
-            self.say(str(error))
+            self.say(said(error))
             return
         event.input.clear()
         self._step("name")

@@ -355,7 +355,7 @@ async def test_names_resolve_exactly_by_look_by_prefix_or_by_key(session: Sessio
         with pytest.raises(UsageError, match="More than one") as caught:
             verbs.resolve_contact(session, "ann")
         assert caught.value.reason == "ambiguous_contact"
-        with pytest.raises(UsageError, match="Nearest: Annabel"):
+        with pytest.raises(UsageError, match="nearest: Annabel"):
             verbs.resolve_contact(session, "Anabel")
         for nonsense in ("", "#", "\u202e", "x" * 10_000):
             with pytest.raises(UsageError):

@@ -10,30 +10,41 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from meshchat.errors import TransportError
+from meshchat.i18n import N_
 
 REMEDIES = {
-    "no_bluetooth": "This system offers no Bluetooth to programs: on Linux install and start"
-    " BlueZ (systemctl start bluetooth).",
-    "no_adapter": "No Bluetooth adapter is there; plug one in. Others are still found on a"
-    " network.",
-    "off": "Bluetooth is switched off; switch it on (on Linux: bluetoothctl power on).",
-    "blocked": "Bluetooth is blocked by a switch or by flight mode; on Linux: rfkill unblock"
-    " bluetooth",
-    "no_permission": "Programs of this user may not use Bluetooth: allow it for this terminal in"
-    " the system's privacy settings, on Linux by the D-Bus policy or the group bluetooth.",
-    "no_peripheral": "This adapter or its driver cannot be found by others, only look for them:"
-    " two such devices never meet. Another adapter helps one of them.",
-    "no_central": "This adapter cannot look for others, it can only be found.",
-    "stuck": "Bluetooth does not answer; switch it off and on, or restart its service.",
-    "other": "Bluetooth refused; the log says more. Switch it off and on.",
+    "no_bluetooth": N_(
+        "This system offers no Bluetooth to programs: on Linux install and start"
+        " BlueZ (systemctl start bluetooth)."
+    ),
+    "no_adapter": N_(
+        "No Bluetooth adapter is there; plug one in. Others are still found on a network."
+    ),
+    "off": N_("Bluetooth is switched off; switch it on (on Linux: bluetoothctl power on)."),
+    "blocked": N_(
+        "Bluetooth is blocked by a switch or by flight mode; on Linux: rfkill unblock bluetooth"
+    ),
+    "no_permission": N_(
+        "Programs of this user may not use Bluetooth: allow it for this terminal in"
+        " the system's privacy settings, on Linux by the D-Bus policy or the group bluetooth."
+    ),
+    "no_peripheral": N_(
+        "This adapter or its driver cannot be found by others, only look for them:"
+        " two such devices never meet. Another adapter helps one of them."
+    ),
+    "no_central": N_("This adapter cannot look for others, it can only be found."),
+    "stuck": N_("Bluetooth does not answer; switch it off and on, or restart its service."),
+    "other": N_("Bluetooth refused; the log says more. Switch it off and on."),
 }
 
 
 LIMITS = {
     "no_peripheral": REMEDIES["no_peripheral"],
-    "fixed_address": "Whoever is near can recognise this device: its Bluetooth address never"
-    " changes. Set Privacy = device under [General] in /etc/bluetooth/main.conf and restart"
-    " Bluetooth.",
+    "fixed_address": N_(
+        "Whoever is near can recognise this device: its Bluetooth address never"
+        " changes. Set Privacy = device under [General] in /etc/bluetooth/main.conf and restart"
+        " Bluetooth."
+    ),
 }
 """What is not well although Bluetooth is used."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from meshchat.core.identity import key_tag, name_skeleton, room_name
 from meshchat.core.model import ChatId, Contact, Group, GroupMember, Membership, Message, Room
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 from meshchat.net.verbs.session import Session
 from meshchat.text import Clean
 
@@ -40,7 +41,7 @@ def resolve_contact(session: Session, name: str) -> Contact:
             raise UsageError("ambiguous_contact", f"More than one contact is meant: {names}.")
     raise UsageError(
         "unknown_contact",
-        f"No contact is called {Clean.line(wanted)!r}{_nearest(wanted, contacts)}",
+        f"No contact is called {Clean.line(wanted)!r}; {_nearest(wanted, contacts)}",
     )
 
 
@@ -62,8 +63,8 @@ def resolve_room(session: Session, name: str) -> Room:
         ids = _listed(f"#{room.rid.hex()[:8]}" for room in found)
         raise UsageError("ambiguous_room", f"More than one room is meant: {ids}.")
     joined = _listed(f"#{room.name}" for room in rooms[:NEAREST_MAX])
-    hint = f"; you are in {joined}." if rooms else "; join one with: meshchat room join NAME"
-    raise UsageError("unknown_room", f"You are in no room #{wanted}{hint}")
+    hint = N_(f"you are in {joined}.") if rooms else N_("join one with: meshchat room join NAME")
+    raise UsageError("unknown_room", f"You are in no room #{wanted}; {hint}")
 
 
 def resolve_group(session: Session, name: str) -> Group:
@@ -91,8 +92,8 @@ def resolve_group(session: Session, name: str) -> Group:
                 "ambiguous_group", f"More than one group is meant; give the start of an id: {ids}."
             )
     joined = _listed(group.name for group in groups[:NEAREST_MAX])
-    hint = f"; you are in {joined}." if groups else "; make one with: meshchat group new NAME"
-    raise UsageError("unknown_group", f"You are in no group {Clean.line(wanted)!r}{hint}")
+    hint = N_(f"you are in {joined}.") if groups else N_("make one with: meshchat group new NAME")
+    raise UsageError("unknown_group", f"You are in no group {Clean.line(wanted)!r}; {hint}")
 
 
 def resolve_member(session: Session, group: Group, name: str) -> GroupMember:
@@ -148,12 +149,12 @@ def resolve_message(session: Session, mid: str) -> Message:
 
 def _nearest(wanted: str, contacts: list[Contact]) -> str:
     if not contacts:
-        return "; add one with: meshchat contact add CARD"
+        return N_("add one with: meshchat contact add CARD")
     names = {contact.petname.casefold(): contact.petname for contact in contacts}
     near = difflib.get_close_matches(wanted.casefold()[:64], list(names), NEAREST_MAX, 0.5)
     if not near:
-        return "; see: meshchat contact list"
-    return f". Nearest: {', '.join(names[name] for name in near)}."
+        return N_("see: meshchat contact list")
+    return N_(f"nearest: {', '.join(names[name] for name in near)}.")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from meshchat import __version__
 from meshchat.core.identity import key_tag
+from meshchat.i18n import N_
 from meshchat.net.transport import TransportStatus
 from meshchat.net.verbs.forms import neighbour_json, transport_json
 from meshchat.net.verbs.session import Args, Json, Session, Verb
@@ -49,10 +50,12 @@ def _transports(
         if name in here:
             continue
         if session.serving:
-            remedy = f"Start without --no-{name}, and with [{name}] enabled in the settings."
+            remedy = N_(f"Start without --no-{name}, and with [{name}] enabled in the settings.")
             off.append(TransportStatus(name, False, "switched_off", remedy))
         else:
-            off.append(TransportStatus(name, False, "no_node", "Start meshchat, or: meshchat node"))
+            off.append(
+                TransportStatus(name, False, "no_node", N_("Start meshchat, or: meshchat node"))
+            )
     return (*running, *off)
 
 

@@ -1,0 +1,150 @@
+"""Which language is spoken, and what happens to a catalogue that is broken or new."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshchat import i18n
+from meshchat.i18n import choose, ngettext, said
+from meshchat.ui.reports import span
+from meshchat.ui.rows import day_name
+
+
+@pytest.mark.parametrize(
+    ("environ", "setting", "spoken"),
+    [
+        ({"LANG": "kk_KZ.UTF-8"}, "", "kk"),
+        ({"LANG": "ru_RU"}, "", "ru"),
+        ({"LANG": "ru_KZ.UTF-8", "LC_ALL": "kk_KZ.UTF-8"}, "", "kk"),
+        ({"LANG": "kk_KZ.UTF-8", "LC_ALL": "C"}, "", "en"),
+        ({"LANG": "C"}, "", "en"),
+        ({"LANG": "POSIX"}, "", "en"),
+        ({"LANG": "de_DE.UTF-8"}, "", "en"),
+        ({"LANG": "en_GB.UTF-8", "LANGUAGE": "tr:ru:en"}, "", "ru"),
+        ({"LANG": "kk@latin"}, "", "kk"),
+        ({"LANG": "../../x"}, "", "en"),
+        ({"LANG": "\udcff\0ru"}, "", "en"),
+        ({"LANG": "ru_RU.UTF-8"}, "kk", "kk"),
+        ({"LANG": "ru_RU.UTF-8"}, "en", "en"),
+        ({"LANG": "ru_RU.UTF-8"}, "xx", "en"),
+        ({}, "", "en"),
+    ],
+)
+def test_by_setting_else_by_locale(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], setting: str, spoken: str
+) -> None:
+    """The setting wins, then the variables in the order of gettext; English for all else."""
+    monkeypatch.setattr(os, "environ", environ)
+    assert choose(setting) == spoken
+
+
+def test_plurals_and_dates() -> None:
+    """One day, three days, eleven days; and the day itself."""
+    day = 86_400
+    from datetime import date
+
+    the_day = date(2026, 11, 22)
+    assert [span(n * day) for n in (3, 11, 21)] == ["3 days", "11 days", "21 days"]
+    assert day_name(the_day) == "22 November 2026"
+    choose("ru")
+    assert [span(n * day) for n in (3, 11, 21)] == ["3 дня", "11 дней", "21 день"]
+    assert day_name(the_day) == "22 ноября 2026"
+    choose("kk")
+    assert [span(n * day) for n in (3, 11, 21)] == ["3 күн", "11 күн", "21 күн"]
+    assert day_name(the_day) == "2026 ж. 22 қараша"
+
+
+def test_values_of_a_sentence_are_not_looked_into() -> None:
+    """A name with braces, and one that looks like a part of the sentence, stay as they are."""
+    choose("ru")
+    assert said("There is no argument {0} {x!r} here.") == "Аргумента {0} {x!r} здесь нет."
+    assert said("There is no argument new here.") == "Аргумента new здесь нет."
+    assert said("nobody has written this sentence") == "nobody has written this sentence"
+    assert said("x" * 1_000_000) == "x" * 1_000_000
+
+
+def test_a_sentence_within_a_sentence() -> None:
+    """What an error says at its end is put into the language too."""
+    choose("ru")
+    text = "No contact is called 'x'; see: meshchat contact list"
+    assert said(text) == "Нет контакта с именем 'x'; смотрите: meshchat contact list"
+
+
+CATALOGUE = r"""
+msgid ""
+msgstr "Plural-Forms: nplurals=2; plural=(n > 1);\n"
+
+#: meshchat/ui/statusbar.py
+#, fuzzy
+msgid "F1 help"
+msgstr "guessed"
+
+#, python-brace-format
+msgid "Esc back"
+msgstr ""
+"a\\b \"c\"\n"
+"d"
+
+msgid "Esc write"
+msgstr ""
+
+msgid "{count} day"
+msgid_plural "{count} days"
+msgstr[0] "{count} jour"
+msgstr[1] "{count} jours"
+"""
+
+
+def test_a_language_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in a folder of its name; guesses and gaps are English."""
+    monkeypatch.setattr(i18n, "LOCALES", tmp_path)
+    path = tmp_path / "fr" / "LC_MESSAGES" / "meshchat.po"
+    path.parent.mkdir(parents=True)
+    path.write_text(CATALOGUE, "utf-8")
+    assert choose("fr") == "fr"
+    assert (i18n._("F1 help"), i18n._("Esc write")) == ("F1 help", "Esc write")
+    assert i18n._("Esc back") == 'a\\b "c"\nd'
+    assert [ngettext("{count} day", "{count} days", n) for n in (0, 1, 2)] == [
+        *("{count} jour", "{count} jour", "{count} jours")
+    ]
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"\xff\xfe", b'msgid ""\nmsgstr "plural=__import__(1);\\n"\n', None]
+)
+def test_a_broken_catalogue_leaves_english(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes | None
+) -> None:
+    """Not UTF-8, a rule that is none, a folder in its place: the program speaks English."""
+    monkeypatch.setattr(i18n, "LOCALES", tmp_path)
+    path = tmp_path / "xa" / "LC_MESSAGES" / "meshchat.po"
+    path.parent.mkdir(parents=True)
+    if damaged is None:
+        path.mkdir()
+    else:
+        path.write_bytes(damaged)
+    assert choose("xa") == "en"
+    assert i18n._("F1 help") == "F1 help"
+
+
+def test_the_command_line_speaks_too(tmp_path: Path) -> None:
+    """Errors and what cannot be protected, by locale and by setting; JSON stays English."""
+
+    def run(*argv: str, lang: str) -> str:
+        environ = {**os.environ, "LANG": lang, "PYTHONIOENCODING": "utf-8"}
+        for name in ("LC_ALL", "LC_MESSAGES", "LANGUAGE"):
+            environ.pop(name, None)
+        argv = (sys.executable, "-m", "meshchat", "--home", str(tmp_path), *argv)
+        done = subprocess.run(argv, capture_output=True, text=True, encoding="utf-8", env=environ)
+        return done.stdout + done.stderr
+
+    assert "нет профиля" in run("name", lang="ru_RU.UTF-8")
+    assert "профиль жоқ" in run("name", lang="kk_KZ.UTF-8")
+    assert "There is no profile" in run("name", "--json", lang="kk_KZ.UTF-8")
+    assert "Бөлмелер құпия емес" in run("threat", "rooms", lang="kk_KZ.UTF-8")
+    assert "Rooms are not private" in run("threat", "--json", lang="kk_KZ.UTF-8")
+    (tmp_path / "config.toml").write_text('[ui]\nlanguage = "ru"\n')
+    assert "Комнаты — не тайна" in run("threat", "rooms", lang="C")
