@@ -18,7 +18,8 @@ from meshchat import i18n
 from meshchat.core import events as core
 from meshchat.core.content import count_reactions, quoted
 from meshchat.core.identity import card_text, key_tag
-from meshchat.core.model import ChatId, Message, State, Trust
+from meshchat.core.livecheck import REPLY_WAIT_S
+from meshchat.core.model import NOTE_REVOCATION, ChatId, Message, State, Trust
 from meshchat.errors import MeshchatError, TransportError, UsageError
 from meshchat.i18n import _, ngettext, said
 from meshchat.net.control import ControlServer, NodeSettings, open_session
@@ -29,12 +30,24 @@ from meshchat.text import Clean
 from meshchat.ui import commands, glyphs
 from meshchat.ui.backend import Backend
 from meshchat.ui.completion import Found, completions
-from meshchat.ui.deeds import Deeds, key_warning, sendable, unknown_command
+from meshchat.ui.deeds import Deeds, open_warning, sendable, unknown_command
+from meshchat.ui.group_deeds import header_words, member_names
 from meshchat.ui.names import Names
 from meshchat.ui.prompt import Prompt
-from meshchat.ui.reports import mesh_text, radios_text, state_words
+from meshchat.ui.reports import (
+    file_progress,
+    mesh_text,
+    notice_words,
+    radios_text,
+    revocation_note,
+    silent_words,
+    state_words,
+)
+from meshchat.ui.signs import check_title, check_wish, ended_words, sign_lines
 
 T = TypeVar("T")
+
+RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged
 
 WIDTH_CELLS = 72  # lines are not cut to a terminal, so this is only how tables are laid out
 BEFORE = 5  # messages shown when a chat is opened, before the new ones
@@ -70,12 +83,14 @@ class Linear:
         self._chat: ChatId = b""
         self._deeds = Deeds(self)
         self._prompt = Prompt(self._finish)
+        self._check: asyncio.Future[str] | None = None
         self._told: dict[bytes, State] = {}
         self._acts: dict[bytes, tuple[str, str]] = {}  # what was printed of messages here
         self._locked = False
         self._salt = os.urandom(16)
         self._opened = self._mark(passphrase)
         self._wrong = 0  # passphrases in a row
+        self._choices = {"mute": ["all", "mentions", "none"]}  # for Tab, in another thread
         self._ended = False
         self._tasks: set[asyncio.Future[None]] = set()  # kept: the loop holds them weakly
         self._end = backend.subscribe(self._hear)
@@ -147,7 +162,7 @@ class Linear:
 
     def _finish(self, before: str) -> list[Found]:
         """For Tab, called from the prompt's thread: reads nothing but lists made before."""
-        return completions(before, self.names, [], {"mute": ["all", "mentions", "none"]})
+        return completions(before, self.names, [], self._choices)
 
     # --- what the node tells -----------------------------------------------------------------
 
@@ -156,14 +171,30 @@ class Linear:
             asyncio.get_running_loop().call_soon(self._show_new, news.message)
         elif isinstance(news, core.MessageChanged):
             self._show_change(news.message)
-        elif isinstance(news, core.ContactChanged | core.RoomChanged):
+        elif isinstance(news, RENAMING):
             asyncio.get_running_loop().call_soon(self.reload)
+        elif isinstance(news, core.CheckShown | core.CheckEnded):
+            self._hear_check(news)
         elif isinstance(news, core.Notice):
-            self.say(said(news.detail) if news.detail else news.code.replace("_", " "))
+            self.say(notice_words(news.code, news.detail))
+
+    def _hear_check(self, news: core.CheckShown | core.CheckEnded) -> None:
+        """For ``check_signs``, if it waits; else only said."""
+        if self._check is not None and not self._check.done():
+            if news.fp == self.chat[1:]:
+                self._check.set_result(getattr(news, "reason", ""))
+            return
+        contact = self.names.contacts.get(news.fp)
+        if contact is None or self._locked:
+            return
+        if isinstance(news, core.CheckShown):
+            self.say(check_wish(contact.petname))
+        elif news.reason != "same":
+            self.say(ended_words(news.reason, contact.petname))
 
     def _show_new(self, message: Message) -> None:
         self.reload()
-        if message.outgoing or self._locked:
+        if message.outgoing or self._locked or self._backend.node.is_hidden(message):
             return
         contact = self.names.contact(message.chat)
         if contact is not None and contact.request:
@@ -203,15 +234,21 @@ class Linear:
         parts = [_("(edited)")] if message.edited else []
         for emoji, many, _own in count_reactions(self._backend.store.reactions([message.id])):
             parts.append(f"({emoji} {many})")
+        if progress := file_progress(self._backend.store, message):
+            parts.append(f"({progress})")
         mark = glyphs.state_mark(self.glyphs, message)
         return " ".join([*parts, mark]).strip()
 
     def _print_message(self, message: Message, chat: str = "") -> None:
         clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
+        if self._backend.node.is_hidden(message):
+            self._prompt.print(f"{clock} {self.names.of_author(message)}: {_('(hidden)')}")
+            return
         mark = self._extras(message)
         where = f"[{chat}] " if chat else ""
         head = f"{where}{clock} {self.names.of_author(message)}: "
-        first, *rest = str(message.text).split("\n")
+        said = revocation_note(message) if message.note == NOTE_REVOCATION else str(message.text)
+        first, *rest = said.split("\n")
         if (answered := quoted(self._backend.store, message)) is not None:
             head += _("(answers “{text}”) ").format(text=Clean.line(answered.text, 40))
         lines = [head + first, *(f"    {line}" for line in rest)]
@@ -275,19 +312,25 @@ class Linear:
 
     def open(self, chat: ChatId) -> None:
         self._chat = chat
+        self._choices["member"] = member_names(self)
         names, store = self.names, self._backend.store
         row = names.summary(chat)
         seen = row.read_seq if row else 0
         fresh = store.messages(chat, after=seen, limit=OPENED_MAX)
         first = fresh[0].seq if fresh else None
         shown = store.messages(chat, before=first, limit=BEFORE)
-        contact, room = names.contact(chat), names.room(chat)
+        contact, room, group = names.contact(chat), names.room(chat), names.group(chat)
         self.say(_("Chat with {name}.").format(name=names.of_chat(chat)))
         if contact is not None:
             self.say(_trust_words(contact.trust, contact.request))
+            if contact.fp in names.silent:
+                self.say(silent_words(contact))
+        elif group is not None:
+            self.say(header_words(self, group))
         elif room is not None and not room.private:
             self.say(_("A public room: anyone may read."))
-        self.say(key_warning(contact))
+        if group is None:  # of a group it is in the words above
+            self.say(open_warning(names, chat))
         for message in shown:
             self._print_message(message)
         if fresh:
@@ -324,7 +367,8 @@ class Linear:
 
     def reload(self) -> None:
         own = self._backend.node.status(self._backend.now()).name
-        self.names.load(self._backend.store, own)
+        self.names.load(self._backend.store, own, self._backend.now().wall)
+        self._choices["member"] = member_names(self)
 
     def chosen(self, number: int = 0) -> Message | None:
         found = self._backend.store.messages(self._chat, limit=max(number, 50))
@@ -381,6 +425,33 @@ class Linear:
             await self._backend.command(core.Verify(contact.fp))
             self.say(_("Verified: the words agreed."))
 
+    async def check_signs(self) -> None:
+        contact, backend = self.names.contacts[self._chat[1:]], self._backend
+        signs = backend.node.signs_shown(contact.fp)
+        if not signs:
+            self._check = asyncio.get_running_loop().create_future()
+            try:
+                await backend.command(core.StartCheck(contact.fp))
+                reason = await asyncio.wait_for(self._check, REPLY_WAIT_S + 5.0)
+            except TimeoutError:
+                reason = "timeout"
+            finally:
+                self._check = None
+            if reason:
+                raise UsageError("check_ended", ended_words(reason, contact.petname))
+            signs = backend.node.signs_shown(contact.fp)
+        lines = [*sign_lines(signs, self.glyphs), _("Both read all seven aloud, in this order.")]
+        self.reading(check_title(contact.petname), "\n".join(lines))
+        words = {"same": True, "different": False, _("same"): True, _("different"): False}
+        typed = await self._prompt.read(_("Type same or different; nothing: not now: "))
+        same = words.get((typed or "").strip().lower())
+        if same is None:
+            await backend.command(core.CancelCheck(contact.fp))
+            self.say(ended_words("cancelled", contact.petname))
+        else:
+            await backend.command(core.AnswerCheck(contact.fp, same))
+            self.say(ended_words("same" if same else "different", contact.petname))
+
     def show_mesh(self) -> None:
         contacts, now = self.names.contacts, self._backend.now().wall
         status, store = self._backend.status(), self._backend.store
@@ -415,6 +486,8 @@ class Linear:
             stranger = contact is not None and contact.request
             parts = [str(self.names.of_chat(row.chat)), new if row.unread else ""]
             parts.append(_("a stranger") if stranger else "")
+            silent = contact is not None and contact.fp in self.names.silent
+            parts.append(silent_words(contact) if contact is not None and silent else "")
             self.say(", ".join(filter(None, parts)))
         if not self.names.everything:
             self.say(_("No chats yet: /card shows your card, /add adds a friend by theirs."))

@@ -101,6 +101,8 @@ class RuntimeOptions:
     """``dark``, ``light``, ``ansi-dark``, ``ansi-light``, ``contrast``; empty: by terminal."""
     glyphs: str = ""
     """``unicode`` or ``plain``; empty: by locale and terminal."""
+    emoji: str = ""
+    """``simple``: only those whose width every terminal agrees on; empty: as written."""
     notify: str = "bell"
     """How to tell of news while the window is not looked at: ``off``, ``bell`` or an OSC code."""
     hide_minutes: int = 15
@@ -149,6 +151,7 @@ _KEYS: dict[str, dict[str, tuple[str, type]]] = {
         "language": ("language", str),
         "theme": ("theme", str),
         "glyphs": ("glyphs", str),
+        "emoji": ("emoji", str),
         "notify": ("notify", str),
         "mouse": ("mouse", bool),
     },
@@ -158,6 +161,7 @@ _WORDS = {
     "ble_profile": _BLE_PROFILES,
     "theme": ("", "dark", "light", "ansi-dark", "ansi-light", "contrast"),
     "glyphs": ("", "unicode", "plain"),
+    "emoji": ("", "simple"),
     "notify": ("off", "bell", "osc9", "osc777", "osc99"),
 }
 _TYPES = {

@@ -225,7 +225,10 @@ class Files:
         file = self._open[self._ours[eid]]
         index = file.manifest.chunks.index(eid)
         self._save(replace(file, marks=file.marks | 1 << index))
-        return file.mid if self.all_out(file.mid) else None
+        if self.all_out(file.mid):
+            return file.mid
+        self._tell_progress(file.mid)
+        return None
 
     def all_out(self, mid: bytes) -> bool:
         """Whether nothing but the message itself has to leave our hands: no file, or all of it."""
@@ -381,8 +384,16 @@ class Files:
             receipts = self._receipts.give(file.contact, token, held.exp_h, now)
             if _all_marked(file):
                 receipts += self._assemble(file, now)
+            else:
+                self._tell_progress(mid)
             return receipts
         return None
+
+    def _tell_progress(self, mid: bytes) -> None:
+        """Another piece has left us, or is here."""
+        message = self._store.message(mid)
+        if message is not None:
+            self._tell(MessageChanged(message))
 
     def _assemble(self, file: OpenFile, now: Now) -> list[Receipt]:
         data = b"".join(self._store.pieces(file.mid))

@@ -4,7 +4,7 @@ Everything is simulated but the messenger: real nodes, real cryptography, real w
 seed gives the same town; what our user writes is all that changes it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -12,12 +12,19 @@ from typing import NamedTuple
 
 from meshchat.core.events import (
     Accept,
+    AddContact,
+    AnswerCheck,
+    CheckShown,
     Command,
+    CreateGroup,
+    Edit,
     Effect,
     Introduce,
     MarkRead,
     MessageAdded,
+    React,
     Send,
+    SendFile,
     Verify,
 )
 from meshchat.core.model import Message
@@ -30,7 +37,10 @@ from meshchat.sim.demo_lines import (
     REPLIES,
     ROOM_CHATTER,
     SMALL_TALK,
+    STAIRS_ANSWER,
+    STAIRS_CORRECTION,
     STORY,
+    WHO_HAS_WHAT,
     Beat,
     Lang,
     language,
@@ -45,6 +55,9 @@ from meshchat.sim.world import START_WALL, World
 
 ME = "Sasha"
 ROOM = "yard"
+GROUP = "stairs 4"
+ASEL = "Asel"
+"""A friend whose phone broke: her new one has another key."""
 START = START_WALL + 9 * 3600 - 900  # our user comes in at nine
 PROLOGUE_S = 900.0  # lived before our user comes in, so that there is something to read
 BLE_M, BLE_HOLD_M = 25.0, 10.0  # street; a link lasts a little longer than it is found
@@ -57,6 +70,7 @@ LETTERS_PER_S = 6.0
 CHATTER_MEAN_S, CHATTER_LEAST_S = 130.0, 40.0
 ROOM_ANSWERS = 2  # of all who read something in the room, so many answer
 ROOM_ANSWER_CHANCE = 0.6  # that another one answers after the first
+COMPARE_S = (8.0, 15.0)  # to read seven signs aloud and look twice
 QUIET_S = 600.0  # so long nobody who wrote without an answer writes to our user again
 
 RADIOS = {
@@ -151,6 +165,7 @@ _PEOPLE: dict[str, _Round] = {
     ),
     "Aliya": _Round(_WALK, (), (("school", 300, 600), ("bakery", 60, 120), ("square", 200, 300))),
     "Kairat": _Round(_WALK, (), (("bakery", 150, 250), ("clinic", 150, 250), ("school", 60, 90))),
+    ASEL: _Round(_WALK, (), (("square", 300, 500), ("yard", 150, 250), ("bakery", 60, 120))),
 }
 _IN_ROOM = (ME, "Timur", "Gulnara", "Olga", "Saule", "Dana", "Emir", "Bekzat", "Kairat")
 _KNOW_EACH_OTHER = (
@@ -166,6 +181,8 @@ _KNOW_EACH_OTHER = (
     ("Marat", "Olga"),
     ("Nurlan", "Kairat"),
     ("Bekzat", "Gulnara"),
+    ("Timur", "Bolat"),
+    ("Timur", "Olga"),
 )
 
 
@@ -198,6 +215,10 @@ class Demo:
             for site in _HOTSPOTS
         ]
         self.world.follow(_best(merged(*ways)))
+        self.people[ASEL].add(self.me)
+        broken = self.world.person(f"{ASEL}'s old phone")
+        self.me.do(AddContact(broken.node.card_text(), ASEL))
+        broken.off()
         self._cast = _Cast(self, seed)
         self.world.run(until=PROLOGUE_S)
         self._read_up()
@@ -283,6 +304,8 @@ class _Cast:
         for beat in STORY:
             self._world.at(PROLOGUE_S + beat.at, partial(self._play, beat))
         self._world.at(PROLOGUE_S + INTRODUCTION[0], self._introduce)
+        for at, deed in self._deeds():
+            self._world.at(PROLOGUE_S + at, deed)
         self._world.at(PROLOGUE_S + CHATTER_LEAST_S, self._chatter)
 
     # --- by themselves --------------------------------------------------------------------------
@@ -293,8 +316,13 @@ class _Cast:
     def _write(self, person: Person, to: str, text: str) -> None:
         if to.startswith("#"):
             chat = b"r" + person.room(to[1:])
+        elif to.startswith("&"):
+            if not (gids := [group.gid for group in person.store.groups()]):
+                return  # not told of it yet
+            chat = b"g" + gids[0]
         else:
-            chat = b"c" + self._people[to].fp
+            known = (c.fp for c in person.store.contacts() if c.petname == to)
+            chat = b"c" + next(known, self._people[to].fp)
             if to == ME:
                 self._wrote[person.number] = self._world.now
         self._do(person, Send(chat, text))
@@ -303,6 +331,60 @@ class _Cast:
         """Whoever cannot write now (blocked, frozen, off) says nothing."""
         with suppress(MeshchatError):
             person.do(command)
+
+    def _deeds(self) -> Sequence[tuple[float, Callable[[], None]]]:
+        """What people do beside writing, seconds after our user comes in."""
+        return (
+            (-890.0, self._make_group),
+            (-500.0, partial(self._answer_to, "Timur", "Bolat", "&", STAIRS_ANSWER)),
+            (-450.0, partial(self._react, "Timur", "Bolat", "&", "👍")),
+            (-400.0, partial(self._correct, "Bolat", "&", STAIRS_CORRECTION)),
+            (-380.0, partial(self._react, ME, "Bolat", "&", "🙏")),
+            (-130.0, self._new_phone),
+            (90.0, partial(self._send_file, "Timur", "stairs 4 - who has what.txt", WHO_HAS_WHAT)),
+        )
+
+    def _make_group(self) -> None:
+        fps = tuple(self._people[name].fp for name in (ME, "Bolat", "Olga"))
+        self._do(self._people["Timur"], CreateGroup(GROUP, fps))
+
+    def _last(self, who: str, of: str, to: str) -> tuple[Person, Message | None]:
+        """The last message of somebody in the group (or chat) as another sees it."""
+        person, author = self._people[who], self._people[of]
+        gids = [b"g" + group.gid for group in person.store.groups()]
+        chat = gids[0] if to == "&" and gids else b"c" + author.fp
+        found = [
+            message
+            for message in person.store.messages(chat, limit=20)
+            if (message.outgoing if person is author else message.author == author.fp)
+        ]
+        return person, found[-1] if found else None
+
+    def _answer_to(self, who: str, of: str, to: str, text: str) -> None:
+        person, message = self._last(who, of, to)
+        if message is not None:
+            self._do(person, Send(message.chat, text, reply_to=message.id))
+
+    def _react(self, who: str, of: str, to: str, emoji: str) -> None:
+        person, message = self._last(who, of, to)
+        if message is not None:
+            self._do(person, React(message.id, emoji))
+
+    def _correct(self, who: str, to: str, text: str) -> None:
+        person, message = self._last(who, who, to)
+        if message is not None:
+            self._do(person, Edit(message.id, text))
+
+    def _new_phone(self) -> None:
+        """Asel comes by with a new phone: what waited for her old key fails, and says why."""
+        old = next(c for c in self._me.store.contacts() if c.petname == ASEL)
+        card = self._people[ASEL].node.card_text()
+        self._do(self._me, AddContact(card, ASEL, replaces=old.fp))
+        self._me.knows[self._people[ASEL].number] = None
+
+    def _send_file(self, who: str, name: str, text: str) -> None:
+        data = text.encode()
+        self._do(self._people[who], SendFile(b"c" + self._me.fp, name, data))
 
     def _introduce(self) -> None:
         _, who, one, other = INTRODUCTION
@@ -353,11 +435,14 @@ class _Cast:
 
     def _heard(self, person: Person, effect: Effect) -> None:
         """A node told its user something. Nothing is done here: only planned."""
+        if isinstance(effect, CheckShown) and person is not self._me:
+            wait = self._answers.uniform(*COMPARE_S)
+            self._world.later(wait, self._compare, (person, effect.fp))
         if not isinstance(effect, MessageAdded):
             return
         message = effect.message
         if person is self._me:
-            if message.outgoing and message.chat[:1] == b"r" and self._world.now >= PROLOGUE_S:
+            if message.outgoing and message.chat[:1] != b"c" and self._world.now >= PROLOGUE_S:
                 self._open[message.id] = ROOM_ANSWERS
         elif message.outgoing:
             return
@@ -369,7 +454,13 @@ class _Cast:
             left == ROOM_ANSWERS or self._answers.happens(ROOM_ANSWER_CHANCE)
         ):
             self._open[message.id] -= 1
-            self._plan(person, message, "#" + ROOM)
+            self._plan(person, message, _place(message))
+
+    def _compare(self, who: tuple[Person, bytes]) -> None:
+        """Their signs are ours: nobody stands between in this town."""
+        person, fp = who
+        if person.node.signs_shown(fp):
+            self._do(person, AnswerCheck(fp, True))
 
     def _plan(self, person: Person, message: Message, to: str) -> None:
         """Answer in a while; what arrives until then is answered with it."""
@@ -418,6 +509,10 @@ class _Cast:
         return None
 
 
+def _place(message: Message) -> str:
+    return "&" if message.chat[:1] == b"g" else "#" + ROOM
+
+
 _NAMES = {
     "Timur": ("timur", "тимур"),
     "Aigerim": ("aigerim", "айгерим", "айгерім"),
@@ -432,5 +527,6 @@ _NAMES = {
     "Zhanar": ("zhanar", "жанар"),
     "Emir": ("emir", "эмир", "әмір"),
     "Aliya": ("aliya", "алия", "әлия"),
+    ASEL: ("asel", "асел", "әсел"),
     "Kairat": ("kairat", "кайрат", "қайрат"),
 }

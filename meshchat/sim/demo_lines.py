@@ -281,24 +281,45 @@ class Beat(NamedTuple):
     """Seconds from the moment our user comes in; before it: what was said already."""
     who: str
     to: str
-    """A name, or a room."""
+    """A name, ``#`` and a room, or ``&`` for the group of the stairs."""
     text: str
 
 
+STAIRS_ANSWER = "Olga needs the clinic at noon. Take her, please."
+STAIRS_CORRECTION = "Менде екі адамға жететін бензин бар. Кім қайда барады?"
+WHO_HAS_WHAT = "".join(
+    f"flat {flat:>2}  {thing}\n"
+    for flat in range(1, 41)
+    for thing in (
+        "water for two days, a gas cooker, an old radio with new batteries, a first-aid box",
+        "candles, a long rope, a hand pump, two sacks of potatoes, a map of the town on paper",
+    )
+    for _ in range(75)
+)
+"""A file long enough that its pieces are seen to come."""
+
 STORY: tuple[Beat, ...] = (
     Beat(-880, "Gulnara", "#yard", "Доброе утро всем. Хлеб сегодня в семь и в четыре."),
+    Beat(-870, "Timur", "&", "This is our stairs, four flats. Here strangers read nothing."),
     Beat(-840, "Aigerim", "Sasha", "Sasha, I am at the clinic, all well. Is everybody at home?"),
     Beat(-700, "Olga", "#yard", "В доме 7 есть вода. Приходите с бутылками."),
+    Beat(-600, "Bolat", "&", "Менде бір адамға жететін бензин бар. Кім қайда барады?"),
     Beat(-560, "Bolat", "Sasha", "Сәлем, Саша! Үйде бәрі аман ба?"),
     Beat(-520, "Sasha", "Bolat", "Бәрі аман. Өзің қалайсың?"),
     Beat(-500, "Sasha", "Aigerim", "All at home. Saule has tea for everybody."),
+    Beat(-480, "Sasha", "&", "We have tea, candles and a radio. Knock any time."),
+    Beat(-460, "Sasha", "Asel", "Asel, are you home? Your phone does not answer since yesterday."),
     Beat(-430, "Dana", "#yard", "The school is open. We have board games and two lamps."),
     Beat(
         -320, "Bekzat", "#yard", "Мен велосипедпен емханаға дейін барып келемін. Хаттарды тасимын."
     ),
+    Beat(-300, "Olga", "&", "Соседи, у меня два фонаря и аптечка. Кому нужно, стучите."),
     Beat(-60, "Timur", "Sasha", "The phones are dead again. Are you there?"),
     Beat(50, "Timur", "Sasha", "I am downstairs. Write me a word, so that I know you are well."),
     Beat(110, "Timur", "#yard", "Кто идёт в пекарню? Возьмите, пожалуйста, хлеб для Сауле-апай."),
+    Beat(
+        130, "Asel", "Sasha", "My old phone broke, this is the new one. Your first word never came."
+    ),
     Beat(
         150,
         "Timur",

@@ -180,7 +180,10 @@ class MeshApp(BaseApp):
             from meshchat.ui.people import CardScreen
 
             card = self._runtime.node.card_text()
-            await self.push_screen(CardScreen(card, _("Your card   3 of 3"), first=True))
+            await self.push_screen(CardScreen(card, _("Your card   4 of 4"), first=True))
+            from meshchat.ui.mesh import FirstRadios
+
+            await self.push_screen(FirstRadios(self._runtime, self.glyphs))
 
     # --- the node ----------------------------------------------------------------------------
 

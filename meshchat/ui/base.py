@@ -93,7 +93,7 @@ class BaseApp(App[None]):
         super().__init__()
         self.animation_level = "none"
         self.options = options
-        self.glyphs = glyphs.choose(options.glyphs)
+        self.glyphs = glyphs.choose(options.glyphs, emoji=options.emoji)
         self.chosen_keys = dict(options.keys)
         self.trouble: BaseException | None = None
         """Why the app had to end, for the caller to raise again."""
@@ -106,7 +106,7 @@ class BaseApp(App[None]):
         for theme in themes.OWN:
             self.register_theme(theme)
         self.theme = themes.find(options.theme)
-        self.set_class(self.glyphs is glyphs.PLAIN, "-plain")
+        self.set_class(self.glyphs.is_plain, "-plain")
 
     @property
     def backend(self) -> Backend | None:
@@ -190,6 +190,11 @@ class BaseApp(App[None]):
     async def wipe(self) -> None:
         """Destroy everything, as far as there is something."""
         raise NotImplementedError
+
+    @property
+    def is_hidden_now(self) -> bool:
+        """Whether the lock lies on everything."""
+        return isinstance(self.screen, LockScreen)
 
     def action_lock(self) -> None:
         """From every screen."""

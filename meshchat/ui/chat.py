@@ -18,17 +18,21 @@ from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
+from meshchat.ui.check import CheckScreen
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
-from meshchat.ui.deeds import Deeds, key_warning
+from meshchat.ui.deeds import Deeds, open_warning
 from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen
 from meshchat.ui.find import FindBar
+from meshchat.ui.group_deeds import header_words, member_name, member_names
 from meshchat.ui.helptext import help_lines
 from meshchat.ui.history import History
 from meshchat.ui.mesh import MeshScreen, RadiosScreen
 from meshchat.ui.names import Names
 from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, about_lines, state_parts
+from meshchat.ui.reports import notice_words, silent_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
+from meshchat.ui.signs import LOUD, check_wish, ended_words
 from meshchat.ui.statusbar import StatusBar
 from meshchat.ui.writing import Writing
 
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged | core.RoomMarksChanged
+"""After these names, members or what is hidden may be others."""
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
@@ -61,6 +67,8 @@ class ChatScreen(Screen[None]):
         self._chat: ChatId = b""
         self._read: tuple[ChatId, int] = (b"", 0)
         self._typing_until = 0.0
+        self._checking = b""  # whose check has a screen of its own now
+        self._alarm = ""
         self._status_timer: Timer | None = None
         self._stale = False
         self._news: list[News] = []
@@ -74,12 +82,20 @@ class ChatScreen(Screen[None]):
             with Vertical(id="main"):
                 yield Line(id="header")
                 yield Line(id="empty")
-                yield History(self.runtime.store, self.names, self.glyphs, id="history")
+                yield History(
+                    self.runtime.store, self.names, self.glyphs, self._is_hidden, id="history"
+                )
                 yield Line(id="below")
                 yield FindBar(self.runtime, id="find")
-                yield Writing(self, self._app.choices, id="writing")
+                yield Writing(self, self._choices, id="writing")
             yield Line(id="about")
         yield StatusBar(self.glyphs, id="status")
+
+    def _choices(self) -> dict[str, list[str]]:
+        return {**self._app.choices(), "member": member_names(self)}
+
+    def _is_hidden(self, message: Message) -> bool:
+        return self.runtime.node.is_hidden(message)
 
     def on_mount(self) -> None:
         self._end = self.runtime.subscribe(self._hear)
@@ -105,6 +121,7 @@ class ChatScreen(Screen[None]):
     def on_screen_resume(self) -> None:
         self._fit()
         self._mark_read()
+        self._show_alarm()
 
     def _fit(self) -> None:
         """Take the classes of the window's size: Textual does not while we are covered."""
@@ -161,9 +178,11 @@ class ChatScreen(Screen[None]):
                 self._later()
             elif isinstance(news, core.MessageChanged):
                 history.change(news.message)
-            elif isinstance(news, core.ContactChanged | core.RoomChanged):
+            elif isinstance(news, RENAMING):
                 self._later()
                 history.renamed()
+            elif isinstance(news, core.CheckShown | core.CheckEnded):
+                self._hear_check(news)
             elif isinstance(news, core.MessagesGone):
                 history.gone(news.chat)
                 self._later()
@@ -172,14 +191,15 @@ class ChatScreen(Screen[None]):
             elif isinstance(news, core.ContactTyping):
                 self._show_typing(news)
             elif isinstance(news, core.Notice):
-                self.say(said(news.detail) if news.detail else news.code.replace("_", " "))
+                self.say(notice_words(news.code, news.detail))
         self._announce(fresh)
         if self._status_timer is None:
             self._status_timer = self.set_timer(STATUS_AFTER_S, self._show_status)
 
     def _announce(self, fresh: list[Message]) -> None:
         """Ring for what came, if our user wants to hear of it: never for strangers."""
-        wanted = [message for message in fresh if self.names.is_wanted(message)]
+        hidden = self.runtime.node.is_hidden
+        wanted = [m for m in fresh if self.names.is_wanted(m) and not hidden(m)]
         if wanted:
             self._app.announce(loud=any(message.mention for message in wanted))
 
@@ -191,6 +211,29 @@ class ChatScreen(Screen[None]):
             if left > 0:
                 self.set_timer(left, self._show_around)
 
+    def _hear_check(self, news: core.CheckShown | core.CheckEnded) -> None:
+        """Signs to compare, or the end of that. A contact's wish never takes the keys away."""
+        contact = self.names.contacts.get(news.fp)
+        name = contact.petname if contact is not None else Clean("?")
+        if news.fp == self._checking:  # the screen of the check shows it
+            if isinstance(news, core.CheckEnded):
+                self._checking = b""
+        elif isinstance(news, core.CheckShown):
+            self.say(check_wish(name))
+            self._app.announce(loud=True)
+        elif news.reason in LOUD:
+            self._alarm = ended_words(news.reason, name)
+            self._show_alarm()
+        elif news.reason != "same":
+            self.say(ended_words(news.reason, name))
+        self._show_around()
+
+    def _show_alarm(self) -> None:
+        """Until it was seen: it waits behind the lock."""
+        if self._alarm and not self._app.is_hidden_now:
+            self.reading(_("DIFFERENT"), self._alarm)
+            self._alarm = ""
+
     def _later(self) -> None:
         if not self._stale:
             self._stale = True
@@ -200,7 +243,7 @@ class ChatScreen(Screen[None]):
         """Read the lists of people, rooms and chats again."""
         self._stale = False
         own = self.runtime.node.status(self.runtime.now()).name
-        self.names.load(self.runtime.store, own)
+        self.names.load(self.runtime.store, own, self.runtime.now().wall)
         self._show_side()
         self._show_around()
         self._app.show_unread(sum(s.unread for s in self.names.chats))
@@ -218,21 +261,37 @@ class ChatScreen(Screen[None]):
             self.names.contact(self._chat),
             self.names.room(self._chat),
         )
+        group = names.group(self._chat)
         back: tuple[Part, ...] = (Clean(f"{self.glyphs.back} " if self.narrow else " "),)
         header = self.query_one("#header", Line)
         if contact is not None:
             parts = [*state_parts(contact, self.glyphs, self.narrow)]
+            if contact.fp in names.silent:
+                parts.append((Clean(f"  {silent_words(contact)}"), "bold"))
+            if self.runtime.node.signs_shown(contact.fp):
+                parts.append((Clean("  " + _("compare signs now: /check")), "bold"))
             if self._typing_until > self.runtime.now().wall:
                 parts.append(Clean("  " + _("is writing")))
             header.show(*back, (contact.petname, "bold"), *parts)
         elif room is not None:
             kind = _("private room") if room.private else _("public room: anyone may read")
             header.show(*back, (names.of_chat(self._chat), "bold"), Clean(f"  {kind}"))
+        elif group is not None:
+            words = Clean(f"  {header_words(self, group)}")
+            header.show(*back, (names.of_chat(self._chat), "bold"), words)
         else:
             header.show(*back, Clean("meshchat"))
         if self.has_class("-broad"):
-            self.query_one("#about", Line).show(Clean("\n".join(about_lines(contact, room))))
+            self.query_one("#about", Line).show(Clean("\n".join(self._about_lines())))
         self._show_status()
+
+    def _about_lines(self) -> list[str]:
+        group = self.names.group(self._chat)
+        if group is not None:
+            members = self.runtime.node.members(group.gid)
+            rows = [str(member_name(self, self._chat, member)) for member in members]
+            return [str(self.names.of_chat(self._chat)), "", *rows]
+        return about_lines(self.names.contact(self._chat), self.names.room(self._chat))
 
     def _show_empty(self, empty: bool) -> None:
         self.query_one("#empty").display = empty
@@ -281,7 +340,7 @@ class ChatScreen(Screen[None]):
             self.query_one(History).open(chat, summary.read_seq if summary else 0)
             self._show_side()
         self._show_chat()
-        self.say(key_warning(self.names.contact(chat)))
+        self.say(open_warning(self.names, chat))
         self._mark_read()
 
     def open_at(self, message: Message) -> None:
@@ -302,13 +361,16 @@ class ChatScreen(Screen[None]):
         contact = self.names.contact(self._chat)
         if contact is not None and contact.request:
             return _("A stranger. /accept lets them write to you, /block ends it.")
+        if self._chat[:1] == b"g":
+            return _("Nothing here yet. /invite NAME adds a contact, /members shows who is here.")
         if self._chat:
             return _("Nothing here yet. Write something and press Enter.")
         return _(
             "No chats yet.\n\n"
             "/card        show your card and its QR code to a friend\n"
             "/add         add a friend by card\n"
-            "/join #name  join a room\n\n"
+            "/join #name  join a room\n"
+            "/group name  make a private group\n\n"
             "F1 help"
         )
 
@@ -519,6 +581,20 @@ class ChatScreen(Screen[None]):
         await self.app.push_screen_wait(screen)
         if self.names.summary(self._chat) is None or self.names.contact(self._chat) is None:
             self.close_chat()
+
+    async def check_signs(self) -> None:
+        screen = CheckScreen(self.runtime, self.names.contacts[self._chat[1:]], self.glyphs)
+        self._checking = self._chat[1:]
+        name = self.names.of_chat(self._chat)
+        reason = await self.app.push_screen_wait(screen)
+        if not reason:
+            self._checking = b""
+        elif reason in LOUD:
+            self._alarm = ended_words(reason, name)
+            self._show_alarm()
+        else:
+            self.say(ended_words(reason, name))
+        self.reload()
 
     def show_mesh(self) -> None:
         self.app.push_screen(MeshScreen(self.runtime, self.glyphs))

@@ -14,10 +14,15 @@ SLASH_MAX_CHARS = 4_000  # a pasted card is at most 409; nothing longer is a com
 CHAT_KEYS = 9
 HELP_WIDE_CELLS = 70  # from here on one line for each command
 
-Where = Literal["any", "chat", "contact", "room", "request", "message"]
-Completes = Literal[
-    "", "chat", "person", "command", "path", "emoji", "theme", "mute", "room", "switch"
-]
+Where = (
+    Literal["any", "chat", "contact", "room", "request", "message"]
+    | Literal["group", "named", "joined", "post"]
+)
+"""``named``: a contact or a group; ``joined``: a room or a group."""
+Completes = (
+    Literal["", "chat", "person", "command", "path", "emoji", "theme", "mute", "room", "switch"]
+    | Literal["member", "revocation", "hide", "show"]
+)
 
 # The same key in the Russian layout, for terminals that send it (kitty keyboard protocol).
 _CYRILLIC = dict(zip("qwertyuiopasdfghjklzxcvbnm", "йцукенгшщзфывапролдячсмить", strict=True))
@@ -166,7 +171,8 @@ COMMANDS: tuple[Command, ...] = (
         "contact", N_("About this contact: words to compare, card, block"), "f2", "", "contact"
     ),
     Command("verify", N_("Compare safety words with this contact"), where="contact"),
-    Command("rename", N_("Give this contact another name"), takes="NAME", where="contact"),
+    Command("check", N_("Compare seven signs with this contact, who is near now"), where="contact"),
+    Command("rename", N_("Give this contact or group another name"), takes="NAME", where="named"),
     Command(
         *("introduce", N_("Send this contact the card of another, and the other way round")),
         takes="NAME",
@@ -176,12 +182,67 @@ COMMANDS: tuple[Command, ...] = (
     Command("accept", N_("Let this stranger write to you"), takes="[NAME]", where="request"),
     Command("block", N_("Hear nothing more from this contact"), where="contact"),
     Command("unblock", N_("Hear a blocked contact again"), takes="NAME", completes="person"),
+    Command(
+        *("silent", N_("Be told when nothing was heard of this contact for so many days")),
+        takes="[DAYS or off]",
+        where="contact",
+    ),
+    Command(
+        *("revocation", N_("Let friends end your key if you are taken; give, release or own")),
+        takes="[WHAT]",
+        completes="revocation",
+    ),
+    Command(
+        *("seized", N_("Whose device was taken: out of all your groups; - before it: a mistake")),
+        takes="NAME",
+        completes="person",
+    ),
+    # groups
+    Command("group", N_("Make a private group"), takes="NAME"),
+    Command("members", N_("Who is in this group"), where="group", aliases=("who",)),
+    Command(
+        *("invite", N_("Add a contact to this group")),
+        takes="NAME",
+        where="group",
+        completes="person",
+    ),
+    Command(
+        *("remove", N_("Remove a member from this group")),
+        takes="NAME",
+        where="group",
+        aliases=("kick",),
+        completes="member",
+    ),
+    Command(
+        *("admin", N_("Let a member of this group add and remove others")),
+        takes="NAME",
+        where="group",
+        completes="member",
+    ),
     # rooms
     Command(
         *("join", N_("Join a public room: anyone may read it")), takes="#ROOM", completes="room"
     ),
     Command("private", N_("Join a room that has a passphrase"), takes="#ROOM", completes="room"),
-    Command("leave", N_("Leave this room"), where="room", aliases=("part",)),
+    Command("leave", N_("Leave this room or group"), where="joined", aliases=("part",)),
+    Command(
+        *("hide", N_("Hide the last (or chosen) post: post, author or block, and everyone")),
+        takes="[WHAT]",
+        where="post",
+        pick="h",
+        completes="hide",
+    ),
+    Command(
+        *("show", N_("Show a hidden post, or all of its author, again")),
+        takes="[WHAT]",
+        where="post",
+        pick="v",
+        completes="show",
+    ),
+    Command(
+        *("moderator", N_("What this post's author hides is hidden here too, or not any more")),
+        where="post",
+    ),
     # the mesh
     Command("mesh", N_("Neighbours, what you carry and for whom"), "f3"),
     Command(*("radios", N_("What is on, what is off and why"), "f4"), aliases=("status", "radio")),
@@ -298,6 +359,10 @@ WHERE: dict[Where, str] = {
     "room": N_("This works in a room."),
     "request": N_("This works in the chat with a stranger who asks to write."),
     "message": N_("Open a chat with a message first."),
+    "group": N_("This works in a group."),
+    "named": N_("This works in the chat with a contact or in a group."),
+    "joined": N_("This works in a room or a group."),
+    "post": N_("This works in a room with a post of somebody else."),
 }
 """What to say when a command does not apply."""
 

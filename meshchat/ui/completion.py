@@ -78,8 +78,16 @@ def _argument(
         words = [str(names.of_chat(row.chat)) for row in names.unread_first()]
     elif kind == "person":
         words = [str(c.petname) for c in names.contacts.values()]
+    elif kind == "member":
+        words = choices.get(kind, [])
     elif kind == "room":
         words = [f"#{room.name}" for room in names.rooms.values()]
+    elif kind == "revocation":
+        words = ["give", "release", "own"]
+    elif kind == "hide":
+        words = ["post", "author", "block", "post everyone", "author everyone"]
+    elif kind == "show":
+        words = ["post", "author"]
     elif kind == "switch":
         words = ["on", "off"]
     else:
@@ -135,5 +143,7 @@ def authors_of(names: Names, chat: ChatId, messages: Sequence[Message]) -> list[
     found: dict[str, None] = {}
     for message in reversed(messages):
         if not message.outgoing:
-            found.setdefault(str(message.author_name or names.of_author(message)), None)
-    return list(found)[:AUTHORS_MAX] if chat[:1] == b"r" else []
+            known = chat[:1] == b"g" and names.member(message.author) is not None
+            name = names.of_author(message) if known else message.author_name
+            found.setdefault(str(name or names.of_author(message)), None)
+    return list(found)[:AUTHORS_MAX] if chat[:1] in (b"r", b"g") else []

@@ -12,20 +12,23 @@ from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.commands import Command
 from meshchat.ui.front import Front
+from meshchat.ui.group_deeds import GroupDeeds, membership_words
 from meshchat.ui.message_deeds import MessageDeeds
+from meshchat.ui.names import Names
 from meshchat.ui.people_deeds import PeopleDeeds
 
 LAST_DEFAULT, LAST_MAX = 20, 1_000  # messages shown by /read
 WIPE_WORD = "wipe"
 
 
-class Deeds(MessageDeeds, PeopleDeeds):
+class Deeds(MessageDeeds, PeopleDeeds, GroupDeeds):
     """Carries out commands at a front end."""
 
     def refusal(self, command: Command, rest: str) -> str:
         """Why a command cannot be carried out now, in one sentence; empty: it can."""
         front = self._front
         contact, room = front.names.contact(front.chat), front.names.room(front.chat)
+        group = front.names.group(front.chat)
         if rest and not command.takes:
             return _("/{name} takes nothing after it.").format(name=command.name)
         fits = {
@@ -35,6 +38,10 @@ class Deeds(MessageDeeds, PeopleDeeds):
             "room": room is not None,
             "request": contact is not None and contact.request,
             "message": bool(front.chat) and front.chosen() is not None,
+            "group": group is not None,
+            "named": contact is not None or group is not None,
+            "joined": room is not None or group is not None,
+            "post": room is not None and front.chosen() is not None,
         }
         if not fits[command.where]:
             return _(commands.WHERE[command.where])
@@ -184,6 +191,12 @@ def key_warning(contact: Contact | None) -> str:
         return text.format(name=contact.petname)
     text = _("The key of {name} was replaced. Nothing is sent here; Ctrl+K finds the new one.")
     return text.format(name=contact.petname)
+
+
+def open_warning(names: Names, chat: ChatId) -> str:
+    """What to say when a chat is opened; empty: nothing."""
+    group = names.group(chat)
+    return membership_words(group) if group is not None else key_warning(names.contact(chat))
 
 
 def last_messages(front: Front, chat: ChatId, count: int) -> list[Message]:

@@ -104,6 +104,10 @@ class Front(Protocol):
         """Everything about the contact of the open chat; words to compare."""
         ...
 
+    async def check_signs(self) -> None:
+        """A live check with the contact of the open chat."""
+        ...
+
     def show_mesh(self) -> None:
         """Neighbours and custody."""
         ...

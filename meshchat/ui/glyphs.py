@@ -4,13 +4,20 @@ No set needs a special font. Meaning is never in a sign's colour.
 """
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshchat.core.model import Contact, Message, State, Trust
 from meshchat.i18n import _
 
 _PLAIN_TERMS = ("linux", "dumb", "vt", "ansi", "cons")  # consoles with 256 glyphs or fewer
+
+_PICTURE = "\u2190-\u2bff\U0001f000-\U0001faff"
+_JOINED = re.compile(
+    f"\u200d[{_PICTURE}]|[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+)
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,19 @@ class Glyphs:
     quote: str
     tee: str
     corner: str
+    silent: str
+    """Beside somebody of whom nothing was heard for too long."""
+    simple_emoji: bool = False
+    """Draw only emoji of one code point, whose width every terminal agrees on."""
+
+    @property
+    def is_plain(self) -> bool:
+        """No letters beyond ASCII: words in place of signs."""
+        return self.name == "plain"
+
+    def draw(self, text: str) -> str:
+        """A text as this terminal can draw it without losing the columns."""
+        return simple_emoji(text) if self.simple_emoji else text
 
 
 UNICODE = Glyphs(
@@ -60,14 +80,52 @@ UNICODE = Glyphs(
     "│",
     "├",
     "└",
+    "◌",
 )
 PLAIN = Glyphs(
-    "plain", "", "", "", "", "!", "on", "off", ">", "-", "<", "v", "+", "?", "!", "~", "|", "+", "`"
+    "plain",
+    "",
+    "",
+    "",
+    "",
+    "!",
+    "on",
+    "off",
+    ">",
+    "-",
+    "<",
+    "v",
+    "+",
+    "?",
+    "!",
+    "~",
+    "|",
+    "+",
+    "`",
+    "z",
+    simple_emoji=True,
 )
 
 
-def choose(setting: str, environ: Mapping[str, str] = os.environ) -> Glyphs:
-    """``unicode``, ``plain``, or by locale and terminal for anything else."""
+def choose(setting: str, environ: Mapping[str, str] = os.environ, *, emoji: str = "") -> Glyphs:
+    """``unicode``, ``plain``, or by locale and terminal for anything else.
+
+    Args:
+        setting: Of our user.
+        environ: Where locale and terminal are named.
+        emoji: ``simple``, or anything else for whatever people write.
+    """
+    found = _choose(setting, environ)
+    return replace(found, simple_emoji=True) if emoji == "simple" else found
+
+
+def simple_emoji(text: str) -> str:
+    """Joined emoji as their first part, flags as letters, no skin tones or variants."""
+    text = _JOINED.sub("", text)
+    return _FLAG.sub(lambda found: chr(ord(found.group()) - 0x1F1E6 + ord("A")), text)
+
+
+def _choose(setting: str, environ: Mapping[str, str]) -> Glyphs:
     if setting in ("unicode", "plain"):
         return PLAIN if setting == "plain" else UNICODE
     locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
@@ -89,8 +147,8 @@ def state_mark(glyphs: Glyphs, message: Message) -> str:
         return ""
     if message.state is State.FAILED:
         why = reason_words(message.reason)
-        return f"{glyphs.failed} {why}" if glyphs is UNICODE else f"({_('failed')}: {why})"
-    if glyphs is PLAIN:
+        return f"{glyphs.failed} {why}" if not glyphs.is_plain else f"({_('failed')}: {why})"
+    if glyphs.is_plain:
         words = {
             State.QUEUED: _("queued"),
             State.CARRIED: _("carried {count}").format(count=message.carriers),
@@ -120,6 +178,8 @@ def reason_words(code: str) -> str:
         "expired": _("its time is over"),
         "ended": _("its time is over"),
         "key_changed": _("the key was replaced"),
+        "revoked": _("the key was revoked"),
+        "not_member": _("you are not a member any more"),
         "no_key": _("waits for a key of theirs"),
         "no_interface": _("no network"),
         "firewall": _("a firewall is in the way"),
@@ -148,7 +208,7 @@ def reason_words(code: str) -> str:
 
 def legend(glyphs: Glyphs) -> list[str]:
     """What the signs behind our messages mean, one a line."""
-    if glyphs is PLAIN:
+    if glyphs.is_plain:
         rows = [
             (_("queued"), _("only here: nobody has taken it yet")),
             (_("carried 2"), _("two neighbours keep a copy and pass it on")),

@@ -12,7 +12,7 @@ peers' text is always indented, so it cannot pass for a day line or a notice.
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar
 
@@ -88,10 +88,18 @@ class History(ScrollView, can_focus=True):
             super().__init__()
             self.count = count
 
-    def __init__(self, store: Store, names: Names, glyphs: Glyphs, id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        names: Names,
+        glyphs: Glyphs,
+        hidden: Callable[[Message], bool],
+        id: str,
+    ) -> None:
+        """``hidden`` says of which messages only a line is shown."""
         super().__init__(id=id)
         self._store = store
-        self._rows = Rows(store, names, glyphs, self._style)
+        self._rows = Rows(store, names, glyphs, hidden, self._style)
         self._glyphs = glyphs
         self._chat: ChatId = b""
         self._seqs = array("q")

@@ -16,7 +16,7 @@ from meshchat.text import Clean
 from meshchat.ui.backend import Backend
 from meshchat.ui.dialogs import Closing, Line
 from meshchat.ui.glyphs import Glyphs
-from meshchat.ui.reports import mesh_text, radios_text
+from meshchat.ui.reports import mesh_text, radios_text, transport_lines
 
 AGAIN_S = (
     2.0  # looked at again so often while something happens; nothing is drawn if it is the same
@@ -45,7 +45,7 @@ class LiveScreen(Closing[None]):
             yield Line((Clean(self.heading()), "bold"), classes="title")
             with VerticalScroll(classes="body"):
                 yield Line(id="page")
-            yield Line(Clean(_("F3 mesh  F4 radios  PgDn  Esc back")), classes="hint")
+            yield Line(Clean(self.hint()), classes="hint")
 
     def ready(self) -> None:
         self.query_one(VerticalScroll).focus()
@@ -65,6 +65,10 @@ class LiveScreen(Closing[None]):
         self._timer = None
         if self.is_current:
             self.query_one("#page", Line).show(Clean(self.page(self.size.width - 4)))
+
+    def hint(self) -> str:
+        """Keys, in the last line."""
+        return _("F3 mesh  F4 radios  PgDn  Esc back")
 
     def heading(self) -> str:
         """The title."""
@@ -107,6 +111,33 @@ class RadiosScreen(LiveScreen):
         status = self.backend.status()
         contacts = {contact.fp: contact for contact in self.backend.store.contacts()}
         return radios_text(status, all_transports(status.transports), contacts)
+
+
+class FirstRadios(RadiosScreen):
+    """The step of the first run that says what is on, and what to do about what is not."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "dismiss", "Go on", show=False, priority=True),
+        Binding("f3", "nothing", show=False),
+        Binding("f4", "nothing", show=False),
+    ]
+
+    def heading(self) -> str:
+        return _("Radios and networks   3 of 4")
+
+    def hint(self) -> str:
+        return _("Enter go on   PgDn more   later: F4")
+
+    def page(self, width: int) -> str:  # noqa: ARG002
+        status = self.backend.status()
+        first = _(
+            "Messages go over these, to whoever is near. Without any they wait. Nothing here "
+            "has to be done now."
+        )
+        return "\n".join([first, "", *transport_lines(all_transports(status.transports), status)])
+
+    def action_nothing(self) -> None:
+        """The mesh has its time later."""
 
 
 def all_transports(running: tuple[TransportStatus, ...]) -> tuple[TransportStatus, ...]:

@@ -12,7 +12,7 @@ from meshchat.i18n import N_, _, ngettext
 from meshchat.text import Clean
 from meshchat.ui.files import read_file, save_new
 from meshchat.ui.front import Front
-from meshchat.ui.reports import journey_text, span
+from meshchat.ui.reports import file_progress, journey_text, span
 
 LAST_LOOKED = 50  # newest messages among which the last of theirs or of ours is looked for
 SEARCH_MAX = 200  # hits shown; further words narrow it
@@ -48,6 +48,7 @@ class MessageDeeds:
     async def do_search(self, rest: str) -> None:
         front = self._front
         found = front.backend.store.search(rest, limit=SEARCH_MAX)
+        found = [m for m in found if not front.backend.node.is_hidden(m)]
         if not found:
             front.say(_("Nothing was found: every word must begin a word of the message."))
             return
@@ -175,6 +176,7 @@ class MessageDeeds:
             front.backend.now().wall,
             front.width,
             front.names.of_author(fresh),
+            file_progress(front.backend.store, fresh),
         )
         front.reading(_("Journey of the message"), text)
 

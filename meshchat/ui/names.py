@@ -3,12 +3,16 @@
 A copy of the store's lists of people, rooms and chats, read again when told to.
 """
 
+from meshchat.core.epochs import MEMBER_FP_BYTES
 from meshchat.core.identity import key_tag, name_skeleton
-from meshchat.core.model import ChatId, ChatSummary, Contact, Message, Notify, Room
+from meshchat.core.model import ChatId, ChatSummary, Contact, Group, Message, Notify, Room
 from meshchat.core.ports import Store
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
+
+GROUP_SIGN = "&"
+"""Before the name of a group, which an admin gave it: it must not look like a person."""
 
 
 class Names:
@@ -17,16 +21,23 @@ class Names:
     def __init__(self) -> None:
         self.contacts: dict[bytes, Contact] = {}
         self.rooms: dict[bytes, Room] = {}
+        self.groups: dict[bytes, Group] = {}
+        self.silent: frozenset[bytes] = frozenset()
+        """Fingerprints of contacts of whom nothing was heard for longer than our user set."""
         self.chats: list[ChatSummary] = []
         """Pinned ones first, then newest first, archived ones last; without requests."""
         self.requests: list[ChatSummary] = []
         self.own = Clean()
+        self._begins: dict[bytes, Contact] = {}
 
-    def load(self, store: Store, own: Clean) -> None:
-        """Read everything again."""
+    def load(self, store: Store, own: Clean, wall: float) -> None:
+        """Read everything again; ``wall`` is now, seconds since 1970."""
         self.own = own
         self.contacts = {contact.fp: contact for contact in store.contacts()}
         self.rooms = {room.rid: room for room in store.rooms()}
+        self.groups = {group.gid: group for group in store.groups()}
+        self._begins = {fp[:MEMBER_FP_BYTES]: c for fp, c in self.contacts.items()}
+        self.silent = frozenset(c.fp for c in self.contacts.values() if c.is_silent(wall))
         summaries = store.chats()
         asking = {b"c" + c.fp for c in self.contacts.values() if c.request}
         mine = [row for row in summaries if row.chat not in asking]
@@ -47,10 +58,15 @@ class Names:
     def room(self, chat: ChatId) -> Room | None:
         return self.rooms.get(chat[1:]) if chat[:1] == b"r" else None
 
+    def group(self, chat: ChatId) -> Group | None:
+        return self.groups.get(chat[1:]) if chat[:1] == b"g" else None
+
     def of_chat(self, chat: ChatId) -> Clean:
-        """What a chat is called."""
+        """What a chat is called: a room begins with ``#``, a group with ``&``, a person as is."""
         if (contact := self.contact(chat)) is not None:
             return contact.petname
+        if (group := self.group(chat)) is not None:
+            return Clean.line(f"{GROUP_SIGN}{group.name}")
         room = self.room(chat)
         return Clean.line(f"#{room.name}") if room else Clean(_("(gone)"))
 
@@ -59,10 +75,16 @@ class Names:
         if message.outgoing:
             return Clean(_("you"))
         contact = self.contacts.get(message.author)
+        if contact is None and message.chat[:1] == b"g":
+            contact = self.member(message.author)
         name = contact.petname if contact is not None else message.author_name
         if contact is None or name.casefold() in ("you", _("you")):  # only we are that, untagged
             return Clean.line(f"{name[:9] or _('someone')}~{key_tag(message.author)}")
         return name
+
+    def member(self, fp: bytes) -> Contact | None:
+        """The contact that a member of a group is, named by the start of the fingerprint."""
+        return self._begins.get(fp[:MEMBER_FP_BYTES])
 
     def is_quiet(self, row: ChatSummary) -> bool:
         """Whether our user does not want to be told of all that is new in a chat."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from meshchat.core.custody import TRUSTED_SHIFT
 from meshchat.core.identity import key_tag
-from meshchat.core.model import Contact, Message, State, Step, Version
+from meshchat.core.model import NOTE_FILE, Contact, Message, State, Step, Version
 from meshchat.core.ports import Store
+from meshchat.core.sealed import piece_sizes
 from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
-from meshchat.ui.glyphs import PLAIN, Glyphs, is_read, reason_words, trust_sign
+from meshchat.ui.glyphs import Glyphs, is_read, reason_words, trust_sign
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import RuntimeStatus
@@ -26,6 +27,7 @@ PATH_WIDE_CELLS = 72  # from here on the way of a message is drawn in one line
 CARRIED_READ_MAX = 5_000  # of what we carry, to tell whose it is; more is said to be more
 BAR_CELLS = 20
 TABLE_WIDE_CELLS = 60
+PEER_CELLS = 28  # a neighbour in the graph, before how long and how much
 
 
 def journey_text(
@@ -36,6 +38,7 @@ def journey_text(
     now: float,
     width: int,
     author: str,
+    progress: str = "",
 ) -> str:
     """Where a message is, how it got there, and how long it still lives, as far as we know.
 
@@ -47,12 +50,17 @@ def journey_text(
         now: Seconds since 1970.
         width: Cells of a line.
         author: Who wrote it, in our words.
+        progress: How much of its file is there, if it has one under way.
     """
     first = Clean.line(message.text, QUOTE_CHARS)
     lines = [f"{author}: {first}", ""]
     if message.outgoing:
         lines += [_path(message, glyphs, width), ""]
     rows = [(_("state"), state_words(message))]
+    if progress:
+        rows.append((_("file"), progress))
+    if message.outgoing and message.chat[:1] == b"g":
+        rows.append((_("group"), _("at most carried: nobody can prove that all have it")))
     handed = [step.at for step in steps if step.what == "handed"]
     if message.state is State.CARRIED and handed:
         rows.append((_("since"), _ago(handed[0], now)))
@@ -100,9 +108,9 @@ def _path(message: Message, glyphs: Glyphs, width: int) -> str:
     ]
     if carried or not delivered:  # handed to its reader at once, nobody carried it
         stations.append((carried, carriers))
-    if message.chat[:1] != b"r":
+    if message.chat[:1] == b"c":
         stations += [(delivered, _("delivered")), (is_read(message), _("read"))]
-    on, off = ("[x]", "[ ]") if glyphs is PLAIN else (glyphs.on, glyphs.off)
+    on, off = ("[x]", "[ ]") if glyphs.is_plain else (glyphs.on, glyphs.off)
     parts = [f"{on if done else off} {name}" for done, name in stations]
     if failed:
         parts.append(f"{glyphs.failed} {_('failed')}")
@@ -133,6 +141,53 @@ def state_words(message: Message) -> str:
     return _("received")
 
 
+def file_progress(store: Store, message: Message) -> str:
+    """How many pieces of a file that is under way have left us, or are here; empty: none is."""
+    if message.note != NOTE_FILE:
+        return ""
+    waits = message.state is State.QUEUED if message.outgoing else message.reason == "file_open"
+    file = next((f for f in store.open_files() if f.mid == message.id), None) if waits else None
+    if file is None:
+        return ""
+    total, count = len(piece_sizes(file.manifest.size)), file.marks.bit_count()
+    text = _("{count} of {total} pieces out") if file.outgoing else _("{count} of {total} pieces")
+    return text.format(count=count, total=total)
+
+
+def revocation_note(message: Message) -> str:
+    """What is said where somebody gave a revocation to keep."""
+    if message.outgoing:
+        return _("You gave your revocation to keep: it can end your key.")
+    return _("Gave you a revocation to keep. If they are taken: /revocation release")
+
+
+def silent_words(contact: Contact) -> str:
+    """That nothing was heard of a contact for longer than our user set."""
+    days = contact.silent_days
+    return ngettext("silent {count} day", "silent {count} days", days).format(count=days)
+
+
+def notice_words(code: str, detail: str) -> str:
+    """Something the node wants a person to know, in our user's language."""
+    known = {
+        "contact_silent": _("Nothing was heard of {who} for longer than you set."),
+        "restored": _("{who} came back from a backup: what you sent last may be lost to them."),
+        "same_name": _(
+            "A stranger calls themselves {who}, like your contact: a new key, or a trick. "
+            "Ask {who} in person. /requests"
+        ),
+        "revoked": _("The key of {who} was revoked for good: nothing is sent to it any more."),
+        "seizure_reported": _("A device was taken (first name: whose; second: who says so): {who}"),
+        "seizure_removed": _("Removed from groups, the device was taken: {who}"),
+        "store_full": _("The store is full: nothing more is carried for others."),
+        "store_writable": _("The store can be written again."),
+        "clock_wrong": _("The clock of this device seems wrong: set it, or messages may be late."),
+    }
+    if code in known:
+        return known[code].format(who=Clean.line(detail, 80))
+    return said(detail) if detail else code.replace("_", " ")
+
+
 def _step(step: Step) -> str:
     words = {
         "written": _("written on this device"),
@@ -159,23 +214,33 @@ def radios_text(
     """What is on, what is off and why, and what to do about it."""
     node = status.node
     lines = [_("you: {name} · key {tag}").format(name=node.name, tag=key_tag(node.fp)), ""]
-    for transport in transports:
-        links = sum(peer.transport == transport.name for peer in node.neighbours)
-        lines.append(f"{transport.name}: {transport_words(transport, links)}")
-        if transport.remedy:
-            lines.append(f"  {said(transport.remedy)}")
-        lines += [
-            f"  {key.replace('_', ' ')}: {value}"
-            for key, value in transport.detail.items()
-            if value != ""
-        ]
-        lines.append("")
+    lines += transport_lines(transports, status, detail=True)
     if not transports:
         lines += [_("There is no radio and no network here: messages wait in the queue."), ""]
     lines += neighbour_lines(status, contacts)
     if status.trouble is not None:
         lines += ["", _("trouble: {what}").format(what=said(status.trouble))]
     return "\n".join(lines)
+
+
+def transport_lines(
+    transports: Sequence[TransportStatus], status: RuntimeStatus, *, detail: bool = False
+) -> list[str]:
+    """Each transport: on, or off and why, and what to do; an empty line after each."""
+    lines: list[str] = []
+    for transport in transports:
+        links = sum(peer.transport == transport.name for peer in status.node.neighbours)
+        lines.append(f"{transport.name}: {transport_words(transport, links)}")
+        if transport.remedy:
+            lines.append(f"  {said(transport.remedy)}")
+        if detail:
+            lines += [
+                f"  {key.replace('_', ' ')}: {value}"
+                for key, value in transport.detail.items()
+                if value != ""
+            ]
+        lines.append("")
+    return lines
 
 
 def transport_words(transport: TransportStatus, links: int) -> str:
@@ -263,7 +328,8 @@ def graph_lines(
                 got=size_words(peer.received_bytes),
                 sent=size_words(peer.sent_bytes),
             )
-            line = f"{line:<38}  {moved}"
+            wide_line = f"{line:<{PEER_CELLS}}{moved}"
+            line = wide_line if len(wide_line) <= width else line
         lines.append(line)
     if not peers:
         lines.append("  " + _("nobody is near; what you write waits here. F4 says why"))
@@ -286,7 +352,7 @@ def carried_for_contacts(store: Store) -> tuple[int, int]:
 
 def _quota(used: int, quota: int, glyphs: Glyphs) -> str:
     full = min(BAR_CELLS, -(-BAR_CELLS * used // max(1, quota))) if used else 0
-    on, off = ("#", ".") if glyphs is PLAIN else ("█", "░")
+    on, off = ("#", ".") if glyphs.is_plain else ("█", "░")
     words = _("{used} of {quota} used").format(used=size_words(used), quota=size_words(quota))
     return f"  {on * full}{off * (BAR_CELLS - full)}  {words}"
 

@@ -12,7 +12,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from meshchat.core.content import count_reactions, quoted
-from meshchat.core.model import NOTE_TIMER, Message, State
+from meshchat.core.model import NOTE_REVOCATION, NOTE_TIMER, Message, State
 from meshchat.core.ports import Store
 from meshchat.core.words import places
 from meshchat.i18n import N_, _
@@ -20,7 +20,7 @@ from meshchat.text import Clean
 from meshchat.ui.glyphs import Glyphs, state_mark
 from meshchat.ui.lines import fit, wrap
 from meshchat.ui.names import Names
-from meshchat.ui.reports import span
+from meshchat.ui.reports import file_progress, revocation_note, span
 
 WIDE_CELLS = 56  # from here on names have a column of their own
 NAME_CELLS_MAX = 14
@@ -39,11 +39,17 @@ class Rows:
     """Draws messages for a width."""
 
     def __init__(
-        self, store: Store, names: Names, glyphs: Glyphs, style: Callable[[str], Style]
+        self,
+        store: Store,
+        names: Names,
+        glyphs: Glyphs,
+        hidden: Callable[[Message], bool],
+        style: Callable[[str], Style],
     ) -> None:
         self._store = store
         self._names = names
         self._glyphs = glyphs
+        self._hidden = hidden
         self._style = style
         self.name_cells = 3
         """Width of the names' column; grows with the names that are seen."""
@@ -52,7 +58,7 @@ class Rows:
 
     def widen(self, message: Message) -> bool:
         """Make the names' column wide enough for this one; True if it changed."""
-        wanted = min(NAME_CELLS_MAX, cell_len(self._names.of_author(message)))
+        wanted = min(NAME_CELLS_MAX, cell_len(self._glyphs.draw(self._names.of_author(message))))
         if wanted <= self.name_cells:
             return False
         self.name_cells = wanted
@@ -87,7 +93,7 @@ class Rows:
 
     def _head(self, message: Message, grouped: bool, width: int, wide: bool) -> list[Strip]:
         """Time and name: the start of the first line, or a line of its own."""
-        name = self._names.of_author(message)
+        name = self._glyphs.draw(self._names.of_author(message))
         nick = "own" if message.outgoing else f"nick{message.author[-1] % NICK_STYLES}"
         clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
         more = self._glyphs.more
@@ -107,9 +113,12 @@ class Rows:
     def _lines(self, message: Message, room: int) -> list[list[Segment]]:
         """What is read, broken into lines: what it answers, the text, what others think of it."""
         lines: list[list[Segment]] = []
+        if self._hidden(message):
+            return [[Segment(_("(hidden: v shows it)"), self._style("time"))]]
         if message.reply_to:
             lines.append([Segment(self._quote(message, room), self._style("quote"))])
         text, style = self._text(message)
+        text = self._glyphs.draw(text)
         aligned = right_to_left(text)
         for line in wrap(text, room):
             gap = room - cell_len(line) if aligned else 0
@@ -117,8 +126,10 @@ class Rows:
             lines.append([*start, *self._marked(line, style)])
         counted = count_reactions(self._store.reactions([message.id]))
         if counted:
+            draw = self._glyphs.draw
             shown = [
-                f"[{emoji} {many}]" if ours else f"{emoji} {many}" for emoji, many, ours in counted
+                f"[{draw(emoji)} {many}]" if ours else f"{draw(emoji)} {many}"
+                for emoji, many, ours in counted
             ]
             lines += [[Segment(line, self._style("mark"))] for line in wrap("  ".join(shown), room)]
         return lines
@@ -128,15 +139,19 @@ class Rows:
         found = quoted(self._store, message)
         if found is None:
             text = _("(answers a message that is not here)")
+        elif self._hidden(found):
+            text = _("(answers a message that is hidden)")
         else:
             text = f"{self._names.of_author(found)}: {Clean.line(found.text, room * 2)}"
-        text = f"{self._glyphs.quote} {text}"
+        text = f"{self._glyphs.quote} {self._glyphs.draw(text)}"
         return fit(text, min(room, cell_len(text)), self._glyphs.more)
 
     def _text(self, message: Message) -> tuple[str, Style | None]:
         if message.retracted:
             own, other = _("(you asked to delete it)"), _("(deleted by its author)")
             return (own if message.outgoing else other), self._style("time")
+        if message.note == NOTE_REVOCATION:
+            return revocation_note(message), self._style("time")
         if message.note == NOTE_TIMER:
             return timer_note(message.vanish_s), self._style("time")
         style = self._style("mention") if message.mention else None
@@ -159,6 +174,8 @@ class Rows:
         parts = [_("(edited)")] if message.edited and not message.retracted else []
         if message.vanish_s and not message.note:
             parts.append(_("(disappears)"))
+        if progress := file_progress(self._store, message):
+            parts.append(f"({progress})")
         mark = " ".join([*parts, state_mark(self._glyphs, message)]).rstrip()
         return mark, self._style("failed" if message.state is State.FAILED else "mark")
 

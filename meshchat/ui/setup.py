@@ -47,7 +47,7 @@ class SetupScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box", id="step-name"):
             yield Line(
-                (Clean(_("Welcome to meshchat")), "bold"), Clean(_("   1 of 3")), classes="title"
+                (Clean(_("Welcome to meshchat")), "bold"), Clean(_("   1 of 4")), classes="title"
             )
             yield Line(
                 Clean(
@@ -65,7 +65,7 @@ class SetupScreen(Screen[None]):
             yield Field(id="words", placeholder=_("word word word…"), compact=True)
             yield Line(Clean(_("\nEnter go on   Esc back")))
         with Vertical(classes="box", id="step-passphrase"):
-            yield Line((Clean(_("A passphrase")), "bold"), Clean(_("   2 of 3")), classes="title")
+            yield Line((Clean(_("A passphrase")), "bold"), Clean(_("   2 of 4")), classes="title")
             yield Line(
                 Clean(
                     _(

@@ -92,12 +92,21 @@ class Side(Vertical):
         if row.mentions:
             count = f"@{count}"
         here = row.chat == open_chat
-        width = cells - 6 - len(count) if count else cells - 5
+        if contact is not None and contact.fp in names.silent:
+            sign = f"{self._glyphs.silent}{sign}"
+        width = cells - 5 - len(sign) - len(count) if count else cells - 4 - len(sign)
         quiet = names.is_quiet(row) or row.options.archived
         style = "bold" if (row.unread and not quiet) or here else "dim" if quiet else ""
         return plain(
             Clean(self._glyphs.here if here else " "),
-            (Clean(fit(names.of_chat(row.chat), max(2, width), self._glyphs.more)), style),
+            (
+                Clean(
+                    fit(
+                        self._glyphs.draw(names.of_chat(row.chat)), max(2, width), self._glyphs.more
+                    )
+                ),
+                style,
+            ),
             Clean(f" {sign} " if count else f" {sign}"),
             (Clean(count), "dim" if quiet else "bold"),
         )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from meshchat.core.events import Command, Done, Effect, Refused
+from meshchat.core.events import CheckEnded, CheckShown, Command, Done, Effect, Refused
 from meshchat.core.model import ChatId, Now
 from meshchat.core.node import Node
 from meshchat.errors import StoreError, UsageError
@@ -74,6 +74,7 @@ class SimulatedRuntime:
         self.real_speed = speed
         """As measured during the last seconds."""
         self._place = place
+        self._comparing = False
         self._clock = clock
         self._stopping = asyncio.Event()
         self._subscribers: list[Callable[[News], None]] = []
@@ -129,7 +130,16 @@ class SimulatedRuntime:
             return TransportStatus(name, True, remedy="(simulated, no radio of yours is used)")
         return TransportStatus(name, False, off, "(simulated)")
 
+    @property
+    def pace(self) -> float:
+        """Simulated seconds in one of ours now: real time while two people compare signs."""
+        return min(1.0, self.speed) if self._comparing else self.speed
+
     def _hear(self, effect: Effect) -> None:
+        if isinstance(effect, CheckShown | CheckEnded):
+            self._comparing = isinstance(effect, CheckShown)
+            self._measured = (self._clock(), self.world.now)
+            self.real_speed = self.pace
         if self._heard_before is not None:
             self._heard_before(effect)
         if not isinstance(effect, Done | Refused):
@@ -139,8 +149,8 @@ class SimulatedRuntime:
     def mark(self, width: int) -> str:
         """One line that says what this is: simulated, how fast, when and where."""
         now = f"{datetime.fromtimestamp(self.person.clock.wall):%H:%M}"
-        speed = f"x{self.speed:g}"
-        if self.real_speed < SLOW * self.speed and not self.ended.is_set():
+        speed = f"x{self.pace:g}"
+        if self.real_speed < SLOW * self.pace and not self.ended.is_set():
             speed = f"x{self.real_speed:.2g} of {speed}"
         place = self._place() if self._place is not None else ""
         wide = width >= WIDE_CELLS
@@ -179,7 +189,7 @@ class SimulatedRuntime:
 
     def slice(self, passed: float) -> None:
         """Let ``passed`` seconds of ours pass in the world, or less if that takes too long."""
-        until = self.world.now + passed * self.speed
+        until = self.world.now + passed * self.pace
         if self.horizon is not None:
             until = min(until, self.horizon)
         began = self._clock()

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Line
-from meshchat.ui.glyphs import PLAIN, Glyphs, reason_words
+from meshchat.ui.glyphs import Glyphs, reason_words
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import RuntimeStatus
@@ -50,7 +50,7 @@ class StatusBar(Line):
             if transport.on and brief:
                 parts.append(f"{transport.name} {links}")
             elif transport.on:
-                sign = "" if self._glyphs is PLAIN else f"{on} "
+                sign = "" if self._glyphs.is_plain else f"{on} "
                 parts.append(f"{transport.name} {sign}{links}")
             else:
                 why = reason_words(transport.reason) or _("off")

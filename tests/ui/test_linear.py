@@ -86,7 +86,7 @@ def test_mistakes_are_answered_and_nothing_is_sent(home: Path) -> None:
     for said in (
         "There is no command /qiut",
         "Choose a chat first",
-        "This works in a room.",
+        "This works in a room or a group.",
         "Say more: /join #ROOM",
         "No chat has a name like that.",
         "/lock takes nothing after it.",

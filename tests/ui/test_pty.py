@@ -23,7 +23,7 @@ import termios
 
 from screens import NOON, Seeded, clock
 
-from meshchat.core.model import Contact, Message, Room, State
+from meshchat.core.model import Contact, Group, Message, Room, State
 from meshchat.core.node import Node
 from meshchat.profile import Profile
 from meshchat.store import SqlStore
@@ -68,6 +68,7 @@ def fill(home: Path) -> None:
                 Contact(fp, card, raw(text[:60]), raw(text[:60]), added_at=1.0, heard_at=1.0)
             )
             store.save_room(Room(b"\3" * 14 + fp[:2], raw(text[:60]), fp, False, 2.0))
+            store.save_group(Group(b"\4" * 14 + fp[:2], raw(text[:60]), joined_at=3.0))
             message = Message(
                 id=b"m" * 6 + fp[:2],
                 chat=ROOM,
@@ -188,6 +189,7 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
     page, escape, click = "\x1b[6~", "\x1b", "\x1b[<0;{0};{1}M\x1b[<0;{0};{1}m"
     terminal.press("\x1b[A")  # message mode: keys for the history
     terminal.press("\x1b[H")
+    terminal.settle(b"mk0.")  # the whole history is laid out first
     for _ in range(len(TEXTS) // (ROWS - 8) * 2 + 6):
         terminal.press(page)
     terminal.press("i")  # the journey of one
@@ -197,7 +199,7 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
         os.write(terminal._fd, click.format(40, row).encode())
     terminal.settle()
     terminal.press(escape)
-    for _ in range(2 * len(TEXTS) // (ROWS - 8) + 4):  # the list of chats
+    for _ in range(3 * len(TEXTS) // (ROWS - 8) + 4):  # the list of chats
         terminal.press(page)
     terminal.press("\x0b")  # the chat switcher
     for _ in range(3):
@@ -217,7 +219,13 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
     terminal.press("\x0b")
     terminal.press("yard")
     terminal.press("\r")
-    for typed in ("@", "#", "/unblock ", "/chat ", ":fl"):  # what Tab offers
+    for _ in range(4):  # groups come after the room: header, members
+        terminal.press("\x1b[1;3B")
+        terminal.press("/members\r")
+        terminal.press(escape)
+    assert b"nobody can prove" in terminal.output, terminal.last_words()
+    terminal.press("\x1b[1;3A" * 4)
+    for typed in ("@", "#", "/unblock ", "/chat ", "/seized ", ":fl"):  # what Tab offers
         terminal.press(typed)
         for _ in range(3):
             terminal.press("\t" * 4)

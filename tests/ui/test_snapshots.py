@@ -11,10 +11,11 @@ import pytest
 from screens import Person
 from textual.pilot import Pilot
 
-from meshchat.core.events import JoinRoom, React, Send, Verify
+from meshchat.core.events import CreateGroup, JoinRoom, React, Send, Verify
 from meshchat.core.identity import public_room_key
 from meshchat.profile import Profile, RuntimeOptions
 from meshchat.ui.app import MeshApp
+from meshchat.ui.mesh import FirstRadios
 
 CORPUS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "hostile_text.json").read_text("ascii")
@@ -165,6 +166,34 @@ def test_talk(snap_compare: Compare, me: Person, bob: Person) -> None:
         me.hear(chat, "the family is fine 👩\u200d👩\u200d👧\u200d👦 🇰🇿", 5)
         await pilot.pause()
         me.app.chat.open(chat)
+        await pilot.pause(0.5)
+
+    assert snap_compare(me.app, terminal_size=(80, 24), run_before=prepare)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 24)], ids=["80x24", "40x24"])
+def test_group(snap_compare: Compare, me: Person, bob: Person, size: tuple[int, int]) -> None:
+    """A private group: a friend, somebody who is no contact, a message that is carried."""
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        friend = (await talk(me, bob))[1:]
+        await me.do(CreateGroup("stairs 4", (friend,)))
+        chat = b"g" + me.store.groups()[0].gid
+        me.hear(chat, "who has a lamp?", 6, author=friend)
+        me.hear(chat, "I do, third floor", 7, author=b"\5" * 16, author_name="Olga")
+        await me.do(Send(chat, "thank you both"))
+        await pilot.pause()
+        me.app.chat.open(chat)
+        await pilot.pause(0.5)
+
+    assert snap_compare(me.app, terminal_size=size, run_before=prepare)
+
+
+def test_first_radios(snap_compare: Compare, me: Person) -> None:
+    """The third step of the first run."""
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        me.app.push_screen(FirstRadios(me.runtime, me.app.glyphs))
         await pilot.pause(0.5)
 
     assert snap_compare(me.app, terminal_size=(80, 24), run_before=prepare)

@@ -147,6 +147,8 @@ class Person:
             time.sleep(0.5)  # the next field has to have the focus
             self.pane.type(PASSPHRASE)
             self.pane.press("Enter")
+        self.pane.wait("3 of 4")
+        self.pane.press("Enter")
         self.pane.wait("Your card")
 
     def save_card(self) -> Path:
