@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 
 from meshchat.core import events as core
 from meshchat.errors import MeshchatError
-from meshchat.i18n import _
+from meshchat.i18n import _, said
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Closing, Line
 from meshchat.ui.glyphs import Glyphs
@@ -93,7 +93,7 @@ class CheckScreen(ModalScreen[str], Closing[str]):
             await self._backend.command(wish)
         except MeshchatError as error:
             if self.is_current:
-                self.query_one("#signs", Line).show(Clean(str(error)))
+                self.query_one("#signs", Line).show(Clean(said(error)))
                 self.query_one("#advice", Line).show(Clean())
                 self.query_one(".hint", Line).show(Clean(_("Esc back")))
 

@@ -130,13 +130,11 @@ class FirstRadios(RadiosScreen):
 
     def page(self, width: int) -> str:  # noqa: ARG002
         status = self.backend.status()
-        lines = [
-            _("Messages go over these, to whoever is near. Without any they wait. Nothing here"),
-            _("has to be done now."),
-        ]
-        return "\n".join(
-            [" ".join(lines), "", *transport_lines(all_transports(status.transports), status)]
+        first = _(
+            "Messages go over these, to whoever is near. Without any they wait. Nothing here "
+            "has to be done now."
         )
+        return "\n".join([first, "", *transport_lines(all_transports(status.transports), status)])
 
     def action_nothing(self) -> None:
         """The mesh has its time later."""
