@@ -111,10 +111,9 @@ def read(language: str) -> Catalog:
         return read_po(file, locale=language)
 
 
-def update(language: str) -> int:
+def update(language: str, path: Path) -> int:
     """Write the catalogue of a language anew; returns how many strings have no translation."""
-    path = path_of(language)
-    old = read(language) if path.exists() else Catalog(locale=language)
+    old = read(language) if path_of(language).exists() else Catalog(locale=language)
     new = Catalog(locale=language, project="meshchat", fuzzy=False)
     missing = 0
     for each in strings().values():
@@ -143,4 +142,5 @@ def _header(catalog: Catalog) -> str:
 
 
 if __name__ == "__main__":
-    print(f"{update(sys.argv[1])} strings have no translation yet")
+    missing = update(sys.argv[1], path_of(sys.argv[1]))
+    print(f"{missing} strings have no translation yet")
