@@ -108,11 +108,17 @@ def _catalogue(name: str) -> _Catalogue:
     return _Catalogue(path.read_text("utf-8"))
 
 
+_OTHER_ENCODING = re.compile(r"\.(?!utf-?8)", re.IGNORECASE)
+
+
 def _wanted(setting: str) -> list[str]:
     """Two-letter languages in order of preference."""
     found = setting
-    for variable in _VARIABLES:
-        found = found or os.environ.get(variable, "")
+    for variable in () if setting else _VARIABLES:
+        value = os.environ.get(variable, "")
+        if _OTHER_ENCODING.search(value):
+            return []  # a terminal that says it cannot show our letters
+        found = found or value
     names = [re.split(r"[._@-]", part)[0].lower() for part in found.split(":")]
     return [name for name in names if name.isascii() and name.isalpha()]
 

@@ -15,7 +15,7 @@ from meshchat.ui.app import MeshApp
 from meshchat.ui.commands import COMMANDS
 from meshchat.ui.composer import Composer
 from meshchat.ui.dialogs import TextScreen
-from meshchat.ui.mesh import MeshScreen, RadiosScreen
+from meshchat.ui.mesh import FirstRadios, MeshScreen, RadiosScreen
 from meshchat.ui.people import CardScreen
 from meshchat.ui.reports import graph_lines, size_words, span
 from meshchat.ui.setup import SetupScreen
@@ -165,6 +165,8 @@ async def test_first_run_needs_no_network_and_no_account(tmp_path: Path) -> None
         for _ in range(2):
             await pilot.press(*words, "enter")
             await pilot.pause()
+        await until(lambda: isinstance(app.screen, FirstRadios), pilot, 1_000)
+        await pilot.press("enter")
         await until(lambda: isinstance(app.screen, CardScreen), pilot, 1_000)
         await pilot.press("escape")
         await pilot.pause()
