@@ -39,6 +39,8 @@ class Person:
         """Messages from others as they were announced, with the monotonic second."""
         self._listener: threading.Thread | None = None
         self.run("init", "--name", name, "--small")
+        # These tests time the network: what waits on purpose is tested in core/test_shape.py.
+        self.profile.config_path.write_text("[privacy]\nhandover = false\n", "utf-8")
 
     # --- the command line --------------------------------------------------------------------
 

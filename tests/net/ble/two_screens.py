@@ -1,7 +1,7 @@
 """Two people at the shipped screens, joined by virtual radios alone.
 
-    python tests/net/ble/screens.py            # shows what both see, step by step
-    python tests/net/ble/screens.py --stay     # then leaves both open in tmux
+    python tests/net/ble/two_screens.py            # shows what both see, step by step
+    python tests/net/ble/two_screens.py --stay     # then leaves both open in tmux
 
 Each sits in a process of their own, as at home: this one owns the air, each program is the
 shipped one on a Bumble device whose controller is reached through a socket. Nothing of it is in
