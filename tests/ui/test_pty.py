@@ -184,7 +184,6 @@ def steering(text: str) -> list[str]:
     return [part for part in parts if len(part) > 1]
 
 
-@pytest.mark.timeout(300)
 def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
     """Every body, petname, claimed name, author and room name is shown; none of it steers."""
     page, escape, click = "\x1b[6~", "\x1b", "\x1b[<0;{0};{1}M\x1b[<0;{0};{1}m"
@@ -206,14 +205,12 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
     for _ in range(3):
         terminal.press("\x1b[B" * 20)
     terminal.press(escape)
+    time.sleep(1.0)  # an Escape read together with the next key would be another key
     for _ in range(0, len(TEXTS), 32):  # people's own screens; they are at the end of the list
-        before, end = terminal.output.count(b"calls itself"), time.monotonic() + 15.0
         terminal.press("\x1b[1;3A" * 32 + "\x1bOQ")
-        while terminal.output.count(b"calls itself") == before and time.monotonic() < end:
-            terminal.settle()  # a busy machine; a room has no such screen
         terminal.press(escape)
     assert terminal.alive(), terminal.last_words()
-    people_seen = terminal.output.count(b"calls itself")
+    assert terminal.output.count(b"calls itself") >= 3
     for key in ("\x1bOR", "\x1bOS", "\x1b[15~"):  # mesh, radios, journey
         terminal.press(key)
         terminal.press(page * 3)
@@ -270,8 +267,6 @@ def test_no_hostile_byte_reaches_the_terminal(terminal: Terminal) -> None:
     terminal.press(escape)
     terminal.press("\x11")
     assert terminal.end() == 0
-    if people_seen < 3:  # everything else above was checked
-        pytest.skip(f"keys did not reach the people's own screens in time: {people_seen} of 3")
 
 
 def test_nothing_is_left_on_the_screen(terminal: Terminal) -> None:
