@@ -228,6 +228,7 @@ def test_every_documented_setting_is_read(home: Path) -> None:
         language="ru",
         theme="contrast",
         glyphs="plain",
+        emoji="simple",
         keys=(("mesh", "f8"), ("find", "ctrl+g,f9")),
     )
 

@@ -13,6 +13,7 @@ from meshchat.core.body import NUMBER_BYTES, Body, BodyType
 from meshchat.core.contacts import People, check_name
 from meshchat.core.custody import Custody
 from meshchat.core.epochs import (
+    EPOCH_BYTES,
     GENERATION_MAX,
     GID_BYTES,
     MEMBER_FP_BYTES,
@@ -34,6 +35,7 @@ from meshchat.core.group_talk import Heard, Talk, group_chat
 from meshchat.core.inbox import Inbox, Letter
 from meshchat.core.limits import (
     GROUP_EPOCHS_MAX,
+    GROUP_EPOCHS_SEEN_MAX,
     GROUP_GENERATIONS_AHEAD_MAX,
     GROUP_KEYS_S,
     GROUP_MEMBERS_MAX,
@@ -311,9 +313,19 @@ class Groups:
         self._changed(group_chat(gid), now)
 
     def _drop_epochs(self, gid: bytes) -> None:
-        for epoch in self._book.epochs_of(gid):
+        """Forget who was in, and all keys; only which epochs there were is kept."""
+        epochs = self._book.epochs_of(gid)
+        seen = (self._store.get(_seen(gid)) or b"") + b"".join(epoch.eid for epoch in epochs)
+        self._store.put(_seen(gid), seen[-GROUP_EPOCHS_SEEN_MAX * EPOCH_BYTES :])
+        for epoch in epochs:
             self._book.forget(epoch)
         self._inbox.refresh()
+
+    def _was_in(self, gid: bytes, eid: bytes) -> bool:
+        """Whether this epoch is one of those we had when we left."""
+        seen = self._store.get(_seen(gid)) or b""
+        starts = range(0, len(seen), EPOCH_BYTES)
+        return any(seen[at : at + EPOCH_BYTES] == eid for at in starts)
 
     # --- control messages ---------------------------------------------------------------------
 
@@ -362,6 +374,8 @@ class Groups:
             raise AuthError("group_admin")
         group = self._book.groups.get(gid)
         if group is None or group.membership is not Membership.MEMBER:
+            if self._was_in(gid, keys.eid):  # sealed anew for us: it invites us to nothing
+                return True
             if group is not None and own.key:  # they do not know yet that we are out
                 if group.membership is Membership.LEFT:
                     self._mail.send(gid, fp, Leave(gid), now)
@@ -605,6 +619,10 @@ class Groups:
             self._counters[error.reason] += 1
             return False
         return True
+
+
+def _seen(gid: bytes) -> str:
+    return f"seen:{gid.hex()}"
 
 
 def _leaving(gid: bytes) -> str:

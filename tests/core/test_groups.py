@@ -10,7 +10,7 @@ from world import Host
 from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.chats import contact_chat
 from meshchat.core.envelope import envelope_id, open_sealed
-from meshchat.core.epochs import Gone, Keys, Leave, Rekey, Seized, encode_control
+from meshchat.core.epochs import Gone, Keys, Leave, Rekey, Seized, decode_control, encode_control
 from meshchat.core.events import (
     AddMember,
     Block,
@@ -683,3 +683,20 @@ def test_screens_are_told(group: GroupWorld) -> None:
     assert [each.message.text for each in d.told if isinstance(each, MessageAdded)] == ["text"]
     assert contact_chat(a.node.fp) in [row.chat for row in d.store.chats()]
     assert not d.texts(contact_chat(a.node.fp))  # control messages are not shown
+
+
+def test_an_old_invitation_sealed_anew_brings_nobody_back(group: GroupWorld) -> None:
+    """What an admin told a member long ago comes again after they have left."""
+    aida, carl = group.hosts[0], group.hosts[2]
+    told = [mail.control for mail in aida.store.group_mail() if mail.fp == carl.node.fp]
+    rekeys = [read for read in map(decode_control, told) if isinstance(read, Rekey)]
+    assert {rekey.generation for rekey in rekeys} == {0, 1}
+    carl.do(LeaveGroup(group.gid))
+    for rekey in rekeys:
+        control(group, aida, carl, rekey)
+    assert membership(carl) is Membership.LEFT
+    assert not group.epochs(carl)
+    group.share()
+    aida.do(AddMember(group.gid, carl.node.fp))
+    group.share()
+    assert membership(carl) is Membership.MEMBER
