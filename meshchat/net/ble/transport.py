@@ -12,6 +12,7 @@ from functools import partial
 from random import SystemRandom
 
 from meshchat.core.events import LinkDown, LinkUp, NeighbourUp, NewFace, Received
+from meshchat.core.model import Now
 from meshchat.net.ble.battery import BATTERY_EVERY_S, battery
 from meshchat.net.ble.framing import Framer
 from meshchat.net.ble.limits import DIAL_S, FRAME_MAX_BYTES
@@ -62,15 +63,20 @@ class BleTransport:
         profile: What the person chose to spend: ``always``, ``normal`` or ``saver``.
         adapter: Name of the adapter; empty: the first that is on.
         radio: For tests; None: the system's.
+        clock: Both clocks; the monotonic one is the loop's.
     """
 
     name = "ble"
 
     def __init__(
-        self, profile: str = "normal", adapter: str = "", radio: Radio | None = None
+        self,
+        profile: str = "normal",
+        adapter: str = "",
+        radio: Radio | None = None,
+        clock: Callable[[], Now] = system_now,
     ) -> None:
         self._radio = radio or SystemRadio(adapter)
-        self._now = system_now
+        self._now = clock
         self.policy = Policy(SystemRandom(), self._now(), Profile(profile), battery())
         self._host: Host
         self._peripheral: Peripheral | None = None
