@@ -65,8 +65,9 @@ class Incoming:
         self._open.clear()
         self._whole.clear()
 
-    def _drop(self, why: str) -> None:
+    def _drop(self, why: str) -> list[bytes] | None:
         self._dropped[why] += 1
+        return None
 
     # --- what comes --------------------------------------------------------------------------
 
