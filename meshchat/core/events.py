@@ -396,6 +396,8 @@ class CloseLink:
 
     link: int
     reason: str
+    kept: int = 0
+    """Another link to the same node, which stays for it; 0: none."""
 
 
 # --- out: for people ---------------------------------------------------------------------------

@@ -11,23 +11,22 @@ from contextlib import suppress
 from functools import partial
 from random import SystemRandom
 
-from meshchat.core.events import LinkDown, LinkUp, NeighbourUp, NewFace, Received
+from meshchat.core.events import (
+    LinkDown,
+    LinkUp,
+    NeighbourDown,
+    NeighbourUp,
+    NewFace,
+    Received,
+)
 from meshchat.core.model import Now
+from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
 from meshchat.net.ble.battery import BATTERY_EVERY_S, battery
+from meshchat.net.ble.duty import Profile
 from meshchat.net.ble.framing import Framer
 from meshchat.net.ble.limits import DIAL_S, FRAME_MAX_BYTES
 from meshchat.net.ble.link import DRAIN_S, BleLink
-from meshchat.net.ble.policy import (
-    Action,
-    Advertise,
-    CancelDial,
-    Close,
-    Dial,
-    Policy,
-    Profile,
-    Rotate,
-    Scan,
-)
+from meshchat.net.ble.policy import Policy
 from meshchat.net.ble.radio import (
     LIMITS,
     REMEDIES,
@@ -131,11 +130,11 @@ class BleTransport:
         if (found := self._links.get(link)) is not None:
             found.send(frames)
 
-    def close(self, link: int, reason: str) -> None:
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
         """End a link after flushing; no ``LinkDown`` is posted for it."""
         if (found := self._links.pop(link, None)) is not None:
             found.leave()
-            self._do(self.policy.link_down(link, reason, self._now()))
+            self._do(self.policy.link_down(link, reason, self._now(), kept))
 
     def status(self) -> TransportStatus:
         """Facts, and why not more."""
@@ -408,7 +407,9 @@ class BleTransport:
             self._host.post(LinkDown(link.number, reason))
 
     def _news(self, news: object) -> None:
-        if isinstance(news, NeighbourUp) and news.neighbour.contact:
+        if isinstance(news, NeighbourDown) and news.transport != self.name:
+            self._act(lambda now: self.policy.other_down(news.link, now))
+        elif isinstance(news, NeighbourUp) and news.neighbour.contact:
             number = news.neighbour.link
             if number in self._links:
                 self._act(lambda now: self.policy.recognised(number, now))

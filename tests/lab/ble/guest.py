@@ -60,8 +60,8 @@ class _Sink:
 class Guest:
     """A machine with some adapters. Everything it says is kept."""
 
-    def __init__(self, adapters: int) -> None:
-        self.adapters = adapters
+    def __init__(self, adapters: int, extended: frozenset[int] = frozenset()) -> None:
+        self.adapters, self.extended = adapters, extended
         self.air: Air
         self.radios: dict[int, Radio] = {}
         self.said: list[Json] = []
@@ -154,7 +154,8 @@ class Guest:
         if number in self._absent:
             writer.close()
             return
-        radio = make_radio(number, self.air, sink=_Sink(writer))
+        extended = number in self.extended
+        radio = make_radio(number, self.air, sink=_Sink(writer), extended=extended)
         self.radios[number], self._writers[number] = radio, writer
         parser = PacketParser(radio)
         try:

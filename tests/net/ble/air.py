@@ -189,8 +189,16 @@ class Radio(Controller):
             super().on_le_disconnected(connection, reason)
 
 
-def make_radio(index: int, air: Air, source: object = None, sink: object = None) -> Radio:
-    """A controller on the air, fit for BlueZ as well."""
+def make_radio(
+    index: int,
+    air: Air,
+    source: object = None,
+    sink: object = None,
+    *,
+    extended: bool = False,
+) -> Radio:
+    """A controller on the air, fit for BlueZ as well; ``extended`` ones cannot be connected there,
+    only heard."""
     radio = Radio(f"C{index}", host_source=source, host_sink=sink, link=air)  # type: ignore[arg-type]
     # BlueZ keys the static address it makes by manufacturer: keep them apart.
     radio.manufacturer_company_identifier = 0xB100 + index
@@ -200,6 +208,8 @@ def make_radio(index: int, air: Air, source: object = None, sink: object = None)
         | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
         | hci.LeFeatureMask.LE_PERIODIC_ADVERTISING
     )
+    if extended:
+        radio.le_features |= hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
     radio.le_acl_data_packet_length = ACL_BYTES
     radio.supported_max_tx_octets = radio.supported_max_rx_octets = ACL_BYTES
     radio.supported_max_tx_time = radio.supported_max_rx_time = 2120

@@ -6,18 +6,10 @@ from collections.abc import Callable
 from random import Random
 
 from meshchat.core.model import Now
+from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
+from meshchat.net.ble.duty import Profile
 from meshchat.net.ble.limits import LINKS_HARD_MAX
-from meshchat.net.ble.policy import (
-    Action,
-    Advertise,
-    CancelDial,
-    Close,
-    Dial,
-    Policy,
-    Profile,
-    Rotate,
-    Scan,
-)
+from meshchat.net.ble.policy import Policy
 
 WALL = 1_790_000_100.0  # a minute and a bit into a quarter of an hour
 REPEAT_S = 1.0  # adverts of one sender are handed over so often
@@ -245,6 +237,13 @@ class Room:
             del end.links[link]
             if end is not by:
                 end.tell(end.policy.link_down(link, reason, self.now))
+
+    def spare(self, link: int, kept: int) -> None:
+        """A link ends because another one, not by radio, leads to the same peer."""
+        self.ended["duplicate"] += 1
+        for end in [radio for radio in self.radios if link in radio.links]:
+            del end.links[link]
+            end.tell(end.policy.link_down(link, "duplicate", self.now, kept))
 
     def linked(self, one: Radio, other: Radio) -> bool:
         return other in one.links.values()
