@@ -144,10 +144,9 @@ class BleTransport:
             return TransportStatus(
                 "ble", False, trouble.reason, REMEDIES.get(trouble.reason, ""), {}
             )
-        address = {True: "fixed", False: "changes", None: "unknown"}[adapter.fixed_address]
         detail: dict[str, str | int] = {
             "adapter": adapter.name,
-            "address": address,
+            "address": adapter.address,
             "links": sum(link.told for link in self._links.values()),
             "in_reach": policy.in_reach,
             "profile": policy.spends.value,

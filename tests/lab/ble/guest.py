@@ -321,6 +321,17 @@ class Guest:
         self.on_air(lambda: setattr(self.air, "adverts", adverts))
         return adverts
 
+    def tokens(self) -> set[bytes]:
+        """Those of two radios that are on the air now."""
+        adverts, found = self.capture(), set()
+
+        def heard() -> bool:
+            found.update(data[-6:] for _, data in adverts)
+            return len(found) == 2
+
+        self.wait_for(heard)
+        return found
+
     def listen(self) -> list[bytes]:
         """Everything that is sent on connections from now on; grows."""
         data: list[bytes] = []
