@@ -321,7 +321,12 @@ class BleTransport:
 
     def sighted(self, sighting: Sighting) -> None:
         """See ``radio.Ear``."""
-        self._act(lambda now: self.policy.seen(sighting.token, sighting.device, sighting.rssi, now))
+        now = self._now()
+        actions = self.policy.seen(sighting.token, sighting.device, sighting.rssi, now)
+        if actions:
+            self._do(actions)
+        else:  # as with nearly every advert
+            self._arm()
 
     def opened(self, pipe: Pipe) -> None:
         """See ``radio.Ear``."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import quick_bumble  # noqa: F401  # for its effect
 from bumble import core, hci, ll
 from bumble.controller import Connection, Controller
 from bumble.link import LocalLink

@@ -13,6 +13,7 @@ from meshchat.net.ble.policy import Policy
 
 WALL = 1_790_000_100.0  # a minute and a bit into a quarter of an hour
 REPEAT_S = 1.0  # adverts of one sender are handed over so often
+FAILURES_MAX = 6  # of dials between two, in a row: chance alone would fail any test at some seed
 
 
 class Radio:
@@ -137,6 +138,7 @@ class Room:
         self.parted: set[frozenset[int]] = set()
         self.weak: dict[frozenset[int], int] = {}
         self.crossings = 0
+        self.failures: Counter[frozenset[int]] = Counter()  # in a row
         self.ended: Counter[str] = Counter()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._turn = 0
@@ -204,8 +206,15 @@ class Room:
             self.crossings += 1
             return  # neither comes to an end before its time-out
         took = self.random.uniform(0.3, 1.5)
-        if target is not None and self.random.random() >= self.failure:
+        if target is None:
+            return
+        pair = frozenset((dialler.name, target.name))
+        enough = self.failures[pair] >= FAILURES_MAX and self.failure < 1
+        if self.random.random() >= self.failure or enough:
+            self.failures[pair] = 0
             self.later(took, lambda: self._connected(dialler, target, turn))
+        else:
+            self.failures[pair] += 1
 
     def _connected(self, dialler: Radio, target: Radio, turn: int) -> None:
         if dialler.dial_turn != turn or dialler.dial is None:

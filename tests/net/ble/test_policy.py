@@ -362,7 +362,7 @@ def test_a_storm_does_not_grow_memory_in_any_profile(profile: Profile) -> None:
     room = Room()
     radio = room.add(profile)
     room.run(1)
-    for n in range(10_000):
+    for n in range(2_000):
         token = room.random.randbytes(6)
         radio.tell(radio.policy.seen(token, token, -50, room.now))
         if n % 100 == 0:
@@ -438,7 +438,7 @@ def test_duty_of_a_day(profile: Profile, links: int, low: float, high: float) ->
     radio = room.add(profile)
     if links:
         room.add(profile)
-    day = 12 * 3_600.0
+    day = 4 * 3_600.0
     room.run(day)
     scanned = radio.scan_s + (room.mono - radio.scan_since if radio.scans else 0)
     assert low <= scanned / day <= high
