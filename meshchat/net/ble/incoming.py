@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from meshchat.net.ble.fragments import INDEX_MAX, LAST, NOW, NUMBERS, RANGE
+from meshchat.net.ble.fragments import INDEX_MAX, LAST, NOW, NUMBERS, OVERTAKEN, RANGE
 from meshchat.net.ble.limits import (
     ACK_DELAY_S,
     ACK_EVERY_BYTES,
@@ -30,8 +30,8 @@ class _In:
     """Highest index so far."""
     size: int = 0
 
-    def gaps(self) -> list[tuple[int, int]]:
-        """What is missing: ranges of indexes, both ends included."""
+    def gaps(self, end: int) -> list[tuple[int, int]]:
+        """What is missing: ranges of indexes, both ends included; ``end`` where none is known."""
         found: list[tuple[int, int]] = []
         at = 0
         for index in sorted(self.chunks):
@@ -39,7 +39,7 @@ class _In:
                 found.append((at, index - 1))
             at = index + 1
         if not self.count:
-            found.append((at, INDEX_MAX))
+            found.append((at, end))
         return found
 
 
@@ -167,11 +167,14 @@ class Incoming:
     def _missing(self, room: int) -> bytes:
         """What is missing of the frames that have begun, as much as fits."""
         body = bytearray()
+        begun = ((number - self._expected) % NUMBERS for number in (*self._open, *self._whole))
+        top = max(begun, default=0)
         for distance in range(self._known):
             number = (self._expected + distance) % NUMBERS
             if number in self._whole:
                 continue
-            gaps = self._open[number].gaps() if number in self._open else [(0, INDEX_MAX)]
+            entry = self._open.get(number) or _In()
+            gaps = entry.gaps(OVERTAKEN if distance < top else INDEX_MAX)
             for first, last in gaps[: (room - len(body)) // RANGE.size]:
                 body += RANGE.pack(number, first, last)
         return bytes(body)

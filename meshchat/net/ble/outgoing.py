@@ -1,7 +1,7 @@
 """Frames on their way out: a window of chunks in flight, and what of it has to go again. Pure.
 
 Late is not lost: a system may hold seconds of chunks in its queue, and a radio may pause. So a
-chunk that is missing is sent again only if a later one of its frame has overtaken it, or if it
+chunk that is missing is sent again only if a later one or a later frame came first, or if it
 left before a POLL and is missing in the ACK that answers that one.
 """
 
