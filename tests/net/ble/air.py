@@ -144,6 +144,18 @@ class Radio(Controller):
         self._reported.clear()
         return super().on_hci_le_set_scan_enable_command(command)
 
+    def on_hci_reset_command(
+        self, command: hci.HCI_Reset_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        """Be silent and deaf, as a controller is after a reset; Bumble goes on as before."""
+        self.le_legacy_advertiser.stop()
+        for each in self.advertising_sets.values():
+            each.stop()
+        self.advertising_sets.clear()
+        self.le_scan_enable = False
+        self.pending_le_connection = None
+        return super().on_hci_reset_command(command)
+
     def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
         if not self.rate:
             super().on_hci_acl_data_packet(packet)
