@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from meshchat import cli, doctor, keyfile, twins
-from meshchat.core.chats import contact_chat
 from meshchat.core.events import AddContact, SaveDraft, Send
+from meshchat.core.model import contact_chat
 from meshchat.core.node import Node
 from meshchat.profile import Profile, SystemEntropy, system_now
 from meshchat.threat import SECTIONS, WIDTH

@@ -31,7 +31,7 @@ from meshchat.core.epochs import (
 from meshchat.core.events import Notice, Tell
 from meshchat.core.group_book import NO_NAME, Book, Learned
 from meshchat.core.group_mail import ControlMail
-from meshchat.core.group_talk import Heard, Talk, group_chat
+from meshchat.core.group_talk import Talk
 from meshchat.core.inbox import Inbox, Letter
 from meshchat.core.limits import (
     GROUP_EPOCHS_MAX,
@@ -56,6 +56,7 @@ from meshchat.core.model import (
     GroupMember,
     Membership,
     Now,
+    group_chat,
 )
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt, Receipts
@@ -78,10 +79,9 @@ class Groups:
         tell: Callable[[Tell], None],
         counters: Counter[str],
         inbox: Inbox,
-        heard: Callable[[Heard, Now], None],
         changed: Callable[[ChatId, Now], None],
     ) -> None:
-        """``heard`` stores a message; ``changed`` hears of a chat whose epochs are others now."""
+        """``changed`` hears of a chat whose epochs are others now."""
         self._store = store
         self._entropy = entropy
         self._people = people
@@ -102,13 +102,12 @@ class Groups:
             sealer,
             counters,
             self._book,
-            heard,
+            inbox,
             self._mail.confirmed,
             self._learned,
         )
         self._parted: dict[bytes, float] = {}  # group -> monotonic time its lines were seen
         self._reports: Counter[bytes] = Counter()
-        inbox.add_secrets(self._talk.secrets)
         inbox.on(BodyType.GROUP, self._read)
 
     def load(self) -> None:

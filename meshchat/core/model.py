@@ -23,6 +23,18 @@ ChatId = bytes
 ``b"g" + group id`` (17 bytes) for a group."""
 
 
+def contact_chat(fp: bytes) -> ChatId:
+    return b"c" + fp
+
+
+def room_chat(rid: bytes) -> ChatId:
+    return b"r" + rid
+
+
+def group_chat(gid: bytes) -> ChatId:
+    return b"g" + gid
+
+
 class Now(NamedTuple):
     """Both clocks at one instant."""
 

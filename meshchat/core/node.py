@@ -244,7 +244,7 @@ class Node:
         self._custody.flush(now)
         few = len(self._fresh) <= TRY_AT_ONCE_MAX
         for held in self._fresh:
-            if few or self._chats.expects(held.eid):
+            if few or self._chats.files.wants(held.eid):
                 self._open(held, now)
         self._fresh.clear()
         for held in self._unheld[:TRY_AT_ONCE_MAX]:  # the rest comes again
@@ -252,12 +252,12 @@ class Node:
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
-        for held, readers in self._chats.sealed:
+        for held, readers in self._chats.sealer.sealed:
             if self._handover.hold(held, readers, now):
                 self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
                 self._neighbours.offer(held.eid, held.hint)
-        self._chats.sealed.clear()
+        self._chats.sealer.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
             self._handover.drop(self._custody.gone)
@@ -265,8 +265,8 @@ class Node:
         if self._custody.lost:
             self._neighbours.renew_key()
             self._custody.lost = False
-        if self._chats.sought is not self._sought:
-            self._sought = self._chats.sought
+        if self._chats.files.sought is not self._sought:
+            self._sought = self._chats.files.sought
             self._neighbours.seek(self._sought)
         self._neighbours.pump(now)
         if self._custody.stored or self._custody.dropped:
@@ -288,9 +288,9 @@ class Node:
             self._token(peer, outcome, now)
         elif isinstance(outcome, Stored):
             where = peer.link.transport + (" contact" if peer.contact else "")
-            self._chats.handed(outcome.eids, where, now)
+            self._chats.outbox.handed(outcome.eids, where, now)
         else:
-            self._chats.seen_elsewhere(set(outcome.eids), peer.link.transport, now)
+            self._chats.outbox.seen_elsewhere(set(outcome.eids), peer.link.transport, now)
 
     def _arrived(self, peer: Peer, arrived: Arrived) -> None:
         """Check that it is what its id says; it is judged with all others of this step."""
@@ -344,7 +344,7 @@ class Node:
 
     def _open(self, held: Held, now: Now) -> None:
         try:
-            receipts = self._chats.open(held, now)
+            receipts = self._chats.inbox.open(held, now)
         except ProtocolError as error:
             self._counters[error.reason] += 1
             return
@@ -368,12 +368,12 @@ class Node:
         while copy and copy.held and self._custody.drop(copy.eid, Fate.PROVEN):
             copy = self._store.holder_of(done)
             if copy and not (told and copy.eid == told.eid):
-                self._chats.delivered(copy.eid, now)
+                self._chats.outbox.delivered(copy.eid, now)
 
     def _token(self, peer: Peer, token: Token, now: Now) -> None:
         done = done_of(token.token)
         proven = self._store.holder_of(done)
-        ours = proven is not None and self._chats.delivered(proven.eid, now)
+        ours = proven is not None and self._chats.outbox.delivered(proven.eid, now)
         wait = 0.0
         if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
             wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
@@ -432,7 +432,7 @@ class Node:
             else:
                 self._neighbours.offer(eid, hint)
         if self._handover.cover_due(now) and self._neighbours.all():
-            self._quietly(lambda: self._chats.cover(now))
+            self._quietly(lambda: self._chats.sealer.cover(now))
         self._chats.wake(now)
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
@@ -456,15 +456,13 @@ class Node:
                 self._tells.append(Notice("clock_wrong"))
             return  # a clock before this code existed would only make wrong keys and expiries
         gone = self._custody.expire(now)
-        self._chats.ended([eid for eid, kind in gone if kind is Kind.OWN], now)
+        self._chats.outbox.ended([eid for eid, kind in gone if kind is Kind.OWN], now)
         made = self._people.rotate(now)
-        if made or self._chats.announce_due(now):
-            self._quietly(lambda: self._chats.announce(now))
+        if made or self._chats.announces.is_due(now):
+            self._quietly(lambda: self._chats.announces.announce(now))
         self._chats.revocations.again(now)
         self._people.notice_silence(now)
-        self._chats.give_up(now)
-        self._chats.seal_waiting(now)
-        self._chats.keeping.house(now)
+        self._chats.house(now)
         self._release_due(now)
         self._neighbours.renew(now)
 
@@ -487,7 +485,7 @@ class Node:
             del self._tells[told:]
             # The first half of a command whose second half was refused.
             self._chats.groups.load()
-            self._chats.sealed.clear()
+            self._chats.sealer.sealed.clear()
             self._custody.undo()
             return Refused(command, error)
 
@@ -499,17 +497,17 @@ class Node:
 
     def _do_add(self, command: AddContact, now: Now) -> Contact:
         contact = self._people.add(command, now)
-        for receipt in self._chats.accepted(contact.fp, now):
+        for receipt in self._chats.receipts.settle(contact.fp, now):
             self._release(receipt, now)
         if command.replaces:
-            self._chats.key_replaced(command.replaces, now)
+            self._chats.outbox.key_replaced(command.replaces, now)
         self._contacts_changed(now, contact.fp)
         return contact
 
     def _contacts_changed(self, now: Now, fp: bytes) -> None:
-        self._chats.keys_changed()
+        self._chats.inbox.keys_changed()
         self._neighbours.regreet(now)
-        self._chats.seal_waiting(now, fp)
+        self._chats.outbox.seal_waiting(now, fp)
         self._try_at = now.mono
 
     def _do_verify(self, command: Verify, _now: Now) -> Contact:
@@ -547,15 +545,15 @@ class Node:
 
     def _on_revoked(self, contact: Contact, now: Now) -> None:
         """A contact was frozen for good: nothing goes to it any more, and our user hears of it."""
-        self._chats.key_replaced(contact.fp, now, "revoked")
-        self._chats.keys_changed()
+        self._chats.outbox.key_replaced(contact.fp, now, "revoked")
+        self._chats.inbox.keys_changed()
         with contextlib.suppress(UsageError):  # they share no group with us
             self._chats.groups.report_seized(contact.fp, True, now)
         self._neighbours.drop_contact(contact.fp, "revoked", now)
         self._tells.append(Notice("revoked", contact.petname))
 
     def _do_mark_in_room(self, command: MarkInRoom, now: Now) -> None:
-        self._chats.mark_in_room(command, now)
+        self._chats.rooms.mark(command, now)
 
     def _do_rename(self, command: Rename, _now: Now) -> Contact:
         return self._people.rename(command.fp, command.petname)
@@ -563,19 +561,19 @@ class Node:
     def _do_accept(self, command: Accept, now: Now) -> Contact:
         contact = self._people.accept(command.fp, command.petname)
         self._contacts_changed(now, contact.fp)
-        for receipt in self._chats.accepted(contact.fp, now):
+        for receipt in self._chats.receipts.settle(contact.fp, now):
             self._release(receipt, now)
         return contact
 
     def _do_block(self, command: Block, now: Now) -> Contact:
         contact = self._people.block(command.fp, command.blocked, now)
-        self._chats.keys_changed()
+        self._chats.inbox.keys_changed()
         if command.blocked:
-            self._chats.announce(now)
-            self._chats.share_card(now, self._people.friends())
+            self._chats.announces.announce(now)
+            self._chats.announces.share_card(now, self._people.friends())
             self._neighbours.drop_contact(command.fp, "blocked", now)
         else:
-            self._chats.share_card(now, [contact])  # it could not follow us meanwhile
+            self._chats.announces.share_card(now, [contact])  # it could not follow us meanwhile
             self._neighbours.regreet(now)
         return contact
 
@@ -583,12 +581,12 @@ class Node:
         return self._chats.introduce(command.one, command.other, now)
 
     def _do_join(self, command: JoinRoom, now: Now) -> Room:
-        room = self._chats.join(command.name, command.key, command.private, now)
+        room = self._chats.rooms.join(command.name, command.key, command.private, now)
         self._try_at = now.mono
         return room
 
     def _do_leave(self, command: LeaveRoom, _now: Now) -> Room:
-        return self._chats.leave(command.rid)
+        return self._chats.rooms.leave(command.rid)
 
     def _do_create_group(self, command: CreateGroup, now: Now) -> Group:
         return self._chats.groups.create(command.name, command.members, now)
@@ -627,7 +625,7 @@ class Node:
         return self._chats.content.retract(command.mid, now)
 
     def _do_delete(self, command: Delete, now: Now) -> None:
-        self._chats.delete(command.mid, now)
+        self._chats.outbox.delete(command.mid, now)
 
     def _do_set_chat(self, command: SetChat, now: Now) -> ChatOptions:
         return self._chats.keeping.set_chat(command, now)
@@ -645,7 +643,7 @@ class Node:
 
     def _do_name(self, command: SetName, now: Now) -> None:
         self._people.rename_self(command.name)
-        self._chats.announce(now)
+        self._chats.announces.announce(now)
 
     # --- looking in ---------------------------------------------------------------------------
 
@@ -686,11 +684,11 @@ class Node:
 
     def is_hidden(self, message: Message) -> bool:
         """Whether a message of a room is not to be shown."""
-        return self._chats.moderation.is_hidden(message)
+        return self._chats.rooms.moderation.is_hidden(message)
 
     def room_mark(self, rid: bytes, target: bytes) -> Mark | None:
         """What our user said of an author or a post of a room."""
-        return self._chats.moderation.of(rid, target)
+        return self._chats.rooms.moderation.of(rid, target)
 
     def members(self, gid: bytes) -> tuple[GroupMember, ...]:
         """Who is in a group as far as we know, in order of joining; nobody if we are out of it."""

@@ -172,11 +172,11 @@ class Sealer:
             secret=secret,
         )
 
-    def cover(self, now: Now) -> bytes:
-        """An envelope that opens for nobody, like a short message in all that can be seen."""
+    def cover(self, now: Now) -> None:
+        """Make one that opens for nobody, like a short message in all that can be seen."""
         inner = COVER_KIND + self._entropy.bytes(COVER_BYTES)
         secret = self._entropy.bytes(KEY_BYTES)
-        return self.shared(secret, lambda _: inner, inner, self.end_h(None, now))
+        self.keep(self.shared(secret, lambda _: inner, inner, self.end_h(None, now)), now)
 
     def _counter(self) -> int:
         if self._counted is None:
