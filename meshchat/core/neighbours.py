@@ -6,9 +6,8 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from meshchat.core import link as wire_link
 from meshchat.core.contacts import People
@@ -105,12 +104,21 @@ class Neighbours:
         outcome: Callable[["Peer", Outcome, Now], None],
         now: Now,
         has_room: Callable[[int, bool], bool],
-        log: FrameLog | None = None,
-        withheld: Mapping[bytes, tuple[int, Collection[bytes]]] = MappingProxyType({}),
-        show_typing: Callable[[], bool] = lambda: False,
+        log: FrameLog | None,
+        withheld: Mapping[bytes, tuple[int, Collection[bytes]]],
+        hidden: Set[bytes],
+        show_typing: Callable[[], bool],
     ) -> None:
+        """
+        Args:
+            outcome: Hears what came of synchronising.
+            has_room: As in ``Transfers``.
+            withheld: Ours that only their readers may be offered yet: id to hint and readers.
+            hidden: As in ``Transfers``.
+            show_typing: Whether our user lets contacts see that they write.
+        """
         self._log = log
-        self._withheld = withheld  # ours that only their reader may be offered yet
+        self._withheld = withheld
         self._show_typing = show_typing
         self._store = store
         self._entropy = entropy
@@ -126,7 +134,7 @@ class Neighbours:
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
         self._transfers = Transfers(
-            Relay(entropy.bytes(KEY_BYTES)), has_room, partials=set(store.partials())
+            Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, partials=set(store.partials())
         )
         self._renewed_h = -1
         self.renew(now)
@@ -298,10 +306,6 @@ class Neighbours:
         if eid in self._transfers.partials:
             self._store.drop_partial(eid)
             self._transfers.partials.discard(eid)
-
-    def hide(self, done: bytes, hidden: bool) -> None:
-        """Whether neighbours who ask for a receipt of ours must not notice that it is here."""
-        (self._transfers.hidden.add if hidden else self._transfers.hidden.discard)(done)
 
     def drop_contact(self, fp: bytes, reason: str, now: Now) -> None:
         """End the links with a contact."""

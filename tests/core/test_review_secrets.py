@@ -463,7 +463,7 @@ def test_mail_read_without_room_for_it_may_come_again() -> None:
     assert held is not None
     for _ in range(2):
         with b.store.transaction():
-            b.node._open(held._replace(kind=Kind.CARRIED), world.now)
+            b.node._exchange._open(held._replace(kind=Kind.CARRIED), world.now)
     assert texts(b, a) == ["one", "two", "three"]
     assert b.node.status(world.now).counters["replay"] == 1
     assert not any(session.closed for session in b.store.sessions(a.node.fp))
