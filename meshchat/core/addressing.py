@@ -38,7 +38,7 @@ class Addressing:
         if chat[:1] == b"c":
             self._people.writable(chat[1:])
         elif chat[:1] == b"g":
-            self._groups.need(chat[1:])
+            self._groups.book.need(chat[1:])
         else:
             return self._rooms.author(chat[1:])
         return self._people.identity.fp
@@ -47,7 +47,7 @@ class Addressing:
         if chat[:1] == b"c":
             return self._people.is_friend(chat[1:])
         if chat[:1] == b"g":
-            return self._groups.is_member(chat[1:])
+            return self._groups.book.is_member(chat[1:])
         return self._rooms.is_joined(chat[1:])
 
     def seal(self, chat: ChatId, body: Body, now: Now, message: Message | None = None) -> bytes:
@@ -74,7 +74,7 @@ class Addressing:
             if not lines:
                 return b""
             data, *others = lines
-            readers = self._groups.readers(chat[1:])
+            readers = self._groups.book.readers(chat[1:])
             for other in others:  # the same message, shown once; the state is that of the first
                 self._sealer.keep(other, now, readers)
         else:

@@ -80,6 +80,11 @@ class Book:
         contact = self._people.begins(fp)
         return contact if contact and self._people.is_friend(contact.fp) else None
 
+    def readers(self, gid: bytes) -> list[bytes]:
+        """The members who are our contacts."""
+        found = [self.contact(member.fp) for member in self.roster(gid).members]
+        return [contact.fp for contact in found if contact]
+
     def seed(self, gid: bytes) -> bytes:
         """Of the key our messages to this group are signed with."""
         return signing_seed(self._people.identity.seed, gid)

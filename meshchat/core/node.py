@@ -326,7 +326,7 @@ class Node:
 
     def members(self, gid: bytes) -> tuple[GroupMember, ...]:
         """Who is in a group as far as we know, in order of joining; nobody if we are out of it."""
-        return self._chats.groups.roster(gid).members
+        return self._chats.groups.book.roster(gid).members
 
     def seed_words(self) -> tuple[str, ...]:
         """The 24 words that restore this identity."""

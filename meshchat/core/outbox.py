@@ -83,7 +83,7 @@ class Outbox:
         """A new message, not stored yet. Raises ``UsageError`` if we cannot write there."""
         author = self._addressing.author(chat)
         number = self._entropy.bytes(NUMBER_BYTES)
-        signer = self._groups.own_key(chat[1:]) if chat[:1] == b"g" else author
+        signer = self._groups.book.own_key(chat[1:]) if chat[:1] == b"g" else author
         return Message(
             id=message_id(signer, number),
             chat=chat,
@@ -151,7 +151,7 @@ class Outbox:
     def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
         """Seal what waits for a key, of one contact or of all."""
         self._content.seal_waiting(now, fp)
-        self._groups.seal_waiting(now, fp)
+        self._groups.mail.seal_waiting(now, fp)
         for message in self._store.pending():
             if not message.eid and message.reason != "ended" and fp in (None, message.chat[1:]):
                 if not self._addressing.can_send(message.chat) or _is_over(message, now):
@@ -251,7 +251,7 @@ class Outbox:
         if self._files.is_chunk(eid):
             self._chunk_handed(eid, "", now)
             return True
-        if self._groups.delivered(eid):
+        if self._groups.mail.delivered(eid):
             return True
         message = self._store.message_by_envelope(eid)
         if message is None or not message.outgoing:
