@@ -17,12 +17,11 @@ from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
 from meshchat.core.files import Files
 from meshchat.core.identity import Card
-from meshchat.core.limits import FULL_REMEMBERED_MAX
+from meshchat.core.limits import DAY_S, FULL_REMEMBERED_MAX
 from meshchat.core.model import ChatId, Contact, Held, Kind, Now, Session, Trust
 from meshchat.core.ports import Store
 from meshchat.core.receipts import Receipt
 from meshchat.core.sealed import InnerKind, open_announce, read_card
-from meshchat.core.sealer import DAY_S
 from meshchat.core.sessions import Sessions, Unreadable
 from meshchat.errors import AuthError
 from meshchat.text import Clean

@@ -17,6 +17,7 @@ from meshchat.core.events import (
     JoinRoom,
     Send,
 )
+from meshchat.core.hello import make_hello, read_hello
 from meshchat.core.identity import Card, card_text, public_room_key
 from meshchat.core.limits import (
     CLASS_SIZES_BYTES,
@@ -26,7 +27,6 @@ from meshchat.core.limits import (
     REQUESTS_MAX,
     Limits,
 )
-from meshchat.core.link import make_hello, read_hello
 from meshchat.core.model import (
     Fate,
     Held,
