@@ -9,13 +9,13 @@ from meshchat.core.inbox import News
 from meshchat.core.limits import SEAL_AGAIN_GAP_S
 from meshchat.core.model import Contact, Now
 from meshchat.core.outbox import Outbox
-from meshchat.core.ports import Store
+from meshchat.core.ports.people import PeopleStore
 
 
 class Repair:
     """Acts on what the inbox noticed, for one node."""
 
-    def __init__(self, store: Store, announces: Announces, outbox: Outbox) -> None:
+    def __init__(self, store: PeopleStore, announces: Announces, outbox: Outbox) -> None:
         self._store = store
         self._announces = announces
         self._outbox = outbox
