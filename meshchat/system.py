@@ -3,8 +3,10 @@
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from meshchat.core.model import Now
+if TYPE_CHECKING:
+    from meshchat.core.model import Now
 
 _PR_SET_DUMPABLE = 4
 
@@ -17,8 +19,10 @@ class SystemEntropy:
         return os.urandom(n)
 
 
-def system_now() -> Now:
+def system_now() -> "Now":
     """Both clocks of this machine."""
+    from meshchat.core.model import Now  # with all its classes: not for the first frame
+
     return Now(time.monotonic(), time.time())
 
 
