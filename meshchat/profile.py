@@ -165,10 +165,10 @@ _WORDS = {
     "notify": ("off", "bell", "osc9", "osc777", "osc99"),
 }
 _TYPES = {
-    bool: "true or false",
-    int: "a whole number",
-    str: "a text in quotes",
-    list: 'a list such as ["a", "b"]',
+    bool: N_("true or false"),
+    int: N_("a whole number"),
+    str: N_("a text in quotes"),
+    list: N_('a list such as ["a", "b"]'),
 }
 
 
@@ -361,7 +361,7 @@ class Profile:
 
     def _unusable(self, error: OSError) -> StoreError:
         reason = "full" if error.errno == errno.ENOSPC else "unusable_home"
-        why = error.strerror or "unknown trouble"
+        why = error.strerror or N_("unknown trouble")
         shown = Clean.line(str(self.home), HOME_SHOWN_CHARS)
         return StoreError(reason, f"The profile's home {shown} is not usable: {why}.")
 

@@ -9,6 +9,7 @@ import pytest
 from catalogue import WORDS, Found
 
 from meshchat import i18n
+from meshchat.parser import REFUSALS
 from meshchat.text import Clean
 from meshchat.ui.commands import BY_NAME, COMMANDS, complete, parse
 
@@ -106,6 +107,14 @@ def test_each_sentence_of_the_core_is_said(language: str) -> None:
             if "{0}{1}" not in found.text:  # two beside each other cannot be told apart
                 assert i18n.said(whole) == wanted
             assert i18n.said(whole) != whole
+
+
+def test_a_refusal_ends_as_ours(language: str) -> None:
+    """What argparse refuses stands before the way to the help: a value at its end stays there."""
+    i18n.choose(language)
+    for sentence in REFUSALS:
+        if sentence.endswith("}"):
+            assert i18n._(sentence).endswith(sentence[-3:])
 
 
 def test_local_words_of_commands_are_clear(language: str) -> None:
