@@ -49,7 +49,7 @@ def _reason(code: object) -> str:
     from meshchat.ui.glyphs import reason_words
 
     code = str(code)
-    words = _("no node is running") if code == "no_node" else reason_words(code)
+    words = _("no node") if code == "no_node" else reason_words(code)
     return code if words == code.replace("_", " ") else f"{words} ({code})"
 
 
