@@ -15,6 +15,7 @@ from meshchat.arguments import make_parser
 from meshchat.commands import COMMANDS
 from meshchat.errors import MeshchatError
 from meshchat.parser import home_of
+from meshchat.places import settings_path
 
 EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl+C
 EXIT_PIPE = 141  # and for a reader that went away
@@ -49,10 +50,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _speak(words: list[str]) -> None:
     """Take the language of the settings before the arguments are understood."""
-    from meshchat.profile import Profile
+    home = home_of(words)
+    with contextlib.suppress(MeshchatError, OSError, RuntimeError):
+        if settings_path(home).exists():
+            from meshchat.profile import Profile
 
-    with contextlib.suppress(MeshchatError):
-        i18n.choose(Profile(home_of(words)).options().language)
+            i18n.choose(Profile(home).options().language)
 
 
 def _explain(error: MeshchatError, as_json: bool) -> int:

@@ -34,12 +34,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import platformdirs
 
-from meshchat.core.model import Now
 from meshchat.errors import StoreError, UsageError
 from meshchat.i18n import N_
+from meshchat.places import chosen_home, settings_path
 from meshchat.text import Clean
 
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
+    from meshchat.core.model import Now
     from meshchat.store import SqlStore
 
 STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
@@ -121,8 +122,10 @@ class SystemEntropy:
         return os.urandom(n)
 
 
-def system_now() -> Now:
+def system_now() -> "Now":
     """Both clocks of this machine."""
+    from meshchat.core.model import Now  # its many classes cost more than all else here
+
     return Now(time.monotonic(), time.time())
 
 
@@ -181,15 +184,13 @@ class Profile:
     """
 
     def __init__(self, home: str | Path | None = None) -> None:
-        chosen = home or os.environ.get("MESHCHAT_HOME")
-        if chosen:
-            self.home = Path(chosen).expanduser().absolute()
-            self.config_path = self.home / "config.toml"
+        self.config_path = settings_path(home)
+        chosen = chosen_home(home)
+        if chosen is not None:
+            self.home = chosen
             self.log_path = self.home / "log" / "meshchat.log"
         else:
             self.home = platformdirs.user_data_path("meshchat", appauthor=False)
-            config = platformdirs.user_config_path("meshchat", appauthor=False)
-            self.config_path = config / "config.toml"
             logs = platformdirs.user_log_path("meshchat", appauthor=False)
             self.log_path = logs / "meshchat.log"
         self.key_path = self.home / "key"
