@@ -132,12 +132,10 @@ def chat_lines(result: Mapping[str, object]) -> list[str]:
     else:
         words.append(_("messages are kept here"))
     if isinstance(timer, int) and timer:
-        gone = ngettext(
-            "new ones disappear {count} second after being read",
-            "new ones disappear {count} seconds after being read",
-            timer,
-        )
-        words[-1] += ", " + gone.format(count=timer)
+        from meshchat.ui.reports import span
+
+        gone = _("new ones disappear {span} after being read")
+        words[-1] += ", " + gone.format(span=span(timer))
     words += [_("pinned")] if options.get("pinned") else []
     words += [_("archived")] if options.get("archived") else []
     return [f"{part(result, 'chat').get('name')}  {'; '.join(filter(None, words))}"]

@@ -7,11 +7,14 @@ from pathlib import Path
 import catalogue
 import pytest
 from catalogue import WORDS, Found
+from rich.cells import cell_len
 
 from meshchat import i18n
+from meshchat.doctor import LEVELS, NAMES
 from meshchat.parser import REFUSALS
 from meshchat.text import Clean
 from meshchat.ui.commands import BY_NAME, COMMANDS, complete, parse
+from meshchat.ui.signs import WORDS as WORDS_OF_SIGNS
 
 LANGUAGES = sorted(path.name for path in i18n.LOCALES.iterdir() if path.is_dir())
 FORMS = {"ru": 3, "kk": 2}
@@ -66,6 +69,27 @@ def test_plurals_have_the_forms_of_the_language(language: str) -> None:
     for found in STRINGS.values():
         if found.many:
             assert len(forms(found, language)) == known.num_plurals
+
+
+PLACES = {  # how many cells there are for what does not wrap, on a screen of 40 columns
+    12: (*WORDS_OF_SIGNS, "F1 help", "Esc chats", "Esc write"),  # a column; the end of the bar
+    8: LEVELS,
+    11: NAMES,  # of checks, before a sentence
+    20: ("requests",),  # a title in the list of chats
+    26: (  # behind "‹ &" and a name of eight letters
+        *("group · only you · /invite NAME", "group · you were removed", "group · you left"),
+        *("public room: anyone may read", "private room"),
+        *("verified", "not verified", "key changed", "key revoked"),
+    ),
+    38: ("F3 mesh  F4 radios  PgDn  Esc back", "PgDn more   Esc back", "Enter go   Esc back"),
+}
+
+
+def test_nothing_is_longer_than_its_place(language: str) -> None:
+    """Where a line is cut and not wrapped, the words fit."""
+    i18n.choose(language)
+    for cells, texts in PLACES.items():
+        assert {text: i18n._(text) for text in texts if cell_len(i18n._(text)) > cells} == {}
 
 
 def test_nothing_in_it_can_harm_a_terminal(language: str) -> None:

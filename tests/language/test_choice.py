@@ -13,7 +13,9 @@ import pytest
 from meshchat import cli, i18n
 from meshchat.arguments import make_parser
 from meshchat.commands import COMMANDS
+from meshchat.commands.console import is_no, is_yes
 from meshchat.i18n import choose, ngettext, said
+from meshchat.plain import check_lines, message_lines
 from meshchat.ui.reports import span
 from meshchat.ui.rows import day_name
 
@@ -190,6 +192,38 @@ def test_usage_errors_are_said(run: Run, argv: tuple[str, ...], lang: str) -> No
     left = said.removeprefix("meshchat: ").removesuffix(where)
     words = set(re.findall(r"[a-z]{4,}", left)) & set(re.findall(r"[a-z]{4,}", english))
     assert words <= {"limit", "speed", "reply", "follow", "such", "command", "seeds", *NAMES}
+
+
+def test_yes_and_no_are_said_in_either_language() -> None:
+    """The word of the language, or the English one; no part of a word."""
+    choose("kk")
+    assert is_yes("иә") and is_yes("YES") and is_no("жоқ") and is_no("no")
+    assert not any(is_yes(word) or is_no(word) for word in ("", "y", "да", "жо"))
+
+
+def test_an_answer_of_doctor_has_columns() -> None:
+    """Levels and names are padded to the longest; a sentence with a path in it is translated."""
+    choose("ru")
+    checks = [
+        ("ok", "udp port", "UDP port 47474 is free."),
+        ("fail", "home", "Others can look into /x; run: chmod 700 /x"),
+    ]
+    lines = check_lines(checks)
+    assert lines == [
+        "хорошо  порт UDP Порт UDP 47474 свободен.",
+        "плохо   профиль  Другие могут заглянуть в /x; выполните: chmod 700 /x",
+    ]
+
+
+def test_a_message_of_a_peer_is_never_translated() -> None:
+    """Only what is not written by people has words of ours, even if a text looks like ours."""
+    choose("ru")
+    message = {"author_name": "Bob", "trust": "verified", "text": "[messages stay from now on]"}
+    assert message_lines(message)[0].endswith("Bob [проверен]: [messages stay from now on]")
+    timer = {**message, "note": "timer", "timer_s": 60}
+    assert message_lines(timer)[0].endswith("[сообщения исчезают после прочтения через 1 мин]")
+    file = {**message, "note": "file", "text": '[file "Permission denied", 2 kB]'}
+    assert message_lines(file)[0].endswith('[файл "Permission denied", 2 kB]')
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
