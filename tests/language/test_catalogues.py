@@ -92,6 +92,22 @@ def test_nothing_is_longer_than_its_place(language: str) -> None:
         assert {text: i18n._(text) for text in texts if cell_len(i18n._(text)) > cells} == {}
 
 
+def test_a_sentence_ends_as_ours(language: str) -> None:
+    """A question stays one; a dot, a colon and three dots stay where they are."""
+    for found in STRINGS.values():
+        for text in forms(found, language):
+            ends = [each.strip()[-1:] for each in (found.text, text) if text]
+            assert len({end if end in ".?!:…" else "" for end in ends}) <= 1, text
+
+
+def test_no_word_is_left_in_one_form(language: str) -> None:
+    """Where words have three forms, none stands behind a number in an entry without forms."""
+    if read(language).num_plurals > 2:
+        for found in STRINGS.values():
+            if not found.many:
+                assert not re.search(r"\{count\} (?!из\b)[^\W\d_A-ZА-Я]", forms(found, language)[0])
+
+
 def test_nothing_in_it_can_harm_a_terminal(language: str) -> None:
     """Each text passes the gate for foreign text unchanged, and has the line breaks of ours."""
     for message in read(language):
