@@ -1,6 +1,7 @@
 """Groups, the live check and revocations in each language, wide and narrow: nothing is cut."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from rich.cells import cell_len
@@ -21,7 +22,7 @@ SIZES = ((80, 24), (40, 24))
 
 
 @pytest.fixture(params=LANGUAGES, autouse=True)
-def spoken(request: pytest.FixtureRequest) -> object:
+def spoken(request: pytest.FixtureRequest) -> Iterator[None]:
     choose(request.param)
     yield
     choose("en")
@@ -71,6 +72,8 @@ class Desk:
         await until(lambda: isinstance(self.app.screen, TextScreen), self.pilot)
         hint = _("PgDn more   Esc back")
         await self.shows(texts[0], hint)
+        if self.app.size != SIZES[-1]:
+            await self.pilot.resize_terminal(*SIZES[-1])
         pages = flat(shown(self.app))
         for _page in range(3):
             await self.pilot.press("pagedown")
