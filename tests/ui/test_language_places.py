@@ -1,7 +1,7 @@
 """Groups, the live check and revocations in each language, wide and narrow: nothing is cut."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from rich.cells import cell_len
@@ -39,10 +39,10 @@ class Desk:
     def __init__(self, app: SimulatedApp, pilot: Pilot[None]) -> None:
         self.app, self.pilot = app, pilot
 
-    async def shows(self, *texts: str) -> None:
+    async def shows(self, *texts: str, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
         """All of it is there at each size."""
         app, wanted = self.app, [flat(text) for text in texts]
-        for size in sorted(SIZES, key=lambda size: size != app.size):  # fewer resizes
+        for size in sorted(sizes, key=lambda size: size != app.size):  # fewer resizes
             if size != app.size:
                 await self.pilot.resize_terminal(*size)
 
@@ -56,10 +56,14 @@ class Desk:
             except AssertionError:
                 pytest.fail(f"at {size} not all of {wanted} is in\n{shown(app)}")
 
+    async def hears(self, *texts: str) -> None:
+        """Lines in the chat and its header: where they have room, they have it on a wide one."""
+        await self.shows(*texts, sizes=SIZES[-1:])
+
     async def says(self, command: str, *texts: str) -> None:
         """After a command of our user."""
         await say(self.app, self.pilot, command)
-        await self.shows(*texts)
+        await self.hears(*texts)
 
     async def asks(self, command: str, question: str, key: str = "y") -> None:
         await say(self.app, self.pilot, command)
@@ -107,7 +111,7 @@ async def test_groups() -> None:
         await desk.says("/invite Ben", members(2), added.format(name="Ben"))
         ann.do(AddMember(group_of(ann)[1:], cat.fp))
         told(world, lambda: len(cat.store.groups()) == len(ben.store.groups()) == 1)
-        await desk.shows(members(3))
+        await desk.hears(members(3))
         await say(app, pilot, "сахар")
         await until(lambda: bool(ann.store.messages(group_of(ann))), pilot)
         await pilot.press("f5")
@@ -123,14 +127,14 @@ async def test_groups() -> None:
         )
         let = _("Let {name} add and remove others? This cannot be taken back.")
         await desk.asks("/admin Ben", let.format(name="Ben"))
-        await desk.shows(_("{name} is an admin.").format(name="Ben"))
+        await desk.hears(_("{name} is an admin.").format(name="Ben"))
         await desk.asks("/remove Cat", _("Remove {name} from this group?").format(name="Cat"))
         gone = _("{name} is removed, and reads nothing of what is written from now on.")
-        await desk.shows(gone.format(name="Cat"), members(2))
+        await desk.hears(gone.format(name="Cat"), members(2))
         taken = _("Is the device of {name} in wrong hands? Out of all groups, without a word.")
         await desk.asks("/seized Ben", taken.format(name="Ben"))
         done = ngettext("Done in {count} group.", "Done in {count} groups.", 1).format(count=1)
-        await desk.shows(done)
+        await desk.hears(done)
         await desk.says("/invite Zoe", _("You know nobody of that name."))
         await desk.says("/remove Zoe", _("Nobody here has that name: /members shows all."))
         await desk.asks("/leave", _("Leave {name}?").format(name="&подъезд"), key="n")
@@ -148,7 +152,7 @@ async def test_the_live_check() -> None:
             await until(lambda: isinstance(app.screen, CheckScreen), pilot)
             asking = _("Asking the device of {name}…").format(name="Ben")
             if not ann.node.signs_shown(ben.fp):
-                await desk.shows(check_title("Ben"), asking, _("Esc not now"))
+                await desk.hears(check_title("Ben"), asking, _("Esc not now"))
             told(world, lambda: bool(ann.node.signs_shown(ben.fp) and ben.node.signs_shown(ann.fp)))
             keys = _("s the same   d different   Esc not now")
             await desk.shows(
@@ -165,7 +169,7 @@ async def test_the_live_check() -> None:
             await pilot.pause(0.05)
             world.run(5.0)
             if same:
-                await desk.shows(ended_words("same", "Ben"))
+                await desk.hears(ended_words("same", "Ben"))
             else:
                 await desk.reads(_("DIFFERENT"), ended_words("different", "Ben"))
 
@@ -187,7 +191,7 @@ async def test_revocations() -> None:
         )
         give = _("Give {name} your revocation? They can end your key with it, alone, for good.")
         await desk.asks("/revocation give", give.format(name="Ben"))
-        await desk.shows(_("On its way. Two or three friends should keep it."))
+        await desk.hears(_("On its way. Two or three friends should keep it."))
         none = _("{name} has given you no revocation to keep.")
         await desk.says("/revocation release", none.format(name="Ben"))
         await say(app, pilot, "/revocation own")
@@ -200,4 +204,4 @@ async def test_revocations() -> None:
             keys,
         )
         await pilot.press("escape")
-        await desk.shows(_("Nothing was changed."))
+        await desk.hears(_("Nothing was changed."))
