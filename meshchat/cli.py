@@ -50,12 +50,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _speak(words: list[str]) -> None:
     """Take the language of the settings before the arguments are understood."""
-    home = home_of(words)
     with contextlib.suppress(MeshchatError, OSError, RuntimeError):
-        if settings_path(home).exists():
-            from meshchat.profile import Profile
+        path = settings_path(home_of(words))
+        if path.exists():
+            from meshchat.config import read_options
 
-            i18n.choose(Profile(home).options().language)
+            i18n.choose(read_options(path).language)
 
 
 def _explain(error: MeshchatError, as_json: bool) -> int:
@@ -77,13 +77,14 @@ def _crashed(
     def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
         import logging
 
-        from meshchat.profile import Profile, where
+        from meshchat.logfile import start_log, where
+        from meshchat.profile import Profile
 
         place = where(error)
         with contextlib.suppress(MeshchatError):
             profile = Profile(home)
             if profile.exists():
-                profile.start_log()
+                start_log(profile.log_path)
                 logging.getLogger("meshchat").error("bug: %s", place)
         shown = i18n.said(f"internal error ({kind.__name__}); please report: {place[:300]}")
         print(f"meshchat: {shown}", file=sys.stderr)

@@ -9,7 +9,16 @@ import pytest
 from catalogue import PACKAGE
 
 SPEAKING = (  # what is written here can reach a person; elsewhere only errors do, which are found
-    *("arguments.py", "cli.py", "commands/*.py", "doctor.py", "downloads.py", "keyfile.py"),
+    *(
+        "arguments.py",
+        "cli.py",
+        "commands/*.py",
+        "config.py",
+        "doctor.py",
+        "logfile.py",
+        "downloads.py",
+        "keyfile.py",
+    ),
     *("linear.py", "parser.py", "plain.py", "profile.py", "threat.py", "ui/*.py"),
     *("net/control.py", "net/lan.py", "net/ble/radio.py", "net/verbs/*.py"),
 )
