@@ -182,7 +182,7 @@ def test_content_from_the_command_line(
     assert good("read-receipts", *mine) == "read-receipts: off\n"
     assert good("read-receipts", "on", *mine) == "read-receipts: on\n"
     assert json.loads(good("typing", "--json", *mine))["read_receipts"] is True
-    assert "disappear 28800 seconds" in good("disappear", "Bob", "8h", *mine)
+    assert "disappear 8 hours" in good("disappear", "Bob", "8h", *mine)
     assert "kept here for 30 days" in good("retain", "Bob", "30", *mine)
     assert "notifications: mentions" in good("mute", "Bob", "--mentions", *mine)
     options = json.loads(good("pin", "Bob", "--json", *mine))["options"]
