@@ -153,7 +153,7 @@ class Lineage:
     def _brought_back(self, line: Epoch, other: Epoch) -> set[bytes]:
         """Who is on it again after they were out, as far as ``other`` does not know."""
         found: set[bytes] = set()
-        for eid in self._past[line.eid] - self._past[other.eid]:
+        for eid in sorted(self._past[line.eid] - self._past[other.eid]):
             before = self._before(self._epochs[eid])
             if before is not None:
                 earlier = (_fps(self._epochs[past]) for past in self._past[eid] - {eid})
