@@ -169,9 +169,15 @@ class Radio(Controller):
         self, command: hci.HCI_LE_Create_Connection_Cancel_Command
     ) -> hci.HCI_StatusReturnParameters:
         """Bumble acknowledges a cancel but stays pending for ever."""
+        if self.end_dial():
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+
+    def end_dial(self) -> bool:
+        """Tell the system that its dial is over; False: there was none."""
         pending, self.pending_le_connection = self.pending_le_connection, None
         if pending is None:
-            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+            return False
         self.send_hci_packet(
             hci.HCI_LE_Connection_Complete_Event(
                 status=hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR,
@@ -185,7 +191,7 @@ class Radio(Controller):
                 central_clock_accuracy=0,
             )
         )
-        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+        return True
 
     def on_hci_le_create_connection_command(
         self, command: hci.HCI_LE_Create_Connection_Command
