@@ -156,7 +156,7 @@ class Lineage:
         for eid in sorted(self._past[line.eid] - self._past[other.eid]):
             before = self._before(self._epochs[eid])
             if before is not None:
-                earlier = (_fps(self._epochs[past]) for past in self._past[eid] - {eid})
+                earlier = (_fps(self._epochs[past]) for past in sorted(self._past[eid] - {eid}))
                 found |= (_fps(self._epochs[eid]) - before).intersection(set().union(*earlier))
         return found & _fps(line)
 
@@ -215,7 +215,7 @@ class Lineage:
             name = min(side.name for side in sides)
         fps = [frozenset(member.fp for member in side.members) for side in sides]
         put_out = [
-            frozenset(base).union(*map(self._put_out, line.past - common)) - inside
+            frozenset(base).union(*map(self._put_out, sorted(line.past - common))) - inside
             for line, inside in zip((one, other), fps, strict=True)
         ]
         out = (put_out[1], put_out[0])
