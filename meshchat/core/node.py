@@ -313,6 +313,7 @@ class Node:
             # Refusing what only the recipient can refuse yet would tell who that is.
             proven = self._custody.proven([header.done for _, _, _, header in batch])
             proven -= self._unreleased.keys()
+            taken: list[tuple[bytes, int]] = []
             for peer, eid, data, header in batch:
                 assert peer.sync is not None, "envelopes arrive through a sync"
                 if header.done in proven:
@@ -335,7 +336,8 @@ class Node:
                 else:
                     peer.sync.settle(eid, None)
                     self._fresh.append(verdict)
-                    self._neighbours.offer(eid, verdict.hint)
+                    taken.append((eid, verdict.hint))
+            self._neighbours.offer_all(taken)
 
     def _origin(self, peer: Peer) -> bytes:
         if not peer.origin:

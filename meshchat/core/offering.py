@@ -6,7 +6,7 @@ first.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from meshchat.core import link as records
 from meshchat.core.crypto import H
@@ -104,17 +104,23 @@ class Offering:
 
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
-        shelf, key = self._transfers.shelf, self._link.remote_key
-        if eid in self._theirs:
-            self._theirs.discard(eid)
-            shelf.learn(key, (eid,))
-        if eid in self._ours or eid in self._passed or shelf.knows(key, eid):
-            return False
-        self._ours[eid] = hint
-        self._to_offer.append(eid)
-        if len(self._ours) > self._sweep_at:
+        return self.offer_all(((eid, hint),))
+
+    def offer_all(self, offers: Sequence[tuple[bytes, int]]) -> bool:
+        """The same of several. False if the neighbour has all of them or was told."""
+        shelf, key, ours = self._transfers.shelf, self._link.remote_key, self._ours
+        if self._theirs:
+            theirs = [eid for eid, _ in offers if eid in self._theirs]
+            self._theirs.difference_update(theirs)
+            shelf.learn(key, theirs)
+        new = {eid: hint for eid, hint in offers if eid not in ours and eid not in self._passed}
+        for eid in shelf.known(key, new):
+            del new[eid]
+        ours.update(new)
+        self._to_offer.extend(new)
+        if len(ours) > self._sweep_at:
             self._sweep()
-        return True
+        return bool(new)
 
     def _sweep(self) -> None:
         """Forget what was offered, or waits to be, and is gone: a flood that comes and goes would

@@ -6,7 +6,8 @@ changed, not with what we hold. Kept in memory, by node key, so for a day at mos
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from itertools import compress
 
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
@@ -19,13 +20,16 @@ from meshchat.core.wire import PROOF_HINT
 RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
 PROOF_RANK = 0  # before every envelope: it is small, and it frees space
 BULK_RANK = 1 + BULK_CLASS
+RANKS_KEPT_MAX = 256  # hints looked at lately; all text has one of three
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 _SALT = b"mc1 shelf"  # public: the comparison is safe by its digest, not by this
 _SKETCH_STEP_IDS = 64  # put into a sketch in one step, 2 ms: a large store is not for one event
+_SKETCH_BEHIND_IDS = 512  # put into it when it is needed, 15 ms: all the rest is a list otherwise
 _SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every envelope
 _CHOSEN = bytes.maketrans(b"01", b"\0\1")
 
 
+@lru_cache(RANKS_KEPT_MAX)
 def rank_of(hint: int) -> int:
     """What goes first, lowest first."""
     if hint == PROOF_HINT:
@@ -52,10 +56,18 @@ class Shelf:
 
     def add(self, eid: bytes, hint: int) -> None:
         """This is to be had here from now on."""
-        self._live[rank_of(hint)] |= 1 << self._number(eid, hint)
+        self.add_all(((eid, hint),))
+
+    def add_all(self, offers: Iterable[tuple[bytes, int]]) -> None:
+        """The same of several: the masks are as long as the store is large."""
+        places: dict[int, list[int]] = {}
+        for eid, hint in offers:
+            places.setdefault(rank_of(hint), []).append(self._number(eid, hint))
+            if self._sketch is not None:
+                self._unsketched.append(eid)
+        for rank, numbers in places.items():
+            self._live[rank] |= _mask(numbers)
         self._tidy()
-        if self._sketch is not None:
-            self._sketch.add(eid)
 
     def _number(self, eid: bytes, hint: int) -> int:
         number = self._numbers.setdefault(eid, len(self._ids))
@@ -136,12 +148,19 @@ class Shelf:
         if self._sketch is None:
             self._sketch = Sketch(_SALT)
             self._unsketched.extend(sorted(self.everything()))
+        if len(self._unsketched) <= _SKETCH_BEHIND_IDS:
+            self.prepare(_SKETCH_BEHIND_IDS)
         return None if self._unsketched else self._sketch
 
-    def prepare(self) -> None:
+    @property
+    def unsketched(self) -> int:
+        """How many ids have to be put into the sketch before it can be used."""
+        return len(self._unsketched)
+
+    def prepare(self, most: int = _SKETCH_STEP_IDS) -> None:
         """Go on making the sketch, a little."""
-        if self._unsketched and self._sketch is not None:
-            for _ in range(min(_SKETCH_STEP_IDS, len(self._unsketched))):
+        if self._sketch is not None:
+            for _ in range(min(most, len(self._unsketched))):
                 eid = self._unsketched.popleft()
                 if self._is_here(eid):
                     self._sketch.add(eid)
@@ -180,10 +199,17 @@ class Shelf:
             self._known[key] = self._known.get(key, 0) | _mask(bits)
         return others
 
+    def known(self, key: bytes, eids: Collection[bytes]) -> set[bytes]:
+        """Which of these a neighbour said so of, if they are or were to be had here."""
+        mask = self._known.get(key, 0)
+        places = [self._numbers[eid] for eid in eids if eid in self._numbers] if mask else []
+        if not places or not mask & _mask(places):
+            return set()  # so it is nearly always: what comes is new
+        return {self._ids[place] for place in places if mask >> place & 1}
+
     def knows(self, key: bytes, eid: bytes) -> bool:
         """Whether a neighbour said so of something that is or was to be had here."""
-        number = self._numbers.get(eid)
-        return number is not None and bool(self._known.get(key, 0) >> number & 1)
+        return bool(self.known(key, (eid,)))
 
 
 def _mask(places: list[int]) -> int:

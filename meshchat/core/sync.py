@@ -5,7 +5,7 @@ neighbour, ``asking`` what we take from it. What all links of a node share, and 
 and serving, are in ``transfers``.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from meshchat.core import link as records
 from meshchat.core.asking import Asking
@@ -59,6 +59,10 @@ class Sync:
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
         return self._offering.offer(eid, hint)
+
+    def offer_all(self, offers: Sequence[tuple[bytes, int]]) -> bool:
+        """The same of several. False if the neighbour has all of them or was told."""
+        return self._offering.offer_all(offers)
 
     def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
         """Hand over a token without being asked: the peer is the author's own node."""
