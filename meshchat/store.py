@@ -8,6 +8,7 @@ go to disk together or not at all.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
@@ -51,6 +52,7 @@ _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_
     m.vanish_at, m.note"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 
+_SESSION_FIELDS = attrgetter(*(field.name for field in dataclasses.fields(Session)))
 _MENTION_AT = 13  # of the columns after ``state``
 
 
@@ -148,7 +150,7 @@ class SqlStore(ContentTables, CustodyTables, GroupTables):
     def save_session(self, session: Session) -> None:
         self._db.write(
             "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *dataclasses.astuple(session),
+            *_SESSION_FIELDS(session),  # astuple would copy each deeply
         )
 
     def drop_session(self, sid: bytes) -> None:
