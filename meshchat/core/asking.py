@@ -21,6 +21,7 @@ from meshchat.core.limits import (
     HAVES_OPEN_IDS_MAX,
     HAVES_OPEN_MAX,
     HOLD_S,
+    NEWS_IDS_MAX,
     NEXT_AFTER_HAVES,
     NEXT_AFTER_S,
     PARTIALS_PER_LINK_MAX,
@@ -173,6 +174,7 @@ class Asking:
         if not self._wants:  # all that will wait was looked up now
             self._checked = transfers.brought - self._brought
         answer = 0
+        news = len(offers) <= NEWS_IDS_MAX  # no part of a long list: it need not wait behind one
         held: list[bytes] = []
         for place, (eid, hint) in enumerate(offers):
             if eid in known:
@@ -184,7 +186,8 @@ class Asking:
                 if not sought and transfers.full.get(eid, 0.0) > now.mono:
                     transfers.decline(eid, hint, self._link.remote_key)  # and no word: not yet
                 elif sought or transfers.relay.carries(hint):
-                    self._wants.add(eid, hint, sought or eid in transfers.partials)
+                    first = sought or eid in transfers.partials
+                    self._wants.add(eid, hint, first or (news and rank_of(hint) < BULK_RANK))
                 else:
                     self._decline(eid, hint)
         self._offering.remember(ids)

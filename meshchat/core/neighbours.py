@@ -140,9 +140,18 @@ class Neighbours:
 
     # --- for the node ---
 
-    def offer(self, eid: bytes, hint: int) -> None:
-        """Something new is to be had here: an envelope, or a proof (``PROOF_HINT``)."""
+    def offer(self, eid: bytes, hint: int, *, dear: bool = False) -> None:
+        """Something new is to be had here: an envelope, or a proof (``PROOF_HINT``).
+
+        ``dear``: our own mail to people, or brought by a contact.
+        """
         self.offer_all(((eid, hint),))
+        if dear:
+            self.prefer((eid,))
+
+    def prefer(self, eids: Iterable[bytes]) -> None:
+        """Contacts get these first when we meet them."""
+        self._transfers.shelf.prefer(eids)
 
     def offer_all(self, offers: Sequence[tuple[bytes, int]]) -> None:
         """The same of several, each with its hint."""

@@ -178,6 +178,8 @@ class Node:
             lambda: self._chats.content.privacy.typing,
         )
         self._chats.start(now)
+        waiting = [one.eid for one in store.pending() if one.state is State.QUEUED]
+        self._neighbours.prefer(waiting)  # a restart knows no more of what is dear
         self._sought: dict[bytes, None] | None = None
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[Held] = []
@@ -256,7 +258,7 @@ class Node:
             if self._handover.hold(held, readers, now):
                 self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
-                self._neighbours.offer(held.eid, held.hint)
+                self._neighbours.offer(held.eid, held.hint, dear=bool(readers))
         self._chats.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
@@ -314,6 +316,7 @@ class Node:
             proven = self._custody.proven([header.done for _, _, _, header in batch])
             proven -= self._unreleased.keys()
             taken: list[tuple[bytes, int]] = []
+            dear: list[bytes] = []
             for peer, eid, data, header in batch:
                 assert peer.sync is not None, "envelopes arrive through a sync"
                 if header.done in proven:
@@ -337,7 +340,10 @@ class Node:
                     peer.sync.settle(eid, None)
                     self._fresh.append(verdict)
                     taken.append((eid, verdict.hint))
+                    if peer.contact:
+                        dear.append(eid)
             self._neighbours.offer_all(taken)
+            self._neighbours.prefer(dear)
 
     def _origin(self, peer: Peer) -> bytes:
         if not peer.origin:
@@ -432,7 +438,7 @@ class Node:
             if alone:
                 self._neighbours.offer_one(eid, hint)
             else:
-                self._neighbours.offer(eid, hint)
+                self._neighbours.offer(eid, hint, dear=True)
         if self._handover.cover_due(now) and self._neighbours.all():
             self._quietly(lambda: self._chats.cover(now))
         self._chats.wake(now)

@@ -20,6 +20,7 @@ from meshchat.core.wire import PROOF_HINT
 RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
 PROOF_RANK = 0  # before every envelope: it is small, and it frees space
 BULK_RANK = 1 + BULK_CLASS
+SMALL_RANKS = range(PROOF_RANK + 1, BULK_RANK)
 RANKS_KEPT_MAX = 256  # hints looked at lately; all text has one of three
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 _SALT = b"mc1 shelf"  # public: the comparison is safe by its digest, not by this
@@ -48,7 +49,8 @@ class Shelf:
         self._ids: list[bytes] = []
         self._hints: list[int] = []
         self._live = dict.fromkeys(RANKS, 0)
-        self._given = 0  # what some neighbour took from us: bulk nobody has yet goes before it
+        self._given = 0  # what some neighbour took from us: what nobody has yet goes before it
+        self._dear = 0  # our own mail to people, and what contacts brought
         self._known: dict[bytes, int] = {}  # node key -> mask; last met last
         self._tidy_at = _SPARE_NUMBERS
         self._sketch: Sketch | None = None
@@ -119,29 +121,48 @@ class Shelf:
         self._live = {key: _squeeze(mask, chosen) for key, mask in self._live.items()}
         self._known = {key: _squeeze(mask, chosen) for key, mask in self._known.items()}
         self._given = _squeeze(self._given, chosen)
+        self._dear = _squeeze(self._dear, chosen)
 
     def everything(self) -> set[bytes]:
         """Ids of all that is to be had here now."""
         return {self._ids[place] for mask in self._live.values() for place in _places(mask)}
 
-    def missing(self, key: bytes) -> Iterator[tuple[bytes, int]]:
-        """``(id, hint)`` of all a neighbour is not known to have, best first."""
+    def missing(self, key: bytes, contact: bool = False) -> Iterator[tuple[bytes, int]]:
+        """``(id, hint)`` of all a neighbour is not known to have, best first.
+
+        A contact gets our own mail and that of our contacts before that of strangers: the link
+        may end soon. To others that order would tell what we wrote.
+        """
         known = self._known.pop(key, 0)
         self._known[key] = known  # it was met last
         while len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
-        ids, hints = self._ids, self._hints
+        ids, hints, given = self._ids, self._hints, self._given
+        dear = self._dear & ~given & ~known if contact else 0
         for rank in RANKS:
-            places = _places(self._live[rank] & ~known)
-            if rank < BULK_RANK:
-                yield from ((ids[place], hints[place]) for place in places)
+            live = self._live[rank] & ~known
+            if rank == PROOF_RANK:
+                parts = [live] + [self._live[small] & dear for small in SMALL_RANKS]
+            elif rank < BULK_RANK:
+                parts = [live & ~dear & ~given, live & ~dear & given]
+            else:
+                # What we gave to nobody yet; then the chunks of one file together, and all files
+                # in the same order everywhere, so that they meet again whole.
+                # The ids have no say: they differ where cryptography is left out (sim/fast.py).
+                order = [(given >> place & 1, hints[place], place) for place in _places(live)]
+                yield from ((ids[place], hint) for _, hint, place in sorted(order))
                 continue
-            # What we gave to nobody yet; then the chunks of one file together, and all files in
-            # the same order everywhere, so that they meet again whole.
-            # The ids have no say: they differ where cryptography is left out (sim/fast.py).
-            given = self._given
-            order = [(given >> place & 1, hints[place], place) for place in places]
-            yield from ((ids[place], hint) for _, hint, place in sorted(order))
+            for part in parts:
+                yield from ((ids[place], hints[place]) for place in _places(part))
+
+    def prefer(self, eids: Iterable[bytes]) -> None:
+        """These are dear to us: contacts get them first."""
+        places = [self._numbers[eid] for eid in eids if eid in self._numbers]
+        self._dear |= _mask(places)
+
+    def is_dear(self, eid: bytes) -> bool:
+        """Whether contacts get it first."""
+        return bool(self._dear >> self._numbers.get(eid, self._dear.bit_length()) & 1)
 
     def sketch(self) -> Sketch | None:
         """All that is to be had here as a set to compare; None while it is being made."""
@@ -175,7 +196,7 @@ class Shelf:
 
     def count_small(self) -> int:
         """How many envelopes of the small classes are to be had here."""
-        return sum(self._live[rank].bit_count() for rank in range(1, BULK_RANK))
+        return sum(self._live[rank].bit_count() for rank in SMALL_RANKS)
 
     def gave(self, eids: Iterable[bytes]) -> None:
         """A neighbour has taken these into its custody."""

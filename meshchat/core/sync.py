@@ -35,6 +35,7 @@ class Sync:
     ) -> None:
         refused: list[tuple[bytes, int]] = []
         self._key = link.remote_key
+        self._contact = trusted
         self._shelf = transfers.shelf
         self._meeting = Meeting(transfers.relay)
         self._offering = Offering(link, store, transfers, self._meeting, refused)
@@ -50,7 +51,7 @@ class Sync:
         """Start: offer everything this neighbour is not known to have, best first."""
         self._meeting.begin(self._key, self._shelf, now.mono)
         self._asking.open()
-        self._offering.open()
+        self._offering.open(self._contact)
 
     def seek(self, eids: Collection[bytes]) -> bool:
         """These are for us, it turned out. Whether this neighbour can be asked for any."""
