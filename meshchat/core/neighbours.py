@@ -48,7 +48,8 @@ from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 TRANSPORTS = {"lan": 0, "net": 1, "ble": 2}  # a LAN moves a thousand times what Bluetooth does
 HELLOS_KEPT_MAX = 4  # to find a contact in again when one is added
 ALARMS_STALE_MAX = 256  # timers that were moved, kept until there are this many too many
-SKETCH_GAP_S = 0.02  # between two steps of making a sketch: what moves now goes first
+SKETCH_GAP_S = 0.02  # between two steps of making a sketch ...
+SKETCH_BUSY_GAP_S = 0.2  # ... and while neighbours are heard: what moves now goes first
 NEVER = float("inf")
 CLOSE_CODES: dict[type, int] = {QuotaError: wire_link.CLOSE_BUDGET}
 
@@ -133,6 +134,7 @@ class Neighbours:
         self.renew(now)
         self._handshakes: dict[bytes, deque[float]] = {}
         self._sweep_at = now.mono
+        self._heard_at = -NEVER  # when any neighbour said something
         self._sketch_at = NEVER  # when to go on making the sketch of what we offer
         self._closing: list[SendFrames | CloseLink] = []
         self._key = new_node_key(entropy)
@@ -237,7 +239,8 @@ class Neighbours:
         """Let every link move on that something happened to."""
         self._pump(list(self._touched.values()), now)
         if self._transfers.shelf.unsketched and self._sketch_at == NEVER:
-            self._sketch_at = now.mono + SKETCH_GAP_S
+            busy = now.mono - self._heard_at < SKETCH_BUSY_GAP_S
+            self._sketch_at = now.mono + (SKETCH_BUSY_GAP_S if busy else SKETCH_GAP_S)
         while self._transfers.freed:  # what one neighbour did not bring, another may be asked for
             self._transfers.freed = False
             others = [peer for peer in self._peers.values() if peer.sync and peer.sync.wants_more]
@@ -430,6 +433,7 @@ class Neighbours:
         """Frames from a neighbour."""
         peer = self._peers.get(event.link)
         if peer is not None:
+            self._heard_at = now.mono
             self._touched[event.link] = peer
             self._guard(peer, now, self._frames, peer, event.frames, now)
 

@@ -445,11 +445,12 @@ class Node:
         if self._release_at is not None and now.mono >= self._release_at:
             self._release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
+            mine = self._custody.mine
             for held in self._store.untried(TRY_PER_WAKE_MAX):
                 self._open(held, now)
             self._custody.recount_untried()
             quiet = now.mono - self._arrived_at > TRY_QUIET_S
-            gap = TRY_QUIET_GAP_S if quiet else TRY_GAP_S
+            gap = TRY_QUIET_GAP_S if quiet or self._custody.mine > mine else TRY_GAP_S
             self._try_at = now.mono + gap if self._custody.untried else None
         if now.mono >= self._house_at:
             self._house(now)
