@@ -14,6 +14,8 @@ from meshchat import i18n
 from meshchat.arguments import make_parser
 from meshchat.commands import COMMANDS
 from meshchat.errors import MeshchatError
+from meshchat.parser import home_of
+from meshchat.places import settings_path
 
 EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl+C
 EXIT_PIPE = 141  # and for a reader that went away
@@ -24,14 +26,19 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
+    words = sys.argv[1:] if argv is None else argv
     i18n.choose()
+    if "--help" in words or "-h" in words:
+        _speak(words)
+    args = None
     try:
-        args = make_parser().parse_args(argv)
+        args = make_parser().parse_args(words)
         sys.excepthook = _crashed(args.home)
         code = COMMANDS[args.verb](args)
         sys.stdout.flush()
     except MeshchatError as error:
-        words = sys.argv[1:] if argv is None else argv
+        if args is None:
+            _speak(words)
         return _explain(error, "--json" in words and next(iter(words), "") != "sim")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -39,6 +46,16 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter's own flush complains
         return EXIT_PIPE
     return code
+
+
+def _speak(words: list[str]) -> None:
+    """Take the language of the settings before the arguments are understood."""
+    with contextlib.suppress(MeshchatError, OSError, RuntimeError):
+        path = settings_path(home_of(words))
+        if path.exists():
+            from meshchat.config import read_options
+
+            i18n.choose(read_options(path).language)
 
 
 def _explain(error: MeshchatError, as_json: bool) -> int:
@@ -60,15 +77,16 @@ def _crashed(
     def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
         import logging
 
-        from meshchat.profile import Profile, where
+        from meshchat.logfile import start_log, where
+        from meshchat.profile import Profile
 
         place = where(error)
         with contextlib.suppress(MeshchatError):
             profile = Profile(home)
             if profile.exists():
-                profile.start_log()
+                start_log(profile.log_path)
                 logging.getLogger("meshchat").error("bug: %s", place)
-        shown = f"internal error ({kind.__name__}); please report: {place[:300]}"
+        shown = i18n.said(f"internal error ({kind.__name__}); please report: {place[:300]}")
         print(f"meshchat: {shown}", file=sys.stderr)
 
     return hook

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from meshchat import i18n
+from meshchat.config import RuntimeOptions
 from meshchat.core import events as core
 from meshchat.core.content import count_reactions, quoted
 from meshchat.core.identity import card_text, key_tag
@@ -25,7 +26,7 @@ from meshchat.i18n import _, ngettext, said
 from meshchat.net.control import ControlServer, NodeSettings, open_session
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.verbs import Session
-from meshchat.profile import Profile, RuntimeOptions, wait_after
+from meshchat.profile import Profile, wait_after
 from meshchat.text import Clean
 from meshchat.ui import commands, glyphs
 from meshchat.ui.backend import Backend
