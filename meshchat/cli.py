@@ -10,9 +10,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from meshchat import i18n
-from meshchat.arguments import make_parser
-from meshchat.commands import COMMANDS
+from meshchat import __version__, i18n
 from meshchat.errors import MeshchatError
 
 EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl+C
@@ -21,17 +19,24 @@ EXIT_PIPE = 141  # and for a reader that went away
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
-    i18n.choose()
     try:
-        args = make_parser().parse_args(argv)
+        if words == ["--version"]:  # before anything is imported for it
+            print(f"meshchat {__version__}", flush=True)
+            return 0
+        i18n.choose()
+        from meshchat.arguments import parse
+
+        args = parse(words)
         sys.excepthook = _crashed(args.home)
+        from meshchat.commands import COMMANDS
+
         code = COMMANDS[args.verb](args)
         sys.stdout.flush()
     except MeshchatError as error:
-        words = sys.argv[1:] if argv is None else argv
         return _explain(error, "--json" in words and next(iter(words), "") != "sim")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

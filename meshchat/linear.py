@@ -12,6 +12,7 @@ import os
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 from meshchat import i18n
@@ -29,7 +30,7 @@ from meshchat.profile import Profile, RuntimeOptions, wait_after
 from meshchat.text import Clean
 from meshchat.ui import commands, glyphs
 from meshchat.ui.backend import Backend
-from meshchat.ui.completion import Found, completions
+from meshchat.ui.completion import Found, completions, paths
 from meshchat.ui.deeds import Deeds, open_warning, sendable, unknown_command
 from meshchat.ui.group_deeds import header_words, member_names
 from meshchat.ui.names import Names
@@ -76,6 +77,8 @@ class Linear:
         """
         self.names = Names()
         self.glyphs = glyphs.PLAIN if own.glyphs != "unicode" else glyphs.UNICODE
+        # lines have no columns to shift: what people write stays as it is unless our user says so
+        self._drawn = glyphs.simple_emoji if own.emoji == "simple" else str
         self.wiped = False
         self._backend = backend
         self._profile = profile
@@ -91,6 +94,7 @@ class Linear:
         self._opened = self._mark(passphrase)
         self._wrong = 0  # passphrases in a row
         self._choices = {"mute": ["all", "mentions", "none"]}  # for Tab, in another thread
+        self._asks_path = False
         self._ended = False
         self._tasks: set[asyncio.Future[None]] = set()  # kept: the loop holds them weakly
         self._end = backend.subscribe(self._hear)
@@ -124,7 +128,7 @@ class Linear:
         self._prompt.close()
 
     def _words(self) -> str:
-        name = self.names.of_chat(self._chat) if self._chat else "meshchat"
+        name = self._drawn(self.names.of_chat(self._chat)) if self._chat else "meshchat"
         return f"{name}> " if self._prompt.tty else ""
 
     def _greet(self) -> None:
@@ -162,6 +166,8 @@ class Linear:
 
     def _finish(self, before: str) -> list[Found]:
         """For Tab, called from the prompt's thread: reads nothing but lists made before."""
+        if self._asks_path:
+            return paths(0, before)
         return completions(before, self.names, [], self._choices)
 
     # --- what the node tells -----------------------------------------------------------------
@@ -242,7 +248,7 @@ class Linear:
     def _print_message(self, message: Message, chat: str = "") -> None:
         clock = f"{datetime.fromtimestamp(message.received_at):%H:%M}"
         if self._backend.node.is_hidden(message):
-            self._prompt.print(f"{clock} {self.names.of_author(message)}: {_('(hidden)')}")
+            self._print(f"{clock} {self.names.of_author(message)}: {_('(hidden)')}")
             return
         mark = self._extras(message)
         where = f"[{chat}] " if chat else ""
@@ -254,7 +260,7 @@ class Linear:
         lines = [head + first, *(f"    {line}" for line in rest)]
         if not message.outgoing:
             self._acts[message.id] = (message.text, mark)
-        self._prompt.print("\n".join(lines) + (f" {mark}" if mark else ""))
+        self._print("\n".join(lines) + (f" {mark}" if mark else ""))
 
     def _mark_read(self, seq: int) -> None:
         chat = self._chat
@@ -285,12 +291,15 @@ class Linear:
     def width(self) -> int:
         return WIDTH_CELLS
 
+    def _print(self, text: str) -> None:
+        self._prompt.print(self._drawn(text))
+
     def say(self, text: str) -> None:
         if text:
-            self._prompt.print(text)
+            self._print(text)
 
     def reading(self, title: str, text: str) -> None:
-        self._prompt.print(f"{title}\n{text}")
+        self._print(f"{title}\n{text}")
 
     async def ask(self, question: str) -> bool:
         answer = await self._prompt.read(_("{question} Type yes or no: ").format(question=question))
@@ -309,6 +318,21 @@ class Linear:
         if answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(rows[:CHOICES_MAX]):
             return rows[int(answer) - 1][1]
         return None
+
+    async def choose_file(self, title: str) -> str | None:
+        self._asks_path = True
+        try:
+            return await self._prompt.read(_("{what}, its path: ").format(what=title))
+        finally:
+            self._asks_path = False
+
+    def downloads(self) -> Path:
+        if self._profile is None:
+            raise UsageError("no_folder", _("Say where: /save FOLDER"))
+        return self._profile.make_downloads()
+
+    def write(self, text: str) -> None:
+        self.say(text)
 
     def open(self, chat: ChatId) -> None:
         self._chat = chat
@@ -378,7 +402,7 @@ class Linear:
         return own or (found[-1] if found else None)
 
     def copy(self, text: str) -> None:
-        self.say(text)
+        self._prompt.print(text)  # as it was written
 
     def show_help(self, text: str) -> None:  # noqa: ARG002  # there is one place only here
         lines = [

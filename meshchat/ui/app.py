@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from textual import on
@@ -256,6 +257,9 @@ class MeshApp(BaseApp):
         if self._runtime is not None:
             self._runtime.stop()
         self.exit()
+
+    def downloads(self) -> Path:
+        return self._profile.make_downloads()
 
     @property
     def _locked(self) -> bool:

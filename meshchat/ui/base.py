@@ -21,7 +21,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.worker import WorkerFailed
 
-from meshchat.errors import MeshchatError
+from meshchat.errors import MeshchatError, UsageError
 from meshchat.i18n import _
 from meshchat.profile import RuntimeOptions
 from meshchat.text import Clean
@@ -190,6 +190,14 @@ class BaseApp(App[None]):
     async def wipe(self) -> None:
         """Destroy everything, as far as there is something."""
         raise NotImplementedError
+
+    def downloads(self) -> Path:
+        """The folder for files that came, if this client keeps any.
+
+        Raises:
+            MeshchatError: It does not, or the folder cannot be made.
+        """
+        raise UsageError("no_folder", _("Say where: /save FOLDER"))
 
     @property
     def is_hidden_now(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual import events, on
@@ -23,6 +24,7 @@ from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
 from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen
+from meshchat.ui.filepicker import FileScreen, start_folder
 from meshchat.ui.find import FindBar
 from meshchat.ui.group_deeds import header_words, member_name, member_names
 from meshchat.ui.helptext import help_lines
@@ -66,6 +68,7 @@ class ChatScreen(Screen[None]):
         self.deeds = Deeds(self)
         self._chat: ChatId = b""
         self._read: tuple[ChatId, int] = (b"", 0)
+        self._folder = start_folder()
         self._typing_until = 0.0
         self._checking = b""  # whose check has a screen of its own now
         self._alarm = ""
@@ -301,8 +304,14 @@ class ChatScreen(Screen[None]):
         if self._status_timer is not None:
             self._status_timer.stop()
             self._status_timer = None
-        if self.is_mounted:
-            self.query_one(StatusBar).show_status(self.runtime.status(), self.place)
+        if not self.is_mounted:
+            return
+        bar, place = self.query_one(StatusBar), self.place
+        chosen = self.chosen() if place == "message" else None
+        if chosen is not None:
+            bar.show_moment(chosen.received_at, place)
+        else:
+            bar.show_status(self.runtime.status(), place)
 
     @property
     def place(self) -> str:
@@ -442,6 +451,18 @@ class ChatScreen(Screen[None]):
     def _page(self, event: Composer.Paged) -> None:
         self.query_one(History).action_page(event.step)
 
+    @on(Composer.ToEnd)
+    def _to_end_of_history(self, event: Composer.ToEnd) -> None:
+        history = self.query_one(History)
+        if event.end < 0:
+            history.action_first()
+        else:
+            history.action_last()
+
+    @on(History.Chosen)
+    def _show_moment(self) -> None:
+        self._show_status()
+
     @on(History.Left)
     def _back_to_writing(self) -> None:
         self.query_one(Composer).focus()
@@ -554,6 +575,20 @@ class ChatScreen(Screen[None]):
 
     async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
         return await self.app.push_screen_wait(Choose(title, rows))
+
+    async def choose_file(self, title: str) -> str | None:
+        chosen = await self.app.push_screen_wait(FileScreen(title, self._folder, self.glyphs))
+        if chosen is None:
+            return None
+        self._folder = chosen.parent
+        return str(chosen)
+
+    def downloads(self) -> Path:
+        return self._app.downloads()
+
+    def write(self, text: str) -> None:
+        self.query_one(Composer).insert(text)
+        self.query_one(Composer).focus()
 
     def chosen(self, number: int = 0) -> Message | None:
         return self.query_one(History).chosen(number)

@@ -133,17 +133,23 @@ COMMANDS: tuple[Command, ...] = (
         pick="D",
     ),
     Command(
-        *("file", N_("Send a file, 2 MiB at most")),
-        takes="PATH",
+        *("file", N_("Send a file, 2 MiB at most"), "ctrl+o"),
+        takes="[PATH]",
         where="contact",
         completes="path",
     ),
     Command(
         *("save", N_("Save the file of the last (or chosen) message")),
-        takes="[PATH]",
+        takes="[FOLDER]",
         where="message",
         pick="s",
         completes="path",
+    ),
+    Command(
+        *("emoji", N_("An emoji, by some letters of its name, into what you write")),
+        takes="[NAME]",
+        where="chat",
+        completes="emoji",
     ),
     # this chat
     Command(

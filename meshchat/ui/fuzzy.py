@@ -1,7 +1,5 @@
 """Finding a name by some of its letters."""
 
-from meshchat.core.identity import name_skeleton
-
 _START, _WORD, _RUN = 8, 5, 3  # a hit at the start, at a word's start, next to the one before
 
 
@@ -10,6 +8,8 @@ def score(typed: str, name: str) -> int:
 
     Letters that look the same count as the same, so a name can be found in either alphabet.
     """
+    from meshchat.core.identity import name_skeleton  # with all of nacl: not for the first frame
+
     wanted = [letter for letter in typed.casefold() if not letter.isspace()]
     if not wanted:
         return 1
