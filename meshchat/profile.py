@@ -34,12 +34,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import platformdirs
 
-from meshchat.core.model import Now
 from meshchat.errors import StoreError, UsageError
 from meshchat.i18n import N_
 from meshchat.text import Clean
 
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
+    from meshchat.core.model import Now
     from meshchat.store import SqlStore
 
 STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
@@ -121,8 +121,10 @@ class SystemEntropy:
         return os.urandom(n)
 
 
-def system_now() -> Now:
+def system_now() -> "Now":
     """Both clocks of this machine."""
+    from meshchat.core.model import Now  # 25 ms with all its records: not for the first frame
+
     return Now(time.monotonic(), time.time())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -58,10 +59,12 @@ class ChatScreen(Screen[None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide"), (130, "-broad")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]  # noqa: RUF012
+    AUTO_FOCUS = "#composer"
     BINDINGS = chat_bindings()
 
     def __init__(self, runtime: Backend, app: BaseApp) -> None:
-        super().__init__()
+        # of this size from the start: nothing has to be styled twice
+        super().__init__(classes=" ".join(self._fitting(app.size)))
         self.runtime = runtime
         self.names = Names()
         self.glyphs = app.glyphs
@@ -128,16 +131,17 @@ class ChatScreen(Screen[None]):
 
     def _fit(self) -> None:
         """Take the classes of the window's size: Textual does not while we are covered."""
-        width, height = self.app.size
-        for points, cells in (
-            (self.HORIZONTAL_BREAKPOINTS, width),
-            (self.VERTICAL_BREAKPOINTS, height),
-        ):
-            fitting = [name for least, name in points if cells >= least]
-            for _least, name in points:
-                self.set_class(name == fitting[-1], name)
+        fitting = self._fitting(self.app.size)
+        points = (*self.HORIZONTAL_BREAKPOINTS, *self.VERTICAL_BREAKPOINTS)
+        self.update_classes({name: name in fitting for _least, name in points})
         self._show_side()
         self._show_around()
+
+    @classmethod
+    def _fitting(cls, size: Size) -> list[str]:
+        """The classes of a window's size."""
+        pairs = ((cls.HORIZONTAL_BREAKPOINTS, size.width), (cls.VERTICAL_BREAKPOINTS, size.height))
+        return [[name for least, name in points if cells >= least][-1] for points, cells in pairs]
 
     def on_resize(self, _event: events.Resize) -> None:
         self.call_later(self._show_side)

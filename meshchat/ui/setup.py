@@ -20,6 +20,48 @@ from meshchat.ui.dialogs import Field, Line
 SHORT_PASSPHRASE_CHARS = 16  # about four words; below this a seized disk is opened by guessing
 
 
+class Step(Vertical):
+    """What is asked at once: ``name``, ``words`` or ``passphrase``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(classes="box", id=f"step-{name}")
+        self._step = name
+
+    def compose(self) -> ComposeResult:
+        if self._step == "name":
+            welcome = _("Welcome to meshchat")
+            yield Line((Clean(welcome), "bold"), Clean(_("   1 of 4")), classes="title")
+            yield Line(
+                Clean(
+                    _(
+                        "Messages go from device to device: no account, no number, no server.\n\n"
+                        "What should others call you?"
+                    )
+                )
+            )
+            yield Field(id="name", placeholder=_("name"), max_length=48, compact=True)
+            yield Line(Clean(_("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit")))
+        elif self._step == "words":
+            restore = _("Restore: type or paste the 24 words of your backup.")
+            yield Line((Clean(restore), "bold"), classes="title")
+            yield Field(id="words", placeholder=_("word word word…"), compact=True)
+            yield Line(Clean(_("\nEnter go on   Esc back")))
+        else:
+            passphrase = _("A passphrase")
+            yield Line((Clean(passphrase), "bold"), Clean(_("   2 of 4")), classes="title")
+            yield Line(
+                Clean(
+                    _(
+                        "It locks what is stored on this device. Five or more words that do not "
+                        "belong together are good. Nobody can recover it."
+                    )
+                )
+            )
+            yield Field(id="passphrase", placeholder=_("passphrase"), password=True, compact=True)
+            yield Field(id="again", placeholder=_("the same again"), password=True, compact=True)
+            yield Line(Clean(_("\nEnter go on   Esc back")))
+
+
 class SetupScreen(Screen[None]):
     """Asks for what a profile needs; the app makes it."""
 
@@ -45,46 +87,18 @@ class SetupScreen(Screen[None]):
         self._making = False
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="box", id="step-name"):
-            yield Line(
-                (Clean(_("Welcome to meshchat")), "bold"), Clean(_("   1 of 4")), classes="title"
-            )
-            yield Line(
-                Clean(
-                    _(
-                        "Messages go from device to device: no account, no number, no server.\n\n"
-                        "What should others call you?"
-                    )
-                )
-            )
-            yield Field(id="name", placeholder=_("name"), max_length=48, compact=True)
-            yield Line(Clean(_("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit")))
-        with Vertical(classes="box", id="step-words"):
-            restore = _("Restore: type or paste the 24 words of your backup.")
-            yield Line((Clean(restore), "bold"), classes="title")
-            yield Field(id="words", placeholder=_("word word word…"), compact=True)
-            yield Line(Clean(_("\nEnter go on   Esc back")))
-        with Vertical(classes="box", id="step-passphrase"):
-            yield Line((Clean(_("A passphrase")), "bold"), Clean(_("   2 of 4")), classes="title")
-            yield Line(
-                Clean(
-                    _(
-                        "It locks what is stored on this device. Five or more words that do not "
-                        "belong together are good. Nobody can recover it."
-                    )
-                )
-            )
-            yield Field(id="passphrase", placeholder=_("passphrase"), password=True, compact=True)
-            yield Field(id="again", placeholder=_("the same again"), password=True, compact=True)
-            yield Line(Clean(_("\nEnter go on   Esc back")))
+        yield Step("name")
         yield Line(classes="answer")
 
     def on_mount(self) -> None:
-        self._step("name")
+        self.query_one("#name").focus()
 
-    def _step(self, name: str) -> None:
-        for step in ("name", "words", "passphrase"):
-            self.query_one(f"#step-{step}").display = step == name
+    async def _step(self, name: str) -> None:
+        """Show another step, made when it is first come to: the first frame needs one only."""
+        if not self.query(f"#step-{name}"):
+            await self.mount(Step(name), before=".answer")
+        for step in self.query(Step):
+            step.display = step.id == f"step-{name}"
         self.say("")
         self.query_one(f"#{name}").focus()
 
@@ -95,7 +109,7 @@ class SetupScreen(Screen[None]):
     def refuse(self, why: str) -> None:
         """The profile could not be made."""
         self._make(False)
-        self._step("passphrase")
+        self.query_one("#passphrase").focus()
         self._warned = ""
         self.say(why)
 
@@ -105,16 +119,16 @@ class SetupScreen(Screen[None]):
         for field in self.query(Field):
             field.disabled = making
 
-    def action_restore(self) -> None:
+    async def action_restore(self) -> None:
         if not self._making:
-            self._step("words")
+            await self._step("words")
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         if not self._making:
-            self._step("name")
+            await self._step("name")
 
     @on(Field.Submitted, "#name")
-    def _named(self, event: Field.Submitted) -> None:
+    async def _named(self, event: Field.Submitted) -> None:
         name = Clean.line(event.value)
         if not name:
             self.say(_("Type a name; it can be anything and can be changed later."))
@@ -126,10 +140,10 @@ class SetupScreen(Screen[None]):
         except UsageError as error:
             self.say(said(error))
             return
-        self._step("passphrase")
+        await self._step("passphrase")
 
     @on(Field.Submitted, "#words")
-    def _worded(self, event: Field.Submitted) -> None:
+    async def _worded(self, event: Field.Submitted) -> None:
         from meshchat.core.identity import words_to_seed  # loads the word lists
 
         try:
@@ -138,7 +152,7 @@ class SetupScreen(Screen[None]):
             self.say(said(error))
             return
         event.input.clear()
-        self._step("name")
+        await self._step("name")
         self.say(_("The words are right. Now the rest."))
 
     @on(Field.Submitted, "#passphrase")
