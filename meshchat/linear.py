@@ -18,7 +18,7 @@ from typing import TypeVar
 from meshchat import i18n
 from meshchat.core import events as core
 from meshchat.core.content import count_reactions, quoted
-from meshchat.core.identity import card_text, key_tag
+from meshchat.core.identity import card_text, key_tag, safety_numbers
 from meshchat.core.livecheck import REPLY_WAIT_S
 from meshchat.core.model import NOTE_REVOCATION, ChatId, Message, State, Trust
 from meshchat.errors import MeshchatError, TransportError, UsageError
@@ -439,6 +439,8 @@ class Linear:
             _trust_words(contact.trust, contact.request),
             _("Words to compare, the same on both screens:"),
             *(f"{number}. {word}" for number, word in enumerate(words, 1)),
+            _("The same as numbers:"),
+            " ".join(f"{number:04}" for number in safety_numbers(words)),
             _("Card, to pass on:"),
             card_text(contact.card, contact.claimed),
         ]
@@ -484,7 +486,7 @@ class Linear:
 
     def show_radios(self) -> None:
         status = self._backend.status()
-        text = radios_text(status, status.transports, self.names.contacts)
+        text = radios_text(status, status.transports, self.names.contacts, WIDTH_CELLS)
         self.reading(_("Radios and networks"), text)
 
     def find(self, words: str) -> None:

@@ -253,6 +253,8 @@ class ChatScreen(Screen[None]):
         self.names.load(self.runtime.store, own, self.runtime.now().wall)
         self._show_side()
         self._show_around()
+        if not self._chat:
+            self.query_one("#empty", Line).show(Clean(self._nothing()))
         self._app.show_unread(sum(s.unread for s in self.names.chats))
 
     # --- showing -----------------------------------------------------------------------------
@@ -378,6 +380,8 @@ class ChatScreen(Screen[None]):
             return _("Nothing here yet. /invite NAME adds a contact, /members shows who is here.")
         if self._chat:
             return _("Nothing here yet. Write something and press Enter.")
+        if self.names.requests and not self.names.chats:
+            return _("Somebody you do not know has written to you. Esc shows who, Enter opens it.")
         return _(
             "No chats yet.\n\n"
             "/card        show your card and its QR code to a friend\n"
@@ -417,7 +421,7 @@ class ChatScreen(Screen[None]):
     def list_chats(self) -> None:
         self.add_class("-list")
         self._show_side()
-        self.query_one("#chats", Rows).focus()
+        self.query_one(Side).take_focus()
         self._show_around()
 
     def action_nth(self, number: int) -> None:
@@ -581,7 +585,7 @@ class ChatScreen(Screen[None]):
         return await self.app.push_screen_wait(Choose(title, rows))
 
     async def choose_file(self, title: str) -> str | None:
-        chosen = await self.app.push_screen_wait(FileScreen(title, self._folder, self.glyphs))
+        chosen = await self.app.push_screen_wait(FileScreen(title, self._folder))
         if chosen is None:
             return None
         self._folder = chosen.parent

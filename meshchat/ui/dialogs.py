@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
-from meshchat.ui.glyphs import Glyphs
+from meshchat.ui.glyphs import UNICODE, Glyphs
 
 Part = Clean | tuple[Clean, str]
 """Something to show: cleaned text, alone or with a style of ours."""
@@ -33,10 +33,16 @@ def plain(*parts: Part) -> Content:
     return Content.assemble(*parts)
 
 
+def glyphs_of(widget: Widget) -> Glyphs:
+    """The signs of a widget's app."""
+    found: Glyphs = getattr(widget.app, "glyphs", UNICODE)
+    return found
+
+
 def drawn(widget: Widget, *parts: Part) -> tuple[Part, ...]:
     """The parts as the terminal of this widget's app can draw them (``Glyphs.draw``)."""
-    glyphs: Glyphs | None = getattr(widget.app, "glyphs", None)
-    if glyphs is None or not glyphs.simple_emoji:
+    glyphs = glyphs_of(widget)
+    if not glyphs.simple_emoji:
         return parts
     return tuple(
         Clean(glyphs.draw(part))

@@ -22,9 +22,9 @@ from textual.widgets.option_list import Option
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
-from meshchat.ui.dialogs import Closing, Field, Line, plain
-from meshchat.ui.glyphs import Glyphs
+from meshchat.ui.dialogs import Closing, Field, Line, glyphs_of, plain
 from meshchat.ui.lines import fit
+from meshchat.ui.reports import size_words
 
 ENTRIES_MAX = 5_000  # of one folder; nobody looks through more, and a stick may hold anything
 SHOWN_MAX = 1_000  # rows of the list; typing narrows it
@@ -85,10 +85,9 @@ class FileScreen(ModalScreen[Path | None], Closing[Path | None]):
         Binding("pagedown", "page(1)", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, folder: Path, glyphs: Glyphs) -> None:
+    def __init__(self, title: str, folder: Path) -> None:
         super().__init__()
         self._title = Clean.line(title, 200)
-        self._glyphs = glyphs
         self._folder = folder
         self._all: list[Entry] = []
         self._shown: list[Entry] = []
@@ -137,8 +136,9 @@ class FileScreen(ModalScreen[Path | None], Closing[Path | None]):
         """Show what fits what was typed."""
         width = max(20, self.query_one(OptionList).size.width - 2)
         where = Clean.line(str(self._folder), 1_000)
+        more = glyphs_of(self).more
         if cell_len(where) > width:
-            where = Clean(f"{self._glyphs.more}{where[-(width - 2) :]}")
+            where = Clean(f"{more}{where[-(width - 2) :]}")
         self.query_one("#folder", Line).show(where)
         typed = self.query_one(Field).value
         ranked = fuzzy.rank(typed, [entry.name for entry in self._all])
@@ -163,7 +163,7 @@ class FileScreen(ModalScreen[Path | None], Closing[Path | None]):
             if entry.is_folder:
                 yield plain((Clean(f"{fit(name, min(cell_len(name), width - 1))}/"), "bold"))
                 continue
-            row = f"{fit(name, room, self._glyphs.more)}{size_words(entry.size):>{SIZE_CELLS}}"
+            row = f"{fit(name, room, glyphs_of(self).more)}{size_words(entry.size):>{SIZE_CELLS}}"
             if width >= 50:
                 row += f"  {datetime.fromtimestamp(entry.changed_at):%Y-%m-%d}"
             yield plain(Clean(row))
@@ -222,14 +222,3 @@ class FileScreen(ModalScreen[Path | None], Closing[Path | None]):
             self._go(path)
         else:
             self.dismiss(path)
-
-
-def size_words(size: int) -> str:
-    """Bytes as people read them: ``512 B``, ``34 kB``, ``1.8 MB``."""
-    if size < 1_000:
-        return f"{size} B"
-    if size < 1_000_000:
-        return f"{(size + 500) // 1_000} kB"
-    if size < 1_000_000_000:
-        return f"{size / 1e6:.1f} MB"
-    return f"{size / 1e9:.1f} GB"

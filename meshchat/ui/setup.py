@@ -3,6 +3,7 @@
 Also brings an identity back from its 24 words.
 """
 
+import secrets
 from typing import ClassVar
 
 from textual import on
@@ -12,12 +13,22 @@ from textual.containers import Vertical
 from textual.message import Message as UiMessage
 from textual.screen import Screen
 
+from meshchat import i18n
 from meshchat.errors import UsageError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Field, Line
 
+SUGGESTED_WORDS = 6  # 66 bits: with our hash out of reach for whoever has the disk
 SHORT_PASSPHRASE_CHARS = 16  # about four words; below this a seized disk is opened by guessing
+
+
+def suggested() -> str:
+    """A passphrase of words by chance, in letters that our user types."""
+    from mnemonic import Mnemonic  # its lists: 2,048 words each, none like another
+
+    words = Mnemonic("russian" if i18n.language() in ("kk", "ru") else "english").wordlist
+    return Clean.line(" ".join(secrets.choice(words) for _word in range(SUGGESTED_WORDS)), 200)
 
 
 class Step(Vertical):
@@ -59,7 +70,7 @@ class Step(Vertical):
             )
             yield Field(id="passphrase", placeholder=_("passphrase"), password=True, compact=True)
             yield Field(id="again", placeholder=_("the same again"), password=True, compact=True)
-            yield Line(Clean(_("\nEnter go on   Esc back")))
+            yield Line(Clean(_("\nEnter go on   Ctrl+G suggest words   Esc back")))
 
 
 class SetupScreen(Screen[None]):
@@ -67,6 +78,7 @@ class SetupScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r,ctrl+к", "restore", "Restore from words", show=False, priority=True),
+        Binding("ctrl+g,ctrl+п", "suggest", "Suggest a passphrase", show=False, priority=True),
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -126,6 +138,12 @@ class SetupScreen(Screen[None]):
     async def action_back(self) -> None:
         if not self._making:
             await self._step("name")
+
+    def action_suggest(self) -> None:
+        """Words by chance, to be typed by whoever wants them: typing is half of remembering."""
+        if not self._making and self.query("#passphrase"):
+            text = _("Six words by chance: {words}. Keep them in your head. Ctrl+G: others.")
+            self.say(text.format(words=suggested()))
 
     @on(Field.Submitted, "#name")
     async def _named(self, event: Field.Submitted) -> None:
