@@ -136,9 +136,9 @@ class FileScreen(ModalScreen[Path | None], Closing[Path | None]):
         """Show what fits what was typed."""
         width = max(20, self.query_one(OptionList).size.width - 2)
         where = Clean.line(str(self._folder), 1_000)
-        more = glyphs_of(self).more
+        cut = glyphs_of(self).more
         if cell_len(where) > width:
-            where = Clean(f"{more}{where[-(width - 2) :]}")
+            where = Clean(f"{cut}{where[-(width - 2) :]}")
         self.query_one("#folder", Line).show(where)
         typed = self.query_one(Field).value
         ranked = fuzzy.rank(typed, [entry.name for entry in self._all])
