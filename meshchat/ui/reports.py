@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from meshchat.core.custody import TRUSTED_SHIFT
@@ -17,7 +18,6 @@ from meshchat.core.sealed import piece_sizes
 from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui.glyphs import Glyphs, is_read, reason_words, trust_sign
-from meshchat.ui.lines import wrap
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import RuntimeStatus
@@ -240,7 +240,10 @@ def transport_lines(
         links = sum(peer.transport == transport.name for peer in status.node.neighbours)
         lines.append(f"{transport_title(transport.name)}: {transport_words(transport, links)}")
         if transport.remedy:
-            lines += [f"  {line}" for line in wrap(said(transport.remedy), max(2, width - 2))]
+            room = max(20, width)  # a window of fewer cells breaks the rest itself
+            lines += wrap(
+                said(transport.remedy), room, initial_indent="  ", subsequent_indent="  "
+            )
         if detail:
             lines += [
                 f"  {key.replace('_', ' ')}: {value}"

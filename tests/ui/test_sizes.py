@@ -22,14 +22,19 @@ async def test_every_size_is_survived(me: Person, bob: Person) -> None:
         me.fill(chat, 50, "line {} with some words, сәлем 👩‍👩‍👧‍👦 ".format)
         app.chat.reload()
         app.chat.open(chat)
+
+        def fits(cells: int) -> bool:
+            return all(cell_len(line) <= cells for line in app.shown().splitlines())
+
         for keys in ((), ("f1",), ("f2",), ("f3",), ("f4",), ("f5",), ("ctrl+k",), ("ctrl+f",)):
             await pilot.press(*keys)
             await pilot.pause()
             for size in SIZES if keys else [*SIZES, *SIZES[::-1]]:
                 await pilot.resize_terminal(*size)
-                assert all(cell_len(line) <= size[0] for line in app.shown().splitlines())
+                await until(lambda cells=size[0]: fits(cells), pilot)
             await pilot.resize_terminal(80, 24)
             await pilot.press("escape")
+            await pilot.pause()
         assert "line 49" in app.shown()
 
 

@@ -25,6 +25,7 @@ class Pane:
 
     def __init__(self, socket: str, size: tuple[int, int], *argv: str) -> None:
         self._tmux = ("tmux", "-L", socket, "-f", "/dev/null")
+        self._escaped = False
         self._run("kill-server", check=False)
         width, height = map(str, size)
         environ = (
@@ -55,7 +56,8 @@ class Pane:
     def press(self, *keys: str) -> None:
         """Keys by tmux's names."""
         for key in keys:
-            time.sleep(0.3)  # a person's fingers: what was typed before is on the screen
+            time.sleep(0.3 if self._escaped else 0.1)  # ESC and a letter would be Alt and it
+            self._escaped = key == "Escape"
             self._run("send-keys", key)
 
     def type(self, text: str) -> None:
