@@ -241,9 +241,7 @@ def transport_lines(
         lines.append(f"{transport_title(transport.name)}: {transport_words(transport, links)}")
         if transport.remedy:
             room = max(20, width)  # a window of fewer cells breaks the rest itself
-            lines += wrap(
-                said(transport.remedy), room, initial_indent="  ", subsequent_indent="  "
-            )
+            lines += wrap(said(transport.remedy), room, initial_indent="  ", subsequent_indent="  ")
         if detail:
             lines += [
                 f"  {key.replace('_', ' ')}: {value}"
