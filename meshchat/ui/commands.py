@@ -281,6 +281,7 @@ PANE_KEYS = (
     ("Ctrl+Up Ctrl+Down", N_("what you sent before")),
     (N_("Up (nothing typed)"), N_("choose a message")),
     ("PgUp PgDn", N_("scroll the history")),
+    ("Home End", N_("its first, its last message, if nothing is typed")),
     ("Alt+1 … Alt+9", N_("go to that chat")),
     ("Esc", N_("back; from a chat to the list of chats")),
     (N_("Ctrl+X three times"), N_("destroy this profile at once, without a question")),

@@ -36,7 +36,7 @@ async def test_the_mesh_page_follows_what_happens() -> None:
             await until(lambda: "└─ sim ─ Bob" in mine.shown(), pilot, 400)
             await pilot.press("f4")
             await until(lambda: isinstance(mine.screen, RadiosScreen), pilot)
-            assert "sim: on, 1 neighbour" in mine.shown() and "lan: off" in mine.shown()
+            assert "sim: on, 1 neighbour" in mine.shown() and "(lan): off" in mine.shown()
             await pilot.press("f3", "f3")
             await until(lambda: mine.screen is mine.chat, pilot)
 

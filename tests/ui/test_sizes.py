@@ -35,7 +35,8 @@ async def test_every_size_is_survived(me: Person, bob: Person) -> None:
             await pilot.resize_terminal(80, 24)
             await pilot.press("escape")
             await pilot.pause()
-        assert "line 49" in app.shown()
+        app.history.action_last()
+        await until(lambda: "line 49" in app.shown(), pilot)
 
 
 async def test_resizing_keeps_the_place(me: Person, bob: Person) -> None:
