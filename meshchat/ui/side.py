@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
@@ -23,6 +24,18 @@ from meshchat.ui.names import Names
 
 SIDE_CELLS = 20
 UNREAD_SHOWN_MAX = 999
+
+
+class Face(NamedTuple):
+    """All that a row of the list shows."""
+
+    name: Clean
+    sign: str
+    news: str
+    here: bool
+    unread: bool
+    quiet: bool
+    cells: int
 
 
 class Rows(OptionList):
@@ -87,6 +100,7 @@ class Side(Vertical):
         self._names = names
         self._glyphs = glyphs
         self._marked: ChatId = b""  # the chat that was last highlighted
+        self._drawn: dict[Face, Content] = {}  # as shown last: a thousand chats are stepped through
 
     def compose(self) -> ComposeResult:
         yield Rows("chats")
@@ -101,40 +115,49 @@ class Side(Vertical):
     def show(self, open_chat: ChatId, cells: int) -> None:
         """Show the names as they are now, in rows of so many cells."""
         chats, requests = self._names.chats, self._names.requests
+        drawn: dict[Face, Content] = {}
         for which, rows in (("#chats", chats), ("#requests", requests)):
             view = self.query_one(which, Rows)
-            view.fill([(row.chat, self._row(row, open_chat, cells)) for row in rows])
+            faces = [self._face(row, open_chat, cells) for row in rows]
+            for face in faces:
+                drawn[face] = self._drawn.get(face) or self._draw(face)
+            chat_ids = (row.chat for row in rows)
+            view.fill([(chat, drawn[face]) for chat, face in zip(chat_ids, faces, strict=True)])
             if open_chat in view.ids and open_chat != self._marked:
                 view.highlighted = view.ids.index(open_chat)
+        self._drawn = drawn
         self._marked = open_chat
         title = self.query_one("#requests-title", Line)
         title.show(Clean(_("requests")))
         title.display = self.query_one("#requests").display = bool(requests)
 
-    def _row(self, row: ChatSummary, open_chat: ChatId, cells: int) -> Content:
+    def _face(self, row: ChatSummary, open_chat: ChatId, cells: int) -> Face:
         names, contact = self._names, self._names.contact(row.chat)
         sign = trust_sign(self._glyphs, contact) if contact is not None else " "
         count = str(min(row.unread, UNREAD_SHOWN_MAX)) if row.unread else ""
         if row.mentions:
             count = f"@{count}"
-        here = row.chat == open_chat
         if contact is not None and contact.fp in names.silent:
             sign = f"{self._glyphs.silent}{sign}"
-        width = cells - 5 - len(sign) - len(count) if count else cells - 4 - len(sign)
-        quiet = names.is_quiet(row) or row.options.archived
-        style = "bold" if (row.unread and not quiet) or here else "dim" if quiet else ""
+        return Face(
+            names.of_chat(row.chat),
+            sign,
+            count,
+            row.chat == open_chat,
+            bool(row.unread),
+            names.is_quiet(row) or row.options.archived,
+            cells,
+        )
+
+    def _draw(self, face: Face) -> Content:
+        glyphs, sign, count, here = self._glyphs, face.sign, face.news, face.here
+        width = face.cells - 5 - len(sign) - len(count) if count else face.cells - 4 - len(sign)
+        style = "bold" if (face.unread and not face.quiet) or here else "dim" if face.quiet else ""
         return plain(
-            Clean(self._glyphs.here if here else " "),
-            (
-                Clean(
-                    fit(
-                        self._glyphs.draw(names.of_chat(row.chat)), max(2, width), self._glyphs.more
-                    )
-                ),
-                style,
-            ),
+            Clean(glyphs.here if here else " "),
+            (Clean(fit(glyphs.draw(face.name), max(2, width), glyphs.more)), style),
             Clean(f" {sign} " if count else f" {sign}"),
-            (Clean(count), "dim" if quiet else "bold"),
+            (Clean(count), "dim" if face.quiet else "bold"),
         )
 
     def take_focus(self) -> None:
