@@ -84,6 +84,15 @@ def run_cpu(argv: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def hash_cpu(home: Path) -> float:
+    """CPU seconds of the hash of a profile's passphrase."""
+    from meshchat.profile import Profile
+
+    began = time.process_time()
+    Profile(home).find_key("pw")
+    return time.process_time() - began
+
+
 def profile_with(home: Path, count: int) -> None:
     """A profile whose one chat holds so many messages, all read."""
     from screens import NOON
@@ -293,6 +302,8 @@ def figures() -> list[Figure]:
             used, rss = first_frame(argv, b"yard", linger_s=2.0)
             found.append((f"RSS with {count:,} messages open, MiB", rss, f"<= {limit}"))
             found.append((f"CPU to paint {count:,}, with the hash, ms", used * 1000, ""))
+            painted = (used - hash_cpu(home)) / bar
+            found.append((f"a chat of {count:,} painted, without the hash, to hello", painted, ""))
         small = [*meshchat, "--home", str(base / "5000"), "--no-lan", "--no-ble"]
         small += ["--passphrase-file", f"{base}/5000/pw"]
         found.append(("idle CPU with a chat open, %", 100 * idle_cpu(small, b"yard"), "<= 0.5"))
