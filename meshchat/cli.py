@@ -65,13 +65,14 @@ def _crashed(
     def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
         import logging
 
-        from meshchat.profile import Profile, where
+        from meshchat.logfile import start_log, where
+        from meshchat.profile import Profile
 
         place = where(error)
         with contextlib.suppress(MeshchatError):
             profile = Profile(home)
             if profile.exists():
-                profile.start_log()
+                start_log(profile.log_path)
                 logging.getLogger("meshchat").error("bug: %s", place)
         shown = f"internal error ({kind.__name__}); please report: {place[:300]}"
         print(f"meshchat: {shown}", file=sys.stderr)

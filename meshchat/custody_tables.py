@@ -309,12 +309,6 @@ class CustodyTables:
         )
         return [row[0] for row in rows]
 
-    def next_release(self, after: float) -> float | None:
-        soonest: float | None = self._db.value(
-            "SELECT min(release_at) FROM proofs WHERE release_at > ?", after
-        )
-        return soonest
-
     def count_proofs(self) -> int:
         count: int = self._db.value("SELECT count(*) FROM proofs")
         return count

@@ -12,6 +12,7 @@ import os
 from contextlib import suppress
 
 from meshchat import i18n
+from meshchat.config import RuntimeOptions
 from meshchat.core import events as core
 from meshchat.core.model import Message, State
 from meshchat.errors import MeshchatError, TransportError
@@ -19,7 +20,7 @@ from meshchat.i18n import _, ngettext, said
 from meshchat.net.control import ControlServer, NodeSettings, open_session
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.verbs import Session
-from meshchat.profile import Profile, RuntimeOptions, wait_after
+from meshchat.profile import Profile, wait_after
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.backend import Backend

@@ -2,13 +2,13 @@
 
 | file | holds |
 |---|---|
-| ``config.toml`` | settings (docs/reference/config.md); written by the user, never by us |
+| ``config.toml`` | settings (``config.py``) |
 | ``key`` | the stores' keys, sealed by passphrases; the profile exists if and only if this does |
 | ``store.db``, ``store2.db`` | all else, encrypted; one of them may be noise (``twins.py``) |
 | ``lock`` | held by the one process that uses the profile; contains its number |
 | ``node.sock`` | the control socket of a running node (``node.token`` on Windows) |
 | ``downloads/`` | files of others that were saved, in the clear |
-| ``log/meshchat.log`` | what went wrong: no message text, keys or names |
+| ``log/meshchat.log`` | what went wrong (``logfile.py``) |
 
 With a home directory given (``--home`` or ``MESHCHAT_HOME``) all of them are in
 it; otherwise settings and log go where the platform wants them.
@@ -23,155 +23,31 @@ import stat
 import sys
 import tempfile
 import time
-import tomllib
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from meshchat.errors import StoreError, UsageError
 from meshchat.i18n import N_
+from meshchat.system import SystemEntropy, system_now
 from meshchat.text import Clean
 
 if TYPE_CHECKING:  # a command that only talks to a running node needs neither nacl nor SQLCipher
-    from meshchat.core.model import Now
     from meshchat.store import SqlStore
 
-STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
-STORE_MAX_MB = 65_536  # the size of a large card
-IDLE_MAX_MINUTES = 1_440  # a day; longer is never
 WRONG_FREE = 2  # mistyped passphrases that cost nothing but the hash
 WRONG_WAIT_MAX_S = 30.0  # afterwards each costs twice the time of the one before, up to this
-CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
 SOCKET_PATH_MAX_BYTES = 100  # sun_path has 104 (macOS) to 108 bytes
-LOG_MAX_BYTES = 256 * 1024  # two of them are kept
 HOME_SHOWN_CHARS = 200  # so that the reason behind it is not cut off
-NAME_MAX_BYTES = 48  # docs/reference/wire.md, section 4
 LOCK_OFFSET = 1 << 20  # Windows locks bytes, and a locked byte cannot be read: lock far behind
 
-_PR_SET_DUMPABLE = 4
 _DURESS = "duress"  # of a decoy's store: the key of the real one is to go
 
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeOptions:
-    """What ``config.toml`` and the command line may set."""
-
-    lan: bool = True
-    """Use the local network at all."""
-    listen: str = ""
-    """``ADDR:PORT`` to accept links on; empty: every interface, a port the system picks."""
-    peers: tuple[str, ...] = ()
-    """``HOST:PORT`` of nodes to dial although they cannot be discovered."""
-    discover: bool = True
-    """Announce ourselves to the network and look for others."""
-    interfaces: tuple[str, ...] = ()
-    """Names of the interfaces to discover on; empty: all but tunnels."""
-    ble: bool = True
-    """Use Bluetooth LE where there is an adapter."""
-    ble_profile: str = "normal"
-    """What to spend on it: ``always``, ``normal`` or ``saver``."""
-    ble_adapter: str = ""
-    """Name of the adapter; empty: the first that is on."""
-    mesh_passphrase: str = ""
-    """Link only with nodes that have the same; empty: the open mesh."""
-    receipts: bool = True
-    """Let contacts learn that their messages reached us."""
-    idle_minutes: int = 0
-    """The screens close the store and forget its key after so long without a key; 0: never."""
-    handover: bool = True
-    """Offer our own mail to carriers only after a random while, as if it were somebody else's."""
-    cover: bool = False
-    """Make envelopes for nobody now and then."""
-    store_megabytes: int = 256
-    """Room for our own mail and what we carry for others."""
-    log_level: str = "warning"
-    language: str = ""
-    """Of the screens: ``en``, ``ru`` …; empty: the system's."""
-    theme: str = ""
-    """``dark``, ``light``, ``ansi-dark``, ``ansi-light``, ``contrast``; empty: by terminal."""
-    glyphs: str = ""
-    """``unicode`` or ``plain``; empty: by locale and terminal."""
-    emoji: str = ""
-    """``simple``: only those whose width every terminal agrees on; empty: as written."""
-    notify: str = "bell"
-    """How to tell of news while the window is not looked at: ``off``, ``bell`` or an OSC code."""
-    hide_minutes: int = 15
-    """Without a key pressed, until the screens ask for the passphrase; 0: never."""
-    mouse: bool = True
-    """Take the mouse; false leaves it to the terminal."""
-    keys: tuple[tuple[str, str], ...] = ()
-    """Other keys for commands: ``(command, keys)``."""
-
-
-class SystemEntropy:
-    """The operating system's randomness."""
-
-    def bytes(self, n: int) -> bytes:
-        """Return ``n`` random bytes."""
-        return os.urandom(n)
-
-
-def system_now() -> "Now":
-    """Both clocks of this machine."""
-    from meshchat.core.model import Now  # 25 ms with all its records: not for the first frame
-
-    return Now(time.monotonic(), time.time())
-
-
-_BLE_PROFILES = ("always", "normal", "saver")
-_LEVELS = ("error", "warning", "info", "debug")
-_KEYS: dict[str, dict[str, tuple[str, type]]] = {
-    "lan": {
-        "enabled": ("lan", bool),
-        "listen": ("listen", str),
-        "peers": ("peers", list),
-        "discover": ("discover", bool),
-        "interfaces": ("interfaces", list),
-    },
-    "ble": {
-        "enabled": ("ble", bool),
-        "profile": ("ble_profile", str),
-        "adapter": ("ble_adapter", str),
-    },
-    "mesh": {"passphrase": ("mesh_passphrase", str)},
-    "receipts": {"send": ("receipts", bool)},
-    "lock": {"hide_minutes": ("hide_minutes", int), "idle_minutes": ("idle_minutes", int)},
-    "privacy": {"handover": ("handover", bool), "cover": ("cover", bool)},
-    "store": {"megabytes": ("store_megabytes", int)},
-    "log": {"level": ("log_level", str)},
-    "ui": {
-        "language": ("language", str),
-        "theme": ("theme", str),
-        "glyphs": ("glyphs", str),
-        "emoji": ("emoji", str),
-        "notify": ("notify", str),
-        "mouse": ("mouse", bool),
-    },
-}
-_WORDS = {
-    "log_level": _LEVELS,
-    "ble_profile": _BLE_PROFILES,
-    "theme": ("", "dark", "light", "ansi-dark", "ansi-light", "contrast"),
-    "glyphs": ("", "unicode", "plain"),
-    "emoji": ("", "simple"),
-    "notify": ("off", "bell", "osc9", "osc777", "osc99"),
-}
-_TYPES = {
-    bool: "true or false",
-    int: "a whole number",
-    str: "a text in quotes",
-    list: 'a list such as ["a", "b"]',
-}
 
 
 class Profile:
@@ -240,78 +116,6 @@ class Profile:
                 "no_profile",
                 f"There is no profile in {self.home}; make one with: meshchat init --name NAME",
             )
-
-    # --- settings ----------------------------------------------------------------------------
-
-    def options(self) -> RuntimeOptions:
-        """The settings in ``config.toml``; defaults for what it does not name.
-
-        Raises:
-            UsageError: It cannot be read, or has a key or value that means nothing. The message
-                names the file, the line and the key.
-        """
-        try:
-            with self.config_path.open("rb") as file:
-                raw = file.read(CONFIG_MAX_BYTES + 1)
-            text = raw.decode()
-            if len(raw) > CONFIG_MAX_BYTES:
-                self._bad_config("", f"is over {CONFIG_MAX_BYTES} bytes")
-            parsed = tomllib.loads(text)
-        except FileNotFoundError:
-            return RuntimeOptions()
-        except OSError as error:
-            self._bad_config("", f"cannot be read: {error.strerror}")
-        except UnicodeDecodeError:
-            self._bad_config("", "is not UTF-8 text")
-        except tomllib.TOMLDecodeError as error:
-            self._bad_config("", f"is not valid TOML: {error}")
-        except RecursionError:
-            self._bad_config("", "is nested too deeply")
-        found: dict[str, bool | int | str | tuple[str, ...] | tuple[tuple[str, str], ...]] = {}
-        for section, values in parsed.items():
-            if section == "keys" and isinstance(values, dict):
-                found["keys"] = self._own_keys(text, values)
-                continue
-            if section not in _KEYS or not isinstance(values, dict):
-                self._bad_config(_line_of(text, section), f"has an unknown key {section!r}")
-            for key, value in values.items():
-                where = _line_of(text, key, section)
-                if key not in _KEYS[section]:
-                    self._bad_config(where, f"has an unknown key {key!r} in [{section}]")
-                field, wanted = _KEYS[section][key]
-                if not _fits(value, wanted):
-                    self._bad_config(where, f"needs {_TYPES[wanted]} for {key!r} in [{section}]")
-                if field in _WORDS and value not in _WORDS[field]:
-                    words = ", ".join(filter(None, _WORDS[field]))
-                    self._bad_config(where, f"needs one of {words} for {key!r}")
-                if field == "store_megabytes" and not STORE_MIN_MB <= value <= STORE_MAX_MB:
-                    self._bad_config(
-                        where, f"needs {STORE_MIN_MB} to {STORE_MAX_MB} for 'megabytes'"
-                    )
-                if key.endswith("_minutes") and not 0 <= value <= IDLE_MAX_MINUTES:
-                    self._bad_config(where, f"needs 0 (never) to {IDLE_MAX_MINUTES} for {key!r}")
-                try:
-                    if field == "listen" and value:
-                        split_address(value)
-                    for peer in value if field == "peers" else ():
-                        split_address(peer)
-                except UsageError as error:
-                    self._bad_config(where, f"has a bad value for {key!r}: {error}")
-                found[field] = tuple(value) if isinstance(value, list) else value
-        return RuntimeOptions(**found)  # type: ignore[arg-type]  # each was checked above
-
-    def _own_keys(self, text: str, values: dict[str, object]) -> tuple[tuple[str, str], ...]:
-        for name, keys in values.items():
-            if not isinstance(keys, str):
-                where = _line_of(text, name, "keys")
-                self._bad_config(where, f"needs a key in quotes for {name!r} in [keys]")
-        return tuple((name, str(keys)) for name, keys in values.items())
-
-    def _bad_config(self, line: str, problem: str) -> NoReturn:
-        path = self.config_path
-        if line:
-            raise UsageError("bad_config", f"The settings file {path}, line {line}, {problem}.")
-        raise UsageError("bad_config", f"The settings file {path} {problem}.")
 
     # --- the lock ----------------------------------------------------------------------------
 
@@ -566,69 +370,6 @@ class Profile:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
-    # --- the process -------------------------------------------------------------------------
-
-    def start_log(self, level: str = "warning") -> None:
-        """Send this process's log to the profile's file, and nowhere else."""
-        import logging.handlers
-
-        try:
-            self.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handler: logging.Handler = logging.handlers.RotatingFileHandler(
-                self.log_path, maxBytes=LOG_MAX_BYTES, backupCount=1, encoding="utf-8", delay=True
-            )
-        except OSError:  # a log is not worth a refusal
-            handler = logging.NullHandler()
-        handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger()
-        for old in tuple(root.handlers):
-            if isinstance(old, logging.handlers.RotatingFileHandler | logging.NullHandler):
-                root.removeHandler(old)
-                old.close()
-        root.addHandler(handler)
-        root.setLevel(level.upper())
-        logging.raiseExceptions = False  # a full disk must not print tracebacks over the screen
-        logging.getLogger("zeroconf").setLevel(logging.ERROR)  # it warns of every odd datagram
-        logging.getLogger("bleak").setLevel(logging.ERROR)  # it warns with addresses
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # ``Runtime.run`` speaks for it
-
-
-class _Discreet(logging.Formatter):
-    """Exceptions by type and place only: their texts and locals may hold what people wrote."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        known, record.exc_text = record.exc_text, None  # another handler may have written it out
-        try:
-            return super().format(record)
-        finally:
-            record.exc_text = known
-
-    def formatException(self, ei: ExcInfo) -> str:  # the name is logging's
-        return where(ei[1]) if ei[1] is not None else ""
-
-
-def where(error: BaseException) -> str:
-    """The type of an exception and the places it came through, innermost first; never its text."""
-    frames = reversed(traceback.extract_tb(error.__traceback__))
-    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    found = f"{type(error).__name__} at {places or 'no place'}"
-    if isinstance(error, BaseExceptionGroup):
-        found += "; " + "; ".join(where(part) for part in error.exceptions)
-    return found
-
-
-def harden() -> None:
-    """Keep keys out of core dumps and out of other processes' reach; private files by default."""
-    if sys.platform == "win32":
-        return
-    os.umask(0o077)
-    import ctypes
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
 
 def wait_after(wrong: int) -> float:
     """Seconds before the next try once so many passphrases in a row were wrong.
@@ -644,25 +385,6 @@ def check_passphrase(passphrase: str) -> None:
         raise UsageError(
             "passphrase_empty", "The passphrase is empty; five or more random words are good."
         )
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` or ``[IPV6]:PORT`` as a pair.
-
-    Raises:
-        UsageError: It is not of that form.
-    """
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise UsageError(
-            "bad_address",
-            f"{Clean.line(text, 60)!r} is not HOST:PORT (an IPv6 address goes in []).",
-        )
-    return host, int(port)
 
 
 def _lock(descriptor: int) -> bool:
@@ -683,12 +405,6 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _fits(value: object, wanted: type) -> bool:
-    if isinstance(value, list):
-        return wanted is list and all(isinstance(item, str) for item in value)
-    return type(value) is wanted
-
-
 def _sync_folder(folder: Path) -> None:
     if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
@@ -696,18 +412,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _line_of(text: str, key: str, section: str = "") -> str:
-    """The number of the line, or nothing if the key cannot be found by sight."""
-    inside = not section
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            title = stripped.strip("[] ")
-            if not section and title == key:
-                return str(number)
-            inside = title == section
-        elif inside and stripped.split("=")[0].strip().strip("\"'") == key:
-            return str(number)
-    return ""

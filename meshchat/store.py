@@ -6,7 +6,7 @@ go to disk together or not at all.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -18,32 +18,23 @@ from meshchat.core.model import (
     ChatSummary,
     Contact,
     Group,
-    Manifest,
-    Mark,
     Membership,
     Message,
-    OpenFile,
-    Prekey,
-    Revocation,
     Room,
-    RoomMark,
-    Session,
     State,
     Step,
-    Trust,
 )
 from meshchat.core.words import Query
 from meshchat.custody_tables import CustodyTables
 from meshchat.database import Database, Row
 from meshchat.errors import StoreError
+from meshchat.file_tables import FileTables
 from meshchat.group_tables import GroupTables
+from meshchat.people_tables import PeopleTables
 from meshchat.schema import migrate
 from meshchat.text import Clean
 
-_NEWEST_KEY = "ORDER BY exp_h DESC, delete_at DESC"  # made later, destroyed later
 _SEQ_MAX = 2**63 - 1  # the greatest number SQLite can give a row
-_EID_BYTES = 16  # of an envelope id
-_MARKS_BYTES = 8  # one bit for each of at most 64 chunks
 
 _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_at,
     m.received_at, m.state, m.carriers, m.delivered_at, m.expires_at, m.reason, m.eid, m.number,
@@ -54,7 +45,7 @@ _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 _MENTION_AT = 13  # of the columns after ``state``
 
 
-class SqlStore(ContentTables, CustodyTables, GroupTables):
+class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTables):
     """A ``Store`` over SQLCipher. One process, one thread."""
 
     def __init__(self, db: Database) -> None:
@@ -122,140 +113,6 @@ class SqlStore(ContentTables, CustodyTables, GroupTables):
 
     def put(self, key: str, value: bytes) -> None:
         self._db.write("INSERT OR REPLACE INTO singles VALUES (?, ?)", key, value)
-
-    # --- our prekeys ---
-
-    def add_prekey(self, prekey: Prekey) -> None:
-        row = (prekey.public, prekey.secret, prekey.exp_h, prekey.delete_at)
-        self._db.write("INSERT OR REPLACE INTO prekeys VALUES (?, ?, ?, ?)", *row)
-
-    def prekeys(self) -> list[Prekey]:
-        return [Prekey(*row) for row in self._db.rows(f"SELECT * FROM prekeys {_NEWEST_KEY}")]
-
-    def drop_prekeys(self, due: float) -> int:
-        return len(self._db.write("DELETE FROM prekeys WHERE delete_at <= ? RETURNING 1", due))
-
-    # --- sessions of direct messages ---
-
-    def session(self, sid: bytes) -> Session | None:
-        row = self._db.row("SELECT * FROM sessions WHERE sid = ?", sid)
-        return _session(row) if row else None
-
-    def sessions(self, fp: bytes) -> list[Session]:
-        rows = self._db.rows("SELECT * FROM sessions WHERE fp = ? ORDER BY sid", fp)
-        return [_session(row) for row in rows]
-
-    def save_session(self, session: Session) -> None:
-        self._db.write(
-            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *dataclasses.astuple(session),
-        )
-
-    def drop_session(self, sid: bytes) -> None:
-        self._db.write("DELETE FROM sessions WHERE sid = ?", sid)
-        self._db.write("DELETE FROM skipped WHERE sid = ?", sid)
-
-    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
-        row = self._db.row(
-            "SELECT message_key FROM skipped WHERE sid = ? AND key = ? AND number = ?",
-            *(sid, key, number),
-        )
-        return row[0] if row else None
-
-    def add_skipped(
-        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
-    ) -> None:
-        self._db.write_many(
-            """INSERT OR REPLACE INTO skipped (sid, key, number, message_key, delete_at)
-            VALUES (?, ?, ?, ?, ?)""",
-            [(sid, *key, delete_at) for key in keys],
-        )
-
-    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None:
-        where = "sid = ? AND key = ? AND number = ?"
-        self._db.write(f"DELETE FROM skipped WHERE {where}", sid, key, number)
-
-    def trim_skipped(self, sid: bytes, keep: int) -> None:
-        self._db.write(
-            """DELETE FROM skipped WHERE sid = ?1 AND no <= (
-                SELECT no FROM skipped WHERE sid = ?1 ORDER BY no DESC LIMIT 1 OFFSET ?2)""",
-            *(sid, keep),
-        )
-
-    def expire_sessions(self, due: float, idle_since: float) -> None:
-        self._db.write("DELETE FROM skipped WHERE delete_at <= ?", due)
-        idle = "closed AND made_at <= ? AND heard_at <= ?"
-        gone = self._db.rows(f"SELECT sid FROM sessions WHERE {idle}", idle_since, idle_since)
-        for (sid,) in gone:
-            self.drop_session(sid)
-
-    # --- people and rooms ---
-
-    def contacts(self) -> list[Contact]:
-        found = [_contact(row) for row in self._db.rows("SELECT * FROM contacts")]
-        return sorted(found, key=contact_order)
-
-    def contact(self, fp: bytes) -> Contact | None:
-        row = self._db.row("SELECT * FROM contacts WHERE fp = ?", fp)
-        return _contact(row) if row else None
-
-    def save_contact(self, contact: Contact) -> None:
-        self._db.write(
-            """INSERT OR REPLACE INTO contacts (fp, card, petname, claimed, trust, blocked, request,
-                introduced_by, added_at, heard_at, boot, silent_days)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            contact.fp,
-            contact.card,
-            contact.petname,
-            contact.claimed,
-            contact.trust,
-            contact.blocked,
-            contact.request,
-            contact.introduced_by,
-            contact.added_at,
-            contact.heard_at,
-            contact.boot,
-            contact.silent_days,
-        )
-
-    def revocations(self) -> list[Revocation]:
-        rows = self._db.rows("SELECT * FROM revocations ORDER BY fp")
-        return [
-            Revocation(fp, notice, bool(released), *times) for fp, notice, released, *times in rows
-        ]
-
-    def save_revocation(self, kept: Revocation) -> None:
-        row = (kept.fp, kept.notice, kept.released, kept.again_at, kept.until)
-        self._db.write("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?, ?, ?)", *row)
-
-    def rooms(self) -> list[Room]:
-        """In order of name."""
-        found = [
-            Room(rid, Clean.line(name), key, bool(private), joined_at)
-            for rid, name, key, private, joined_at in self._db.rows("SELECT * FROM rooms")
-        ]
-        return sorted(found, key=room_order)
-
-    def save_room(self, room: Room) -> None:
-        row = (room.rid, room.name, room.key, room.private, room.joined_at)
-        self._db.write("INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?)", *row)
-
-    def drop_room(self, rid: bytes) -> None:
-        self._db.write("DELETE FROM rooms WHERE rid = ?", rid)
-        self._db.write("DELETE FROM room_marks WHERE rid = ?", rid)
-
-    def room_marks(self) -> list[RoomMark]:
-        rows = self._db.rows(
-            "SELECT rid, target, mark, by_key, place FROM room_marks ORDER BY rid, target, by_key"
-        )
-        return [RoomMark(rid, target, Mark(mark), *rest) for rid, target, mark, *rest in rows]
-
-    def save_room_mark(self, mark: RoomMark) -> None:
-        row = (mark.rid, mark.target, mark.by, mark.mark, mark.order)
-        self._db.write("INSERT OR REPLACE INTO room_marks VALUES (?, ?, ?, ?, ?)", *row)
-
-    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
-        self._db.write("DELETE FROM room_marks WHERE rid = ? AND by_key = ?", rid, by)
 
     # --- conversations ---
 
@@ -465,90 +322,6 @@ class SqlStore(ContentTables, CustodyTables, GroupTables):
         rows = self._db.rows("SELECT at, what, detail FROM steps WHERE mid = ? ORDER BY no", mid)
         return [Step(*row) for row in rows]
 
-    # --- files ---
-
-    def save_file(self, mid: bytes, data: bytes) -> None:
-        self._db.write("INSERT OR REPLACE INTO files (mid, data) VALUES (?, ?)", mid, data)
-
-    def file(self, mid: bytes) -> bytes | None:
-        row = self._db.row("SELECT data FROM files WHERE mid = ?", mid)
-        if row:
-            data: bytes = row[0]
-            return data
-        if self._db.row("SELECT 1 FROM open_files WHERE mid = ?", mid):
-            return None
-        return b"".join(self.pieces(mid)) or None
-
-    def drop_file(self, mid: bytes) -> None:
-        self._db.write("DELETE FROM files WHERE mid = ?", mid)
-        self._db.write(
-            """DELETE FROM pieces WHERE mid = ?
-            AND NOT EXISTS (SELECT 1 FROM open_files o WHERE o.mid = pieces.mid)""",
-            mid,
-        )
-
-    def save_open_file(self, file: OpenFile) -> None:
-        known = file.manifest
-        self._db.write(
-            """INSERT INTO open_files (mid, contact, outgoing, key, size, hash, name,
-                chunks, marks, token, exp_h)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mid) DO UPDATE SET
-                contact = excluded.contact, outgoing = excluded.outgoing, key = excluded.key,
-                size = excluded.size, hash = excluded.hash,
-                name = excluded.name, chunks = excluded.chunks, marks = excluded.marks,
-                token = excluded.token, exp_h = excluded.exp_h""",
-            *(file.mid, file.contact, file.outgoing),
-            *(known.key, known.size, known.hash, known.name),
-            *(b"".join(known.chunks), file.marks.to_bytes(_MARKS_BYTES, "little")),
-            *(file.token, file.exp_h),
-        )
-
-    def open_files(self) -> list[OpenFile]:
-        rows = self._db.rows(
-            """SELECT mid, contact, outgoing, key, size, hash, name, chunks, marks, token,
-                exp_h FROM open_files ORDER BY no"""
-        )
-        return [_open_file(row) for row in rows]
-
-    def drop_open_file(self, mid: bytes) -> None:
-        self._db.write("DELETE FROM open_files WHERE mid = ?", mid)
-        self._db.write("DELETE FROM pieces WHERE mid = ?", mid)
-
-    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
-        row = (mid, index, data)
-        self._db.write("INSERT OR REPLACE INTO pieces (mid, place, data) VALUES (?, ?, ?)", *row)
-
-    def close_file(self, mid: bytes) -> None:
-        self._db.write("DELETE FROM open_files WHERE mid = ?", mid)
-
-    def pieces(self, mid: bytes) -> list[bytes]:
-        rows = self._db.rows("SELECT data FROM pieces WHERE mid = ? ORDER BY place", mid)
-        return [row[0] for row in rows]
-
-
-def _open_file(row: Row) -> OpenFile:
-    mid, contact, outgoing, key, size, checksum, name, ids, marks, token, exp_h = row
-    chunks = tuple(ids[at : at + _EID_BYTES] for at in range(0, len(ids), _EID_BYTES))
-    return OpenFile(
-        mid=mid,
-        contact=contact,
-        outgoing=bool(outgoing),
-        manifest=Manifest(key, size, Clean.line(name, len(name)), checksum, chunks),
-        marks=int.from_bytes(marks, "little"),
-        token=token,
-        exp_h=exp_h,
-    )
-
-
-def contact_order(contact: Contact) -> tuple[str, float, bytes]:
-    """By name, then the oldest first: an id is nearly never asked."""
-    return contact.petname.casefold(), contact.added_at, contact.fp
-
-
-def room_order(room: Room) -> tuple[str, float, bytes]:
-    """As ``contact_order``: rooms with different passphrases can have one name."""
-    return room.name.casefold(), room.joined_at, room.rid
-
 
 def chat_list(
     rooms: Iterable[Room],
@@ -576,30 +349,6 @@ def chat_list(
 
     listed = [row for row in listed if row.last is not None or row.chat not in frozen]
     return sorted(listed, key=activity, reverse=True)
-
-
-def _contact(row: Row) -> Contact:
-    fp, card, petname, claimed, trust, blocked, request, introduced_by, *rest = row
-    added_at, heard_at, boot, silent_days = rest
-    return Contact(
-        fp=fp,
-        card=card,
-        petname=Clean.line(petname),
-        claimed=Clean.line(claimed),
-        trust=Trust(trust),
-        blocked=bool(blocked),
-        request=bool(request),
-        introduced_by=introduced_by,
-        added_at=added_at,
-        heard_at=heard_at,
-        boot=boot,
-        silent_days=silent_days,
-    )
-
-
-def _session(row: Row) -> Session:
-    sid, fp, ratchet, ek, past, closed, *rest = row
-    return Session(sid, fp, ratchet, ek, past, bool(closed), *rest)
 
 
 def _message(row: Row) -> Message:

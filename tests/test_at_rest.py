@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from meshchat import cli, doctor, keyfile, twins
-from meshchat.core.chats import contact_chat
 from meshchat.core.events import AddContact, SaveDraft, Send
+from meshchat.core.model import contact_chat
 from meshchat.core.node import Node
-from meshchat.profile import Profile, SystemEntropy, system_now
+from meshchat.logfile import start_log
+from meshchat.profile import Profile
+from meshchat.system import SystemEntropy, system_now
 from meshchat.threat import SECTIONS, WIDTH
 
 WORDS = "five random words are good"
@@ -77,7 +79,7 @@ def test_the_disk_tells_nothing(profile: Profile) -> None:
         profile.find_key(WORDS)[1],
         WORDS.encode(),
     ]
-    profile.start_log("debug")
+    start_log(profile.log_path, "debug")
     try:
         raise ValueError("meet at the old bridge")
     except ValueError:
@@ -98,7 +100,7 @@ def test_no_core_and_no_onlooker() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs two processes of another user")
     code = (
-        "import ctypes, os, sys, resource; from meshchat.profile import harden\n"
+        "import ctypes, os, sys, resource; from meshchat.system import harden\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as any program that changed no user\n"
         "if sys.argv[1] == 'y': harden()\n"
@@ -240,10 +242,10 @@ def test_idle_the_program_forgets(profile: Profile, tmp_path: Path) -> None:
         while not remembers(program.pid, seed):  # else this finds nothing
             assert time.monotonic() < end, "the profile was never opened"
             program.settle()
+        program.output = b""
         while remembers(program.pid, seed) or remembers(program.pid, key.hex().encode()):
             assert time.monotonic() < end + 30, "it still knows"
             program.settle()
-        program.output = b""
         program.settle(b"Passphrase")
         assert program.alive(), program.last_words()
         opened = [str(path.readlink()) for path in Path(f"/proc/{program.pid}/fd").iterdir()]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from meshchat import keyfile, twins
+from meshchat.config import RuntimeOptions
 from meshchat.core.model import Contact
 from meshchat.errors import StoreError, UsageError
-from meshchat.profile import WRONG_WAIT_MAX_S, Profile, RuntimeOptions, wait_after
+from meshchat.profile import WRONG_WAIT_MAX_S, Profile, wait_after
 from meshchat.store import SqlStore
 from meshchat.text import Clean
 from meshchat.ui.app import MeshApp

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from meshchat.arguments import make_parser
-from meshchat.core import link, wire
+from meshchat.core import hello, link, wire
 from meshchat.core.body import (
     CONTROL_MAX_BYTES,
     MESSAGE_ID_BYTES,
@@ -155,7 +155,7 @@ QUOTED = (
     "one frame of {}, {} and {} bytes".format(*link.HANDSHAKE_FRAME_BYTES),
     link.NOISE_NAME,
     f"renewed after {NODE_KEY_LIFE_S / 3600:.0f} h",
-    f"{link.HELLO_TAGS} tags of {link.HELLO_TAG_BYTES} bytes` = {link.HELLO_BYTES} bytes",
+    f"{hello.HELLO_TAGS} tags of {hello.HELLO_TAG_BYTES} bytes` = {hello.HELLO_BYTES} bytes",
     f"after {link.REKEY_FRAMES:,} frames or {link.REKEY_SECONDS / 60:.0f} minutes",
     f"sends {link.REKEY_LIMIT_FRAMES:,} frames without one",
     f"PING after {link.PING_SECONDS:.0f} s",

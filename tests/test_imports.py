@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "meshchat"
-CORE = sorted((PACKAGE / "core").glob("*.py"))
+CORE = sorted((PACKAGE / "core").rglob("*.py"))
 
 IMPURE = {"asyncio", "socket", "sqlite3", "sqlcipher3", "threading", "textual", "zeroconf", "bleak"}
 BANNED_MODULES = {"time", "random", "uuid", "secrets", "os", "asyncio", "socket", "threading"}
@@ -29,7 +29,8 @@ def loaded_by(code: str) -> set[str]:
 
 def test_the_core_loads_nothing_impure() -> None:
     """Importing every module of the core loads no loop, socket, database, radio or screen."""
-    names = [f"meshchat.core.{path.stem}" for path in CORE if path.stem != "__init__"]
+    paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in CORE]
+    names = [".".join(path.parts) for path in paths if path.stem != "__init__"]
     bare = loaded_by("import nacl.bindings, hashlib, dataclasses, re, typing")
     extra = loaded_by("import " + ", ".join(names)) - bare
     assert not extra & IMPURE

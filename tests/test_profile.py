@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meshchat.config import RuntimeOptions, read_options, split_address
 from meshchat.errors import StoreError, UsageError
-from meshchat.profile import Profile, RuntimeOptions, split_address
+from meshchat.logfile import start_log
+from meshchat.profile import Profile
 
 PASSPHRASE = "five random words are good"
 
@@ -134,7 +136,7 @@ def test_wipe_leaves_nothing_of_ours(home: Path) -> None:
     profile = Profile(home)
     profile.init("a", PASSPHRASE, small=True)
     profile.config_path.write_text("[lan]\nenabled = false\n")
-    profile.start_log()
+    start_log(profile.log_path)
     (home / "letter.txt").write_text("mine")
     profile.wipe()
     assert [path.name for path in home.iterdir()] == ["letter.txt"]
@@ -203,7 +205,7 @@ def test_init_on_a_bad_disk_leaves_nothing(tmp_path: Path, options: str, says: s
 
 def test_no_settings_are_the_defaults(home: Path) -> None:
     """Without a file everything has its default."""
-    assert Profile(home).options() == RuntimeOptions()
+    assert read_options(Profile(home).config_path) == RuntimeOptions()
 
 
 def test_every_documented_setting_is_read(home: Path) -> None:
@@ -212,7 +214,7 @@ def test_every_documented_setting_is_read(home: Path) -> None:
     example = page.read_text("utf-8").split("```toml\n")[1].split("```")[0]
     home.mkdir()
     (home / "config.toml").write_text(example, "utf-8")
-    assert Profile(home).options() == RuntimeOptions(
+    assert read_options(Profile(home).config_path) == RuntimeOptions(
         lan=True,
         listen="0.0.0.0:4747",
         peers=("192.0.2.7:4747", "[2001:db8::7]:4747"),
@@ -260,7 +262,7 @@ def test_bad_settings_name_file_line_and_key(home: Path, text: str, says: str) -
     home.mkdir()
     (home / "config.toml").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(UsageError) as caught:
-        Profile(home).options()
+        read_options(Profile(home).config_path)
     assert says in str(caught.value)
     assert str(home / "config.toml") in str(caught.value)
 
@@ -271,7 +273,7 @@ def test_any_settings_file_is_read_or_refused(tmp_path: Path, raw: bytes) -> Non
     """No bytes in the settings file raise anything but UsageError."""
     (tmp_path / "config.toml").write_bytes(raw)
     try:
-        Profile(tmp_path).options()
+        read_options(Profile(tmp_path).config_path)
     except UsageError as error:
         assert "config.toml" in str(error)
 
@@ -302,7 +304,7 @@ def test_store_size_is_checked(home: Path, value: str) -> None:
     home.mkdir(exist_ok=True)
     profile.config_path.write_text(f"[store]\nmegabytes = {value}\n")
     with pytest.raises(UsageError, match=r"config\.toml, line 2.*'megabytes'"):
-        profile.options()
+        read_options(profile.config_path)
 
 
 def test_node_settings(home: Path) -> None:
@@ -312,7 +314,7 @@ def test_node_settings(home: Path) -> None:
     profile.config_path.write_text(
         '[mesh]\npassphrase = "x y"\n[receipts]\nsend = false\n[store]\nmegabytes = 8\n'
     )
-    options = profile.options()
+    options = read_options(profile.config_path)
     assert (options.mesh_passphrase, options.receipts, options.store_megabytes) == ("x y", False, 8)
 
 
@@ -324,7 +326,7 @@ def test_screen_settings(home: Path) -> None:
         '[ui]\ntheme = "contrast"\nglyphs = "plain"\nnotify = "off"\n'
         'mouse = false\nlanguage = "kk"\n[lock]\nhide_minutes = 0\n[keys]\nmesh = "f8"\n'
     )
-    found = profile.options()
+    found = read_options(profile.config_path)
     assert (found.theme, found.glyphs, found.notify) == ("contrast", "plain", "off")
     assert (found.hide_minutes, found.mouse, found.language) == (0, False, "kk")
     assert found.keys == (("mesh", "f8"),)

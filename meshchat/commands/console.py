@@ -23,11 +23,12 @@ PASSPHRASE_MAX_CHARS = 1_024
 
 
 def profile_of(args: argparse.Namespace) -> "Profile":
+    from meshchat.config import read_options
     from meshchat.profile import Profile
 
     profile = Profile(args.home)
     with contextlib.suppress(UsageError):  # told where the settings are needed
-        i18n.choose(profile.options().language)
+        i18n.choose(read_options(profile.config_path).language)
     return profile
 
 
@@ -64,7 +65,7 @@ def answer_to(question: str) -> str:
 
 def ask_passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool = False) -> str:
     """From a file's first line, else from the terminal. Raises ``UsageError`` without either."""
-    from meshchat.profile import harden
+    from meshchat.system import harden
 
     harden()  # before there is anything to be found in a core dump
     if file is not None:

@@ -19,7 +19,8 @@ from meshchat.commands.console import (
 from meshchat.i18n import said
 
 if TYPE_CHECKING:
-    from meshchat.profile import Profile, RuntimeOptions
+    from meshchat.config import RuntimeOptions
+    from meshchat.profile import Profile
 
 FAILED_EXIT = 1
 
@@ -95,9 +96,9 @@ def _node(args: argparse.Namespace) -> int:
 
 def runtime_options(args: argparse.Namespace, profile: "Profile") -> "RuntimeOptions":
     """The settings file, overruled by the command line."""
-    from meshchat.profile import split_address
+    from meshchat.config import read_options, split_address
 
-    options = profile.options()
+    options = read_options(profile.config_path)
     for address in [*(args.peer or ()), *([args.listen] if args.listen else ())]:
         split_address(address)
     return replace(

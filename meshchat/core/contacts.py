@@ -9,6 +9,7 @@ from dataclasses import replace
 from meshchat.core.crypto import x25519_keypair
 from meshchat.core.custody import hours
 from meshchat.core.events import AddContact, ContactChanged, Notice, Tell
+from meshchat.core.hello import pair_key
 from meshchat.core.identity import (
     NAME_MAX_BYTES,
     Card,
@@ -28,7 +29,6 @@ from meshchat.core.limits import (
     REQUESTS_MAX,
     SILENT_DAYS_MAX,
 )
-from meshchat.core.link import pair_key
 from meshchat.core.model import Contact, Now, Prekey, Trust
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.sealed import read_card

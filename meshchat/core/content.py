@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from meshchat.core.addressing import Addressing
 from meshchat.core.body import (
     NUMBER_BYTES,
     TEXT_MAX_BYTES,
@@ -92,28 +93,16 @@ class Content:
         entropy: Entropy,
         custody: Custody,
         files: Files,
-        author: Callable[[ChatId], bytes],
-        seal: Callable[[ChatId, Body, Now], bytes],
+        addressing: Addressing,
         tell: Callable[[Tell], None],
         counters: Counter[str],
     ) -> None:
-        """
-        Args:
-            store: Of this node.
-            entropy: Randomness.
-            custody: What we hold.
-            files: Those under way.
-            author: Who we are in a chat; raises ``UsageError`` if we cannot write there.
-            seal: Seals a body of ours to a chat; the envelope's id, empty if a key is missing.
-            tell: For people.
-            counters: What was dropped.
-        """
+        """``counters``: what was dropped."""
         self._store = store
         self._entropy = entropy
         self._custody = custody
         self._files = files
-        self._author = author
-        self._seal = seal
+        self._addressing = addressing
         self._tell = tell
         self._counters = counters
         self._acts = {act.id: act for act in store.acts()}  # ours in direct chats, till delivered
@@ -150,7 +139,7 @@ class Content:
                 f"A reaction is one emoji of at most {EMOJI_MAX_BYTES} bytes; write a reply to "
                 "say more.",
             )
-        author = self._author(message.chat)
+        author = self._addressing.author(message.chat)
         old = self._store.reaction(mid, author)
         if emoji == (old.emoji if old else ""):
             return message
@@ -170,7 +159,7 @@ class Content:
         if message.note:
             raise UsageError("not_text", "Only what you wrote yourself can be edited.")
         clean = text_to_send(text)
-        author = self._author(message.chat)
+        author = self._addressing.author(message.chat)
         if clean == message.text:
             return message
         last = int(max(message.sent_at, message.edited))
@@ -189,7 +178,7 @@ class Content:
             raise UsageError(
                 "not_yours", "Only its author can ask for that; delete it here for yourself."
             )
-        author = self._author(message.chat)
+        author = self._addressing.author(message.chat)
         went_out = any(step.what == "sealed" for step in self._store.journey(mid))
         if went_out:
             self._send(self._act(BodyType.RETRACT, message, author, "", 0, now), now)
@@ -227,7 +216,7 @@ class Content:
     def _send(self, act: Act, now: Now) -> None:
         """Seal it, or keep it until there is a key. Raises ``UsageError`` for a full outbox."""
         body = Body(BodyType(act.kind), act.number, act.sent, act.text, reply_to=act.target)
-        act = replace(act, eid=self._seal(act.chat, body, now))
+        act = replace(act, eid=self._addressing.seal(act.chat, body, now))
         if act.chat[:1] == b"r":
             return  # no proof ever comes; the post lives as long as any
         self._store.save_act(act)
@@ -300,9 +289,11 @@ class Content:
         for act in [act for act in self._acts.values() if act.at + MESSAGE_LIFE_S <= now.wall]:
             self._forget(act)
 
-    def seal_waiting(self, now: Now, can_send: Callable[[ChatId], bool]) -> None:
-        """Seal what waits for a key."""
-        for act in [act for act in self._acts.values() if not act.eid and can_send(act.chat)]:
+    def seal_waiting(self, now: Now, fp: bytes | None = None) -> None:
+        """Seal what waits for a key, of one contact or of all."""
+        for act in [act for act in self._acts.values() if not act.eid]:
+            if fp not in (None, act.chat[1:]) or not self._addressing.can_send(act.chat):
+                continue
             try:
                 self._send(act, now)
             except UsageError:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from meshchat.core.contacts import People
+from meshchat.core.crypto import KEY_BYTES
 from meshchat.core.custody import Custody, hours
 from meshchat.core.envelope import (
     CLASS_SIZES,
@@ -51,7 +52,6 @@ from meshchat.core.sealer import Sealer
 from meshchat.errors import AuthError, QuotaError, UsageError, WireError
 from meshchat.text import Clean
 
-KEY_BYTES = 32
 MANIFEST_CLASS = 1  # class 0 unless the names are long
 
 OPEN, DAMAGED, ENDED = "file_open", "file_damaged", "file_ended"

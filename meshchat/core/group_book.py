@@ -13,7 +13,7 @@ from meshchat.core.events import GroupChanged, Tell
 from meshchat.core.limits import GROUP_EPOCHS_MAX
 from meshchat.core.lineage import Lineage, Roster
 from meshchat.core.model import Contact, Epoch, Group, Membership
-from meshchat.core.ports import Store
+from meshchat.core.ports.groups import GroupStore
 from meshchat.errors import UsageError
 from meshchat.text import Clean
 
@@ -27,7 +27,7 @@ Learned = dict[bytes, tuple[tuple[int, bytes], ...]]
 class Book:
     """All groups of one node."""
 
-    def __init__(self, store: Store, people: People, tell: Callable[[Tell], None]) -> None:
+    def __init__(self, store: GroupStore, people: People, tell: Callable[[Tell], None]) -> None:
         self._store = store
         self._people = people
         self._tell = tell
@@ -79,6 +79,11 @@ class Book:
         """The friend whose fingerprint begins so: somebody we can write to."""
         contact = self._people.begins(fp)
         return contact if contact and self._people.is_friend(contact.fp) else None
+
+    def readers(self, gid: bytes) -> list[bytes]:
+        """The members who are our contacts."""
+        found = [self.contact(member.fp) for member in self.roster(gid).members]
+        return [contact.fp for contact in found if contact]
 
     def seed(self, gid: bytes) -> bytes:
         """Of the key our messages to this group are signed with."""

@@ -16,7 +16,8 @@ from meshchat.core.limits import (
     GROUP_PARKED_PER_CONTACT_MAX,
 )
 from meshchat.core.model import GroupMail, Now
-from meshchat.core.ports import Entropy, Store
+from meshchat.core.ports import Entropy
+from meshchat.core.ports.groups import GroupStore
 from meshchat.core.sealer import Sealer
 from meshchat.errors import QuotaError
 
@@ -24,7 +25,7 @@ from meshchat.errors import QuotaError
 class ControlMail:
     """Every control message of ours that is not proven, and of others that is not judged."""
 
-    def __init__(self, store: Store, entropy: Entropy, people: People, sealer: Sealer) -> None:
+    def __init__(self, store: GroupStore, entropy: Entropy, people: People, sealer: Sealer) -> None:
         self._store = store
         self._entropy = entropy
         self._people = people

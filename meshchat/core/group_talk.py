@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from meshchat.core.body import Body, BodyType, decode_body, encode_body, message_id
 from meshchat.core.contacts import People
@@ -11,9 +10,9 @@ from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened
 from meshchat.core.epochs import MEMBER_FP_BYTES, Keys, Reached, decode_control, reach, step
 from meshchat.core.group_book import Book, Learned
-from meshchat.core.inbox import Opener
+from meshchat.core.inbox import Heard, Inbox, Opener
 from meshchat.core.limits import GROUP_SKIPPED_MAX
-from meshchat.core.model import NO_TEXT, ChatId, Epoch, GroupMember, Held, Kind, Now
+from meshchat.core.model import NO_TEXT, Epoch, GroupMember, Held, Kind, Now, group_chat
 from meshchat.core.ports import Store
 from meshchat.core.sealed import (
     check_group_message,
@@ -30,26 +29,6 @@ NOT_MEMBER = "not_member"
 """Reason of a message whose author was no member any more when it came."""
 
 
-class Heard(NamedTuple):
-    """A message to a group that opened, proven to be from a member."""
-
-    chat: ChatId
-    id: bytes
-    """Message id, 8 bytes."""
-    author: bytes
-    """Fingerprint; of somebody who is no contact its first 16 bytes."""
-    name: Clean
-    """What the author calls themselves, if they are no contact."""
-    body: Body
-    exp_h: int
-    reason: str
-    """``NOT_MEMBER``, or empty."""
-
-
-def group_chat(gid: bytes) -> ChatId:
-    return b"g" + gid
-
-
 class Talk:
     """Seals and opens for one node."""
 
@@ -61,21 +40,21 @@ class Talk:
         sealer: Sealer,
         counters: Counter[str],
         book: Book,
-        heard: Callable[[Heard, Now], None],
+        inbox: Inbox,
         wrote: Callable[[bytes, bytes], None],
         learned: Callable[[bytes, Learned, Now], None],
     ) -> None:
-        """``heard`` stores a message; ``wrote`` hears that a contact has this epoch, ``learned``
-        of keys of members."""
+        """``wrote`` hears that a contact has this epoch, ``learned`` of keys of members."""
         self._store = store
         self._people = people
         self._custody = custody
         self._sealer = sealer
         self._counters = counters
         self._book = book
-        self._heard = heard
+        self._inbox = inbox
         self._wrote = wrote
         self._learned = learned
+        inbox.add_secrets(self._secrets)
         self._waiting: dict[bytes, tuple[bytes, int]] = {}  # envelope -> the chain it waits for
 
     # --- writing ------------------------------------------------------------------------------
@@ -116,7 +95,7 @@ class Talk:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def secrets(self, _day: int) -> Iterator[tuple[bytes, Opener]]:
+    def _secrets(self, _day: int) -> Iterator[tuple[bytes, Opener]]:
         """Of every epoch whose mail may still come."""
         for epoch in self._book.epochs.values():
             if epoch.head_key:
@@ -152,7 +131,7 @@ class Talk:
         if body.type is BodyType.GROUP:
             self._keys_came(epoch, author, body.control, now)
         elif not (contact and contact.blocked):
-            self._heard(
+            self._inbox.on_heard(
                 Heard(
                     group_chat(epoch.gid),
                     message_id(author.key, body.number),

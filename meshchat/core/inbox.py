@@ -1,8 +1,9 @@
 """The inbox: which envelopes are for us, who wrote what is inside, and who in here acts on it.
 
-Recognition needs no address: every shared secret we hold is tried, then our prekeys. Each secret
-comes with the one who opens what is found under it, and each type of body with the one who acts
-on it; whatever is malformed, or not from whom it says, raises ``ProtocolError``.
+Recognition needs no address: chunks of files are known by their ids, for all else every shared
+secret we hold is tried, then our prekeys. Each secret comes with the one who opens what is found
+under it, and each type of body with the one who acts on it; whatever is malformed, or not from
+whom it says, raises ``ProtocolError``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,13 +15,13 @@ from meshchat.core.body import Body, BodyType, decode_body
 from meshchat.core.contacts import People
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import Opened, open_sealed
+from meshchat.core.files import Files
 from meshchat.core.identity import Card
-from meshchat.core.limits import FULL_REMEMBERED_MAX
-from meshchat.core.model import Contact, Held, Kind, Now, Session, Trust
+from meshchat.core.limits import DAY_S, FULL_REMEMBERED_MAX
+from meshchat.core.model import ChatId, Contact, Held, Kind, Now, Session, Trust
 from meshchat.core.ports import Store
 from meshchat.core.receipts import Receipt
 from meshchat.core.sealed import InnerKind, open_announce, read_card
-from meshchat.core.sealer import DAY_S
 from meshchat.core.sessions import Sessions, Unreadable
 from meshchat.errors import AuthError
 from meshchat.text import Clean
@@ -50,6 +51,23 @@ class Letter(NamedTuple):
     """When its envelope ends, hours since 1970."""
 
 
+class Heard(NamedTuple):
+    """A message in a chat of whatever kind that opened, proven to be from its author."""
+
+    chat: ChatId
+    id: bytes
+    """Message id, 8 bytes."""
+    author: bytes
+    """As in ``Message``."""
+    name: Clean
+    """What the author calls themselves, where our name for them does not apply."""
+    body: Body
+    exp_h: int
+    """When its envelope ends, hours since 1970."""
+    reason: str = ""
+    """Why it counts for less: ``NOT_MEMBER``, or empty."""
+
+
 Opener = Callable[[Opened, Held, Now], Kind]
 """Acts on what was found under a secret; says whether the envelope is one of ours (``MINE``)."""
 Secrets = Callable[[int], Iterable[tuple[bytes, Opener]]]
@@ -61,18 +79,26 @@ Reader = Callable[[Letter, Now], list[Receipt]]
 class Inbox:
     """Opens for one identity."""
 
-    def __init__(self, store: Store, people: People, custody: Custody, sessions: Sessions) -> None:
+    on_news: Callable[[News, Contact, bytes, Now], None]
+    """Hears what an envelope told besides its text; of a broken session also the id."""
+    on_revocation: Callable[[bytes, bytes, Now], None]
+    """Hears ``(fingerprint, notice)`` of what is found under a contact's announce key."""
+    on_heard: Callable[[Heard, Now], None]
+    """Acts on a message of a room or group; for those who open them."""
+
+    def __init__(
+        self, store: Store, people: People, custody: Custody, sessions: Sessions, files: Files
+    ) -> None:
+        """The three ``on_...`` are to be set before anything is opened."""
         self._store = store
         self._people = people
         self._custody = custody
         self._sessions = sessions
-        self.news: list[tuple[News, Contact, bytes]] = []
-        """What an envelope told besides its text: for the owner to act on, after ``open``."""
+        self._files = files
+        self._news: list[tuple[News, Contact, bytes]] = []
         self._sources: list[Secrets] = [self._announce_secrets]
         self._readers: dict[BodyType, Reader] = {}
         self._from_strangers: set[BodyType] = set()
-        self.on_revocation: Callable[[bytes, bytes, Now], None] | None = None
-        """Hears ``(fingerprint, notice)`` of what is found under a contact's announce key."""
         self._secrets: list[bytes] = []
         self._openers: list[Opener] = []
         self._day = -1
@@ -92,6 +118,12 @@ class Inbox:
         """Contacts, rooms or groups changed: ask for all secrets again."""
         self._day = -1
 
+    def keys_changed(self) -> None:
+        """A contact, card or room is new: what we carry may open now."""
+        self.refresh()
+        self._custody.retry_all()
+        self._files.refresh()
+
     def _load(self, day: int) -> None:
         pairs = [pair for source in self._sources for pair in source(day)]
         self._secrets = [secret for secret, _ in pairs]
@@ -104,6 +136,19 @@ class Inbox:
         Returns the receipts to release when something for us was stored. Content that opens but
         is malformed raises ``ProtocolError`` after the envelope was marked as checked.
         """
+        if self._files.wants(held.eid):
+            receipts = self._files.take(held, now)
+            if receipts is not None:
+                # Not pinned: what it held is kept aside, and it leaves with its proof.
+                self._custody.tried(held, Kind.CARRIED)
+                return receipts
+        try:
+            return self._try(held, now)
+        finally:
+            while self._news:
+                self.on_news(*self._news.pop(0), now)
+
+    def _try(self, held: Held, now: Now) -> list[Receipt]:
         day = int(now.wall // DAY_S)
         if day != self._day:
             self._load(day)
@@ -133,7 +178,7 @@ class Inbox:
             yield secret, partial(self._open_announce, fp)
 
     def _open_announce(self, fp: bytes, opened: Opened, _held: Held, now: Now) -> Kind:
-        if self.on_revocation and opened.inner[:1] == bytes([InnerKind.REVOKE]):
+        if opened.inner[:1] == bytes([InnerKind.REVOKE]):
             self.on_revocation(fp, opened.inner[1:], now)
             return Kind.MINE
         card, boot, raw = open_announce(opened.inner, fp, opened.header.e)
@@ -148,7 +193,7 @@ class Inbox:
         if boot > contact.boot:
             self._sessions.close_all(contact.fp)
             contact = self._people.restored(contact, boot, now)
-            self.news.append((News.RESTORED, contact, b""))
+            self._news.append((News.RESTORED, contact, b""))
         return contact
 
     def _learn(self, contact: Contact, card: Card | None, name: str, now: Now) -> Contact:
@@ -157,7 +202,7 @@ class Inbox:
         after = self._people.heard(contact, card, Clean.line(name), now)
         if after.card != before:
             self.refresh()
-            self.news.append((News.CARD, after, b""))
+            self._news.append((News.CARD, after, b""))
         return after
 
     # --- direct messages ----------------------------------------------------------------------
@@ -215,10 +260,10 @@ class Inbox:
         # Whom we do not deal with hears nothing; that they have to know stays to be said.
         if contact is not None and not session.closed and self._people.is_friend(session.fp):
             self._sessions.close(session)
-            self.news.append((News.BROKEN, contact, session.sid))
+            self._news.append((News.BROKEN, contact, session.sid))
 
     def _reset(self, contact: Contact, sid: bytes) -> None:
         session = self._sessions.own(contact.fp, sid)
         if session is not None and not session.closed:
             self._sessions.close(session)
-            self.news.append((News.RESTORED, contact, b""))
+            self._news.append((News.RESTORED, contact, b""))

@@ -14,6 +14,7 @@ from meshchat.core.files import Files
 from meshchat.core.limits import (
     BURIED_S,
     CLOCK_FLOOR_S,
+    DAY_S,
     DESTROY_AT_ONCE_MAX,
     DESTROY_GAP_S,
     EARLY_LIFE_S,
@@ -35,7 +36,6 @@ from meshchat.core.ports import Store
 from meshchat.errors import UsageError
 from meshchat.text import Clean
 
-DAY_S = 86_400
 _UNITS = ((604_800, "week"), (DAY_S, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 

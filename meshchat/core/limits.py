@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+DAY_S = 86_400
 CLASS_SIZES_BYTES = (512, 2_048, 8_192, 32_768)  # four sizes hide what is inside
 EXPIRY_AHEAD_MAX_H = 200  # 170 of the sender; clocks set to local time are hours off
 RELEASE_AHEAD_MAX_S = 120.0  # a receipt due later than this was planned before a clock jump
@@ -56,7 +57,6 @@ SESSION_KEPT_S = 9 * 86_400.0  # closed ones: as long as an envelope can be unde
 SKIPPED_KEPT_MAX = 1_024  # keys of messages that have not come, of one session: 90 kB
 SKIPPED_KEPT_S = 9 * 86_400.0  # like a prekey: then a seized device does not have them
 REHELLO_S = 60.0  # next sixteen contacts
-HELLO_TAGS = 16
 REVOKE_EVERY_S = 5 * 86_400.0  # a released revocation is sealed again before its mail ends ...
 REVOKE_FOR_S = 60 * 86_400.0  # ... for those who were away so long
 SILENT_DAYS_MAX = 365

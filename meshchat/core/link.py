@@ -3,8 +3,8 @@
 A ``Link`` turns records into padded, encrypted frames and back. It knows no
 sockets and no clock: the driver gives it frames and the time, takes frames
 from ``flush``, and calls ``wake`` at ``next_wakeup``. It handles the record
-types of the link itself (PAD, PING, PONG, CLOSE, REKEY); HELLO and all types
-from 16 to 127 and CHECK are given to the caller, whose business they are.
+types of the link itself (PAD, PING, PONG, CLOSE, REKEY); HELLO (``hello``) and all
+types from 16 to 127 and CHECK are given to the caller, whose business they are.
 
 The life of a link::
 
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 
-from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, H, dh, x25519_keypair
+from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, x25519_keypair
 from meshchat.core.events import LinkUp
 from meshchat.core.model import Now
 from meshchat.core.noise import CipherState, HandshakeState
@@ -85,13 +85,9 @@ BUDGET_RATE_BYTES = 16 * 1024  # per second: far more than ids and answers need
 BUDGET_BURST_BYTES = 256 * 1024  # a full exchange of 16,000 ids at once
 INVITED_FACTOR = 3  # 16 offered bytes draw WANT 18, STORED 16, a share of CREDIT and headers
 
-HELLO_TAGS = 16
-HELLO_TAG_BYTES = 8
-HELLO_BYTES = 4 + HELLO_TAGS * HELLO_TAG_BYTES
 PING_BYTES = 8
 
 _RECORD = Struct("<BH")
-_HELLO = Struct("<BBH")
 _PING = Struct("<Q")
 _REKEY_RECORD = _RECORD.pack(REKEY, 0)
 _OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), TYPING, CHECK))  # for the caller
@@ -451,83 +447,3 @@ class Link:
 def _expect(body: bytes, size: int) -> None:
     if len(body) != size:
         raise WireError("record_length")
-
-
-# --- HELLO: contacts recognise each other inside the link ----------------------------------------
-
-
-def pair_key(own_dh_secret: bytes, their_dh_public: bytes, own_fp: bytes, their_fp: bytes) -> bytes:
-    """The key two contacts recognise each other by, 32 bytes, the same from both sides.
-
-    Raises:
-        AuthError: ``their_dh_public`` is of low order.
-    """
-    low, high = sorted((own_fp, their_fp))
-    return H(b"mc1 pair", dh(own_dh_secret, their_dh_public) + low + high, 32)
-
-
-def make_hello(
-    pairs: Sequence[tuple[bytes, bytes]],
-    h: bytes,
-    outbound: bool,
-    own_fp: bytes,
-    entropy: Entropy,
-    caps: int = 0,
-) -> bytes:
-    """Body of a HELLO: a tag for each contact among random ones, in random order.
-
-    Args:
-        pairs: At most 16 of ``(fingerprint of the contact, pair key)``.
-        h: The link's ``handshake_hash``.
-        outbound: True if we dialled.
-        own_fp: Our fingerprint; only those contacts can find it in here.
-        entropy: Gives the other tags and the order.
-        caps: Capability bits, none defined yet.
-    """
-    if len(pairs) > HELLO_TAGS:
-        raise ValueError(f"{len(pairs)} contacts in one HELLO")
-    tags = [_tag(key, h, outbound, own_fp) for _, key in pairs]
-    tags += _cut(entropy.bytes(HELLO_TAG_BYTES * (HELLO_TAGS - len(tags))))
-    order = _cut(entropy.bytes(HELLO_TAG_BYTES * HELLO_TAGS))  # 64 bits: ties do not happen
-    shuffled = [tag for _, tag in sorted(zip(order, tags, strict=True))]
-    return _HELLO.pack(VERSION, VERSION, caps) + b"".join(shuffled)
-
-
-def read_hello(
-    body: bytes, pairs: Sequence[tuple[bytes, bytes]], h: bytes, outbound: bool
-) -> bytes:
-    """Fingerprint of the contact the peer proved to be, or empty.
-
-    Args:
-        body: As received.
-        pairs: All our contacts, ``(fingerprint, pair key)``.
-        h: The link's ``handshake_hash``.
-        outbound: True if *we* dialled.
-
-    Raises:
-        WireError: ``hello_length``, ``hello_versions``.
-        HandshakeError: ``version``, the peer speaks none of ours.
-    """
-    if len(body) != HELLO_BYTES:
-        raise WireError("hello_length")
-    lowest, highest, _caps = _HELLO.unpack_from(body)
-    if lowest > highest:
-        raise WireError("hello_versions")
-    if not lowest <= VERSION <= highest:
-        raise HandshakeError("version")
-    if not pairs:
-        return b""
-    seen = set(_cut(body[_HELLO.size :]))
-    for fp, key in pairs:
-        if _tag(key, h, not outbound, fp) in seen:
-            return fp
-    return b""
-
-
-def _cut(tags: bytes) -> list[bytes]:
-    return [tags[i : i + HELLO_TAG_BYTES] for i in range(0, len(tags), HELLO_TAG_BYTES)]
-
-
-def _tag(key: bytes, h: bytes, by_dialler: bool, sender_fp: bytes) -> bytes:
-    role = b"\0" if by_dialler else b"\1"
-    return H(b"mc1 hello", h + role + sender_fp, HELLO_TAG_BYTES, key=key)

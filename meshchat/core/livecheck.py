@@ -38,7 +38,6 @@ from meshchat.errors import AuthError, UsageError, WireError
 
 NUMBER_BYTES = 32
 BODY_BYTES = 1 + NUMBER_BYTES
-SIGNS_SHOWN = 7  # of 64: 42 bits, one guess
 REPLY_WAIT_S = 15.0  # as long as a silent link lives; the other node answers without its user
 PERSON_WAIT_S = 180.0  # two people find each other, read seven words aloud, and decide
 START_GAP_S = 5.0  # a contact cannot make our screen flicker
@@ -105,7 +104,7 @@ def signs_of(
 ) -> tuple[int, ...]:
     """Seven numbers below 64, the same on both screens."""
     digest = H(b"mc1 check-signs", h + starter + answerer + number + answer, 6)
-    bits = int.from_bytes(digest, "big") >> 6  # 42 of 48
+    bits = int.from_bytes(digest, "big") >> 6  # 42 of 48: there is one guess
     return tuple(bits >> shift & 63 for shift in range(36, -1, -6))
 
 

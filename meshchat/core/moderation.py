@@ -13,7 +13,7 @@ from meshchat.core.crypto import KEY_BYTES
 from meshchat.core.events import MarkInRoom, RoomMarksChanged, Tell
 from meshchat.core.limits import MARKS_PER_MODERATOR_MAX
 from meshchat.core.model import Mark, Message, RoomMark
-from meshchat.core.ports import Store
+from meshchat.core.ports.people import PeopleStore
 from meshchat.errors import QuotaError, UsageError, WireError
 
 HIDE_SIZES = (1 + MESSAGE_ID_BYTES, 1 + KEY_BYTES)  # of the body: shown or hidden, then the target
@@ -35,7 +35,7 @@ def read_hide(raw: bytes) -> tuple[bytes, Mark]:
 class Moderation:
     """The marks of all rooms, cached; every change goes to the store at once."""
 
-    def __init__(self, store: Store, tell: Callable[[Tell], None]) -> None:
+    def __init__(self, store: PeopleStore, tell: Callable[[Tell], None]) -> None:
         self._store = store
         self._tell = tell
         self._marks: dict[tuple[bytes, bytes, bytes], RoomMark] = {}

@@ -6,11 +6,11 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from meshchat.core import link as wire_link
+from meshchat.core.admission import Admission
 from meshchat.core.contacts import People
 from meshchat.core.crypto import KEY_BYTES, H
 from meshchat.core.custody import hours
@@ -25,9 +25,8 @@ from meshchat.core.events import (
     SendFrames,
     Tell,
 )
+from meshchat.core.hello import HELLO_TAGS, make_hello, read_hello
 from meshchat.core.limits import (
-    HANDSHAKE_WINDOW_S,
-    HELLO_TAGS,
     HELLO_WAIT_S,
     NODE_KEY_LIFE_S,
     REHELLO_S,
@@ -35,7 +34,7 @@ from meshchat.core.limits import (
     TYPING_SHOWN_S,
     Limits,
 )
-from meshchat.core.link import FrameLog, Link, make_hello, new_node_key, read_hello
+from meshchat.core.link import FrameLog, Link, new_node_key
 from meshchat.core.livecheck import Line, LiveChecks
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
@@ -105,12 +104,21 @@ class Neighbours:
         outcome: Callable[["Peer", Outcome, Now], None],
         now: Now,
         has_room: Callable[[int, bool], bool],
-        log: FrameLog | None = None,
-        withheld: Mapping[bytes, tuple[int, Collection[bytes]]] = MappingProxyType({}),
-        show_typing: Callable[[], bool] = lambda: False,
+        log: FrameLog | None,
+        withheld: Mapping[bytes, tuple[int, Collection[bytes]]],
+        hidden: Set[bytes],
+        show_typing: Callable[[], bool],
     ) -> None:
+        """
+        Args:
+            outcome: Hears what came of synchronising.
+            has_room: As in ``Transfers``.
+            withheld: Ours that only their readers may be offered yet: id to hint and readers.
+            hidden: As in ``Transfers``.
+            show_typing: Whether our user lets contacts see that they write.
+        """
         self._log = log
-        self._withheld = withheld  # ours that only their reader may be offered yet
+        self._withheld = withheld
         self._show_typing = show_typing
         self._store = store
         self._entropy = entropy
@@ -126,12 +134,11 @@ class Neighbours:
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
         self._transfers = Transfers(
-            Relay(entropy.bytes(KEY_BYTES)), has_room, partials=set(store.partials())
+            Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, partials=set(store.partials())
         )
         self._renewed_h = -1
         self.renew(now)
-        self._handshakes: dict[bytes, deque[float]] = {}
-        self._sweep_at = now.mono
+        self._admission = Admission(limits, now)
         self._closing: list[SendFrames | CloseLink] = []
         self._key = new_node_key(entropy)
         self._key_made = now.mono
@@ -299,10 +306,6 @@ class Neighbours:
             self._store.drop_partial(eid)
             self._transfers.partials.discard(eid)
 
-    def hide(self, done: bytes, hidden: bool) -> None:
-        """Whether neighbours who ask for a receipt of ours must not notice that it is here."""
-        (self._transfers.hidden.add if hidden else self._transfers.hidden.discard)(done)
-
     def drop_contact(self, fp: bytes, reason: str, now: Now) -> None:
         """End the links with a contact."""
         for peer in list(self._peers.values()):
@@ -329,7 +332,7 @@ class Neighbours:
 
     def up(self, up: LinkUp, now: Now) -> None:
         """A path to a neighbour exists."""
-        refusal = self._refuse_link(up, now)
+        refusal = self._admission.refusal(up, [peer.link for peer in self._peers.values()], now)
         if refusal:
             self._counters[refusal] += 1
             self._closing.append(CloseLink(up.link, refusal))
@@ -339,35 +342,6 @@ class Neighbours:
             self._transfers.relay.renew(self._entropy.bytes(KEY_BYTES))
         link = Link(up, self._key, self._psk, self._entropy, now, self._log)
         self._peers[up.link] = self._touched[up.link] = Peer(link, self._key.public)
-
-    def _refuse_link(self, up: LinkUp, now: Now) -> str:
-        """Reason not to talk at all, or empty."""
-        if len(self._peers) >= self._limits.links_max:
-            return "links_full"
-        if up.outbound:
-            return ""
-        inbound = [peer.link for peer in self._peers.values() if not peer.link.outbound]
-        if len(inbound) >= self._limits.inbound_max:
-            return "inbound_full"
-        if sum(link.origin == up.origin for link in inbound) >= self._limits.links_per_origin:
-            return "origin_full"
-        if (
-            sum(not peer.link.is_open for peer in self._peers.values())
-            >= self._limits.half_open_max
-        ):
-            return "half_open_full"
-        since = now.mono - HANDSHAKE_WINDOW_S
-        if now.mono >= self._sweep_at:  # not each time: addresses are free to an attacker
-            self._sweep_at = now.mono + HANDSHAKE_WINDOW_S
-            for origin in [origin for origin, at in self._handshakes.items() if at[-1] < since]:
-                del self._handshakes[origin]
-        recent = self._handshakes.setdefault(up.origin, deque())
-        while recent and recent[0] < since:
-            recent.popleft()
-        if len(recent) >= self._limits.handshakes_per_window:
-            return "handshake_rate"
-        recent.append(now.mono)
-        return ""
 
     def down(self, event: LinkDown) -> None:
         """A path is gone."""

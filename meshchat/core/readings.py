@@ -5,13 +5,16 @@ An instant receipt tells a watcher who is where, so each batch waits like a proo
 
 from collections.abc import Callable
 
+from meshchat.core.addressing import Addressing
 from meshchat.core.body import NUMBER_BYTES, READ_IDS_MAX, Body, BodyType
 from meshchat.core.contacts import People
+from meshchat.core.content import Content
 from meshchat.core.events import MessageChanged, Tell
 from meshchat.core.files import Files
-from meshchat.core.limits import HOUSEKEEPING_S, RECEIPT_DELAY_S
+from meshchat.core.limits import HOUSEKEEPING_S
 from meshchat.core.model import ChatId, Message, Now, State, Step
 from meshchat.core.ports import Entropy, Store
+from meshchat.core.receipts import delay_s
 from meshchat.errors import UsageError
 
 
@@ -24,18 +27,17 @@ class Readings:
         entropy: Entropy,
         people: People,
         files: Files,
-        seal: Callable[[ChatId, Body, Now], bytes],
+        addressing: Addressing,
+        content: Content,
         tell: Callable[[Tell], None],
-        wanted: Callable[[], bool],
     ) -> None:
-        """``wanted``: whether our user lets contacts know."""
         self._store = store
         self._entropy = entropy
         self._people = people
         self._files = files
-        self._seal = seal
+        self._addressing = addressing
+        self._content = content
         self._tell = tell
-        self._wanted = wanted
         self._due: dict[ChatId, float] = {}
 
     def start(self, now: Now) -> None:
@@ -62,12 +64,11 @@ class Readings:
         self._due.clear()
 
     def _may_tell(self, chat: ChatId) -> bool:
-        return self._wanted() and chat[:1] == b"c" and self._people.is_friend(chat[1:])
+        wanted = self._content.privacy.read_receipts
+        return wanted and chat[:1] == b"c" and self._people.is_friend(chat[1:])
 
     def _plan(self, chat: ChatId, now: Now) -> None:
-        low, high = RECEIPT_DELAY_S
-        part = int.from_bytes(self._entropy.bytes(2), "little") / 65_535
-        self._due[chat] = now.mono + low + (high - low) * part
+        self._due[chat] = now.mono + delay_s(self._entropy)
 
     def wake(self, now: Now) -> None:
         """Send what is due."""
@@ -82,7 +83,7 @@ class Readings:
                 number = self._entropy.bytes(NUMBER_BYTES)
                 body = Body(BodyType.READ, number, int(now.wall), read=ids)
                 try:
-                    sealed = self._seal(chat, body, now)
+                    sealed = self._addressing.seal(chat, body, now)
                 except UsageError:  # no room now
                     sealed = b""
                 if not sealed:

@@ -16,6 +16,12 @@ def _owed(author: bytes) -> str:
     return f"owed:{author.hex()}"
 
 
+def delay_s(entropy: Entropy) -> float:
+    """How long a receipt waits: one that comes at once tells a watcher who is where."""
+    low, high = RECEIPT_DELAY_S
+    return low + (high - low) * int.from_bytes(entropy.bytes(2), "little") / 65_535
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A proof we may release, and whom it tells first."""
@@ -47,7 +53,7 @@ class Receipts:
             self._owe(author, token, exp_h)
             return []
         proven = self._custody.holder_of(token)
-        kept = self._custody.prove(token, proven, exp_h, now, now.wall + self._delay_s())
+        kept = self._custody.prove(token, proven, exp_h, now, now.wall + delay_s(self._entropy))
         return [Receipt(kept, author)] if kept else []
 
     def _owe(self, author: bytes, token: bytes, exp_h: int) -> None:
@@ -69,7 +75,3 @@ class Receipts:
             (token, exp_h) for token, exp_h in _OWED.iter_unpack(owed) if exp_h > hours(now.wall)
         ]
         return [receipt for pair in live for receipt in self.give(author, *pair, now)]
-
-    def _delay_s(self) -> float:
-        low, high = RECEIPT_DELAY_S
-        return low + (high - low) * int.from_bytes(self._entropy.bytes(2), "little") / 65_535

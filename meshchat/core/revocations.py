@@ -16,7 +16,7 @@ from meshchat.core.contacts import People
 from meshchat.core.identity import Card, Identity, announce_secret
 from meshchat.core.limits import REVOKE_EVERY_S, REVOKE_FOR_S
 from meshchat.core.model import Contact, Now, Revocation, Trust
-from meshchat.core.ports import Store
+from meshchat.core.ports.people import PeopleStore
 from meshchat.core.sealed import InnerKind
 from meshchat.core.sealer import Sealer
 from meshchat.errors import AuthError, UsageError, WireError
@@ -55,7 +55,7 @@ class Revocations:
 
     def __init__(
         self,
-        store: Store,
+        store: PeopleStore,
         people: People,
         sealer: Sealer,
         revoked: Callable[[Contact, Now], None],

@@ -9,14 +9,13 @@ from meshchat.core.crypto import KEY_BYTES
 from meshchat.core.custody import HOUR_S, Custody, hours
 from meshchat.core.envelope import TOKEN_BYTES, envelope_id, seal, smallest_class
 from meshchat.core.identity import room_author_seed, room_secret
-from meshchat.core.limits import DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
+from meshchat.core.limits import DAY_S, DM_LIFE_BASE_H, DM_LIFE_MAX_H, MESSAGE_LIFE_S
 from meshchat.core.model import Held, Message, Now, Room
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.sealed import DM_HEAD_BYTES, read_card, room_post
 from meshchat.core.sessions import Sessions
 from meshchat.errors import UsageError
 
-DAY_S = 86_400
 COVER_KIND = b"\x07"  # of an inner that nobody can open
 COVER_BYTES = 64  # padded to 512 like any short message
 
@@ -172,11 +171,11 @@ class Sealer:
             secret=secret,
         )
 
-    def cover(self, now: Now) -> bytes:
-        """An envelope that opens for nobody, like a short message in all that can be seen."""
+    def cover(self, now: Now) -> None:
+        """Make one that opens for nobody, like a short message in all that can be seen."""
         inner = COVER_KIND + self._entropy.bytes(COVER_BYTES)
         secret = self._entropy.bytes(KEY_BYTES)
-        return self.shared(secret, lambda _: inner, inner, self.end_h(None, now))
+        self.keep(self.shared(secret, lambda _: inner, inner, self.end_h(None, now)), now)
 
     def _counter(self) -> int:
         if self._counted is None:

@@ -19,7 +19,8 @@ from meshchat.core.limits import (
     SKIPPED_KEPT_S,
 )
 from meshchat.core.model import Now, Prekey, Session
-from meshchat.core.ports import Entropy, Store
+from meshchat.core.ports import Entropy
+from meshchat.core.ports.people import PeopleStore
 from meshchat.core.ratchet import CHAIN_MAX, HEADER_BYTES, SKIP_MAX, Header, Ratchet, Skipped, mixed
 from meshchat.core.sealed import (
     InnerKind,
@@ -63,7 +64,7 @@ class Unreadable(AuthError):
 class Sessions:
     """The sessions of one identity."""
 
-    def __init__(self, store: Store, entropy: Entropy, people: People) -> None:
+    def __init__(self, store: PeopleStore, entropy: Entropy, people: People) -> None:
         self._store = store
         self._entropy = entropy
         self._people = people

@@ -5,7 +5,7 @@ hand up, the order in which things are asked for and served, and the state that 
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -160,14 +160,14 @@ class Transfers:
     """What we carry for strangers."""
     has_room: Callable[[int, bool], bool]
     """Whether bulk with this hint would be kept; whether a contact brings it."""
+    hidden: Set[bytes]
+    """``done`` of receipts of ours not released yet: to any question we do not know them."""
     from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
     brought: int = 0
     """Envelopes and tokens that any neighbour has brought so far."""
     partials: set[bytes] = field(default_factory=set)
     """Ids whose first bytes the store keeps from a link that was cut."""
-    hidden: set[bytes] = field(default_factory=set)
-    """``done`` of receipts of ours not released yet: to any question we do not know them."""
     shelf: Shelf = field(default_factory=Shelf)
     """What we offer, and who has it."""
     full: dict[bytes, float] = field(default_factory=dict)

@@ -20,20 +20,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from meshchat.config import RuntimeOptions, read_options, split_address
 from meshchat.core.identity import closed_mesh_key
 from meshchat.core.limits import COVER_EVERY_S, HANDOVER_S, Limits
 from meshchat.core.model import Now
 from meshchat.core.node import Node
 from meshchat.core.shape import Shape
 from meshchat.errors import MeshchatError, StoreError, UsageError
+from meshchat.logfile import start_log
 from meshchat.net import verbs
 from meshchat.net.ble.battery import battery
 from meshchat.net.lines import LINE_MAX_BYTES, dumps, error_json
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import Transport
 from meshchat.net.verbs import Json, Session
-from meshchat.profile import Profile, RuntimeOptions, SystemEntropy, harden, split_address
+from meshchat.profile import Profile
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, harden
 
 CONNECTIONS_MAX = 32  # a person has a few terminals and scripts
 OUT_MAX_LINES = 1_000  # waiting for a reader that does not read; then events are dropped
@@ -61,11 +64,11 @@ def open_session(
     """
     profile.require()
     harden()
-    profile.start_log(options.log_level if options else "warning")
+    start_log(profile.log_path, options.log_level if options else "warning")
     with profile.locked(wait_s):
         store = profile.unlock(passphrase)
         try:
-            build = NodeSettings.of(options or profile.options()).builder(store)
+            build = NodeSettings.of(options or read_options(profile.config_path)).builder(store)
             runtime = Runtime(store, build, transports(options) if options else ())
             yield Session(runtime, profile, serving=options is not None)
         finally:

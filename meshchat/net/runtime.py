@@ -37,9 +37,10 @@ from meshchat.core.events import (
 from meshchat.core.model import NodeStatus, Now
 from meshchat.core.node import Node
 from meshchat.errors import MeshchatError, StoreError
+from meshchat.logfile import where
 from meshchat.net.transport import Transport, TransportStatus
-from meshchat.profile import system_now, where
 from meshchat.store import SqlStore
+from meshchat.system import system_now
 
 BATCH_MAX_EVENTS = 256  # one commit each: large enough to hide fsync, small enough to stay lively
 BATCH_MAX_COMMANDS = 32  # of our user: neighbours begin on the first while the next are written

@@ -14,8 +14,6 @@ _PARTS = (
     *("events", "cpu_s", "cpu_s_per_node", "peak_rss_bytes"),
 )
 _BOUND = ("delivered", "delivery_ratio", "mean_wait_s")
-COSTS = frozenset(("cpu_s", "cpu_s_per_node", "peak_rss_bytes"))
-"""Figures that differ between two runs of the same thing: the machine's, not the mesh's."""
 
 Figure = int | float | None
 

@@ -7,7 +7,7 @@ when they are written, not each time they are read.
 
 import dataclasses
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -16,23 +16,15 @@ from meshchat.core.model import (
     ChatId,
     ChatOptions,
     ChatSummary,
-    Contact,
     Message,
-    OpenFile,
-    Prekey,
-    Revocation,
-    Room,
-    RoomMark,
-    Session,
     State,
     Step,
 )
 from meshchat.core.words import Query
 from meshchat.errors import StoreError
 from meshchat.sim.memory_content import MemoryContent
-from meshchat.sim.memory_proofs import by_number
 from meshchat.sim.pool import Pool
-from meshchat.store import chat_list, contact_order, room_order
+from meshchat.store import chat_list
 from meshchat.text import Clean
 
 __all__ = ["MemoryStore", "Pool"]
@@ -69,21 +61,10 @@ class MemoryStore(MemoryContent):
     __slots__ = (
         "_by_envelope",
         "_chats",
-        "_contacts",
-        "_files",
         "_messages",
-        "_open_files",
         "_pending",
-        "_pieces",
-        "_prekeys",
-        "_revocations",
-        "_room_marks",
-        "_rooms",
         "_seq",
-        "_sessions",
-        "_sessions_of",
         "_singles",
-        "_skipped",
         "_steps",
         "_vanishing",
     )
@@ -91,15 +72,6 @@ class MemoryStore(MemoryContent):
     def __init__(self, pool: Pool | None = None) -> None:
         super().__init__(pool)
         self._singles: dict[str, bytes] = {}
-        self._prekeys: dict[bytes, Prekey] = {}
-        self._sessions: dict[bytes, Session] = {}
-        self._sessions_of: dict[bytes, tuple[bytes, ...]] = {}  # by fingerprint
-        # By session; ratchet key and number: message key and when it is destroyed.
-        self._skipped: dict[bytes, dict[tuple[bytes, int], tuple[bytes, float]]] = {}
-        self._contacts: dict[bytes, Contact] = {}
-        self._rooms: dict[bytes, Room] = {}
-        self._revocations: dict[bytes, Revocation] = {}
-        self._room_marks: dict[tuple[bytes, bytes, bytes], RoomMark] = {}
         self._chats: dict[ChatId, _Chat] = {}
         self._messages: dict[bytes, Message] = {}
         self._pending: dict[bytes, None] = {}  # outgoing, queued or carried; in any order
@@ -107,9 +79,6 @@ class MemoryStore(MemoryContent):
         self._steps: dict[bytes, list[Step]] = {}
         self._vanishing: dict[bytes, None] = {}  # messages with ``vanish_at``; in any order
         self._seq = 0
-        self._files: dict[bytes, bytes] = {}
-        self._open_files: dict[bytes, tuple[int, OpenFile]] = {}  # with its place
-        self._pieces: dict[bytes, dict[int, bytes]] = {}
 
     # --- as a file has them ---
 
@@ -131,125 +100,6 @@ class MemoryStore(MemoryContent):
     def put(self, key: str, value: bytes) -> None:
         self._put(self._singles, key, value)
 
-    # --- our prekeys ---
-
-    def add_prekey(self, prekey: Prekey) -> None:
-        self._put(self._prekeys, prekey.public, prekey)
-
-    def prekeys(self) -> list[Prekey]:
-        return sorted(
-            self._prekeys.values(), key=lambda key: (-key.exp_h, -key.delete_at, key.public)
-        )
-
-    def drop_prekeys(self, due: float) -> int:
-        self._changes()
-        gone = [key.public for key in self._prekeys.values() if key.delete_at <= due]
-        for public in gone:
-            self._drop(self._prekeys, public)
-        return len(gone)
-
-    # --- sessions of direct messages ---
-
-    def session(self, sid: bytes) -> Session | None:
-        return self._sessions.get(sid)
-
-    def sessions(self, fp: bytes) -> list[Session]:
-        return [self._sessions[sid] for sid in sorted(self._sessions_of.get(fp, ()))]
-
-    def save_session(self, session: Session) -> None:
-        self._put(self._sessions, session.sid, session)
-        ids = self._sessions_of.get(session.fp, ())
-        if session.sid not in ids:
-            self._put(self._sessions_of, session.fp, (*ids, session.sid))
-
-    def drop_session(self, sid: bytes) -> None:
-        session = self._sessions.get(sid)
-        if session is not None:
-            left = tuple(other for other in self._sessions_of[session.fp] if other != sid)
-            self._put(self._sessions_of, session.fp, left)
-            self._drop(self._sessions, sid)
-        self._drop(self._skipped, sid)
-
-    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
-        kept = self._skipped.get(sid, {}).get((key, number))
-        return kept[0] if kept else None
-
-    def add_skipped(
-        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
-    ) -> None:
-        added = {(key, number): (secret, delete_at) for key, number, secret in keys}
-        before = self._skipped.get(sid, {})
-        old = {place: kept for place, kept in before.items() if place not in added}
-        self._put(self._skipped, sid, old | added)
-
-    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None:
-        before = self._skipped.get(sid)
-        if before and (key, number) in before:
-            left = {place: kept for place, kept in before.items() if place != (key, number)}
-            self._put(self._skipped, sid, left)
-
-    def trim_skipped(self, sid: bytes, keep: int) -> None:
-        before = self._skipped.get(sid, {})
-        if len(before) > keep:
-            self._put(self._skipped, sid, dict(list(before.items())[len(before) - keep :]))
-
-    def expire_sessions(self, due: float, idle_since: float) -> None:
-        self._changes()
-        for sid, before in list(self._skipped.items()):
-            left = {place: kept for place, kept in before.items() if kept[1] > due}
-            if len(left) < len(before):
-                self._put(self._skipped, sid, left)
-        for session in list(self._sessions.values()):
-            if session.closed and max(session.made_at, session.heard_at) <= idle_since:
-                self.drop_session(session.sid)
-
-    # --- people and rooms ---
-
-    def contacts(self) -> list[Contact]:
-        return sorted(self._contacts.values(), key=contact_order)
-
-    def contact(self, fp: bytes) -> Contact | None:
-        return self._contacts.get(fp)
-
-    def save_contact(self, contact: Contact) -> None:
-        petname, claimed = _line(contact.petname), _line(contact.claimed)
-        if (petname, claimed) != (contact.petname, contact.claimed):
-            contact = dataclasses.replace(contact, petname=petname, claimed=claimed)
-        self._put(self._contacts, contact.fp, contact)
-
-    def rooms(self) -> list[Room]:
-        """In order of name."""
-        return sorted(self._rooms.values(), key=room_order)
-
-    def save_room(self, room: Room) -> None:
-        name = _line(room.name)
-        self._put(
-            self._rooms,
-            room.rid,
-            room if name == room.name else dataclasses.replace(room, name=name),
-        )
-
-    def revocations(self) -> list[Revocation]:
-        return [self._revocations[fp] for fp in sorted(self._revocations)]
-
-    def save_revocation(self, kept: Revocation) -> None:
-        self._put(self._revocations, kept.fp, kept)
-
-    def drop_room(self, rid: bytes) -> None:
-        self._drop(self._rooms, rid)
-        for key in [key for key in self._room_marks if key[0] == rid]:
-            self._drop(self._room_marks, key)
-
-    def room_marks(self) -> list[RoomMark]:
-        return [self._room_marks[key] for key in sorted(self._room_marks)]
-
-    def save_room_mark(self, mark: RoomMark) -> None:
-        self._put(self._room_marks, (mark.rid, mark.target, mark.by), mark)
-
-    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
-        for key in [key for key in self._room_marks if key[::2] == (rid, by)]:
-            self._drop(self._room_marks, key)
-
     # --- conversations ---
 
     def add_message(self, message: Message) -> Message | None:
@@ -261,7 +111,7 @@ class MemoryStore(MemoryContent):
         if message.id in self._messages:
             return None
         stored = kept = dataclasses.replace(message, seq=self._seq)
-        text, name = Clean(str(message.text)), _line(message.author_name)
+        text, name = Clean(str(message.text)), Clean.line(str(message.author_name))
         if (text, name) != (message.text, message.author_name):
             kept = dataclasses.replace(stored, text=text, author_name=name)
         chat = self._chat(message.chat)
@@ -553,57 +403,6 @@ class MemoryStore(MemoryContent):
 
     def journey(self, mid: bytes) -> list[Step]:
         return list(self._steps.get(mid, ()))
-
-    # --- files ---
-
-    def save_file(self, mid: bytes, data: bytes) -> None:
-        self._put(self._files, mid, data)
-
-    def file(self, mid: bytes) -> bytes | None:
-        data = self._files.get(mid)
-        if data is None and mid not in self._open_files:
-            data = b"".join(self.pieces(mid)) or None
-        return data
-
-    def drop_file(self, mid: bytes) -> None:
-        self._drop(self._files, mid)
-        if mid not in self._open_files:
-            self._drop(self._pieces, mid)
-
-    def save_open_file(self, file: OpenFile) -> None:
-        name = file.manifest.name
-        clean = Clean.line(str(name), len(name))
-        if type(name) is not Clean or clean != name:
-            manifest = dataclasses.replace(file.manifest, name=clean)
-            file = dataclasses.replace(file, manifest=manifest)
-        old = self._open_files.get(file.mid)
-        self._put(self._open_files, file.mid, (old[0] if old else self._number(), file))
-
-    def open_files(self) -> list[OpenFile]:
-        return [file for _, file in sorted(self._open_files.values(), key=by_number)]
-
-    def drop_open_file(self, mid: bytes) -> None:
-        self._drop(self._open_files, mid)
-        self._drop(self._pieces, mid)
-
-    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
-        pieces = self._pieces.get(mid)
-        if pieces is None:
-            pieces = {}
-            self._put(self._pieces, mid, pieces)
-        self._put(pieces, index, data)
-
-    def close_file(self, mid: bytes) -> None:
-        self._drop(self._open_files, mid)
-
-    def pieces(self, mid: bytes) -> list[bytes]:
-        pieces = self._pieces.get(mid, {})
-        return [pieces[index] for index in sorted(pieces)]
-
-
-def _line(text: str) -> Clean:
-    """A name as it is read back; what only claims to be ``Clean`` is not believed."""
-    return Clean.line(str(text))
 
 
 def _by_seq(message: Message) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from meshchat.core.model import Act, Reaction, Version
-from meshchat.sim.memory_groups import MemoryGroups
+from meshchat.sim.memory_files import MemoryFiles
 from meshchat.sim.memory_proofs import by_number
 from meshchat.sim.pool import Pool
 from meshchat.text import Clean
@@ -11,7 +11,7 @@ from meshchat.text import Clean
 Early = tuple[bytes, bytes, int]  # target, author, kind
 
 
-class MemoryContent(MemoryGroups):
+class MemoryContent(MemoryFiles):
     """Reactions, versions, acts on their way and too early, ids of what was destroyed."""
 
     __slots__ = ("_acts", "_buried", "_early", "_reactions", "_versions")

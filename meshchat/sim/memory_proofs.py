@@ -193,12 +193,6 @@ class MemoryProofs(Journal):
         at = self._pool.at
         return [at[no].done for no in found]  # type: ignore[union-attr, misc]
 
-    def next_release(self, after: float) -> float | None:
-        order = self._order
-        if not order or self._release_of(order[-1]) <= after:
-            return None
-        return self._release_of(order[bisect_right(order, after, key=self._release_of)])
-
     def count_proofs(self) -> int:
         return len(self._order)
 

@@ -21,9 +21,12 @@ from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 
 from meshchat import i18n
+from meshchat.config import RuntimeOptions
 from meshchat.errors import MeshchatError, StoreError, TransportError
 from meshchat.i18n import _, said
-from meshchat.profile import Profile, RuntimeOptions, harden, wait_after
+from meshchat.logfile import start_log
+from meshchat.profile import Profile, wait_after
+from meshchat.system import harden
 from meshchat.ui import bindings
 from meshchat.ui.base import BaseApp, quiet_stderr
 from meshchat.ui.dialogs import Field
@@ -178,7 +181,7 @@ class MeshApp(BaseApp):
             from meshchat.net.control import NodeSettings
 
             self._settings = NodeSettings.of(self._options)
-            self._profile.start_log(self._options.log_level)
+            start_log(self._profile.log_path, self._options.log_level)
             self._store, self._slot = self._profile.open_slot(slot, key), slot
             self.held.callback(self._store.close)
         elif slot != self._slot:  # the words of the other store do not uncover this one

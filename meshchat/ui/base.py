@@ -21,9 +21,9 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.worker import WorkerFailed
 
+from meshchat.config import RuntimeOptions
 from meshchat.errors import MeshchatError, UsageError
 from meshchat.i18n import _
-from meshchat.profile import RuntimeOptions
 from meshchat.text import Clean
 from meshchat.ui import bindings, glyphs, themes
 from meshchat.ui.backend import Backend

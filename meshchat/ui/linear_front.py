@@ -36,7 +36,8 @@ from meshchat.ui.reports import (
 from meshchat.ui.signs import check_title, ended_words, sign_lines
 
 if TYPE_CHECKING:
-    from meshchat.profile import Profile, RuntimeOptions
+    from meshchat.config import RuntimeOptions
+    from meshchat.profile import Profile
     from meshchat.ui.backend import Backend
 
 T = TypeVar("T")

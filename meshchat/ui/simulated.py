@@ -10,12 +10,13 @@ from textual import events
 from textual.app import ComposeResult
 
 from meshchat import i18n
+from meshchat.config import RuntimeOptions
 from meshchat.core.model import ChatId
 from meshchat.errors import UsageError
 from meshchat.i18n import N_, _
-from meshchat.profile import RuntimeOptions, harden
 from meshchat.sim.person import Person
 from meshchat.sim.world import World
+from meshchat.system import harden
 from meshchat.text import Clean
 from meshchat.ui.base import BaseApp, quiet_stderr
 from meshchat.ui.chat import ChatScreen

@@ -27,7 +27,7 @@ from meshchat.core.identity import public_room_key  # noqa: E402
 from meshchat.core.link import DIGEST, PART, Link, new_node_key  # noqa: E402
 from meshchat.core.node import OPEN_MESH_PSK, Node  # noqa: E402
 from meshchat.net.ble.transport import BleTransport  # noqa: E402
-from meshchat.profile import SystemEntropy, system_now  # noqa: E402
+from meshchat.system import SystemEntropy, system_now  # noqa: E402
 from tests.bench.table import Figure, show  # noqa: E402
 
 RAW_BAR, LARGE_BAR, SMALL_BAR = 0.6, 0.85, 0.6

@@ -106,7 +106,7 @@ def rekey() -> tuple[float, int, float]:
             assert held is not None
             started = time.perf_counter()
             with host.store.transaction():
-                host.node._open(held, world.now)
+                host.node._exchange._open(held, world.now)
             taken = max(taken, time.perf_counter() - started)
     return made, size, taken
 

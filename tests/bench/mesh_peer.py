@@ -27,8 +27,8 @@ from meshchat.core.model import Held, Message, State
 from meshchat.core.node import Node
 from meshchat.net.lan import LanTransport
 from meshchat.net.runtime import News, Runtime
-from meshchat.profile import SystemEntropy, system_now
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, system_now
 
 KEY = bytes(range(32))
 

@@ -3,14 +3,13 @@
 from mallory import totals_match
 from world import Host, World
 
-from meshchat.core.chats import contact_chat
 from meshchat.core.envelope import EID_BYTES
 from meshchat.core.events import (
     AddContact,
     FileComplete,
     SendFile,
 )
-from meshchat.core.model import Held, Kind, Message, OpenFile
+from meshchat.core.model import Held, Kind, Message, OpenFile, contact_chat
 from meshchat.core.sealed import CHUNK_BYTES, FILE_HASH_BYTES
 
 DAY, HOUR = 86_400.0, 3_600.0

@@ -112,11 +112,11 @@ class GroupWorld:
             held: object = None
             if again:
                 held = node._custody.held(data, header, eid, b"origin01")
-                node._unheld.append(node._custody.held(data, header, eid, b"origin01"))
+                node._exchange._unheld.append(node._custody.held(data, header, eid, b"origin01"))
             elif not host.store.known([eid]):
                 held = node._custody.admit(data, header, eid, b"origin01", True, now)
                 if isinstance(held, Held):
-                    node._fresh.append(held)
+                    node._exchange._fresh.append(held)
             node._settle(now)
             host.told += node._tells
             node._tells.clear()

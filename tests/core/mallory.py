@@ -7,9 +7,10 @@ from meshchat.core import link as wire_link
 from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.envelope import envelope_id, seal
 from meshchat.core.events import Event, LinkDown, LinkUp, Received, SendFrames, Wake
+from meshchat.core.hello import make_hello
 from meshchat.core.identity import Card, Identity, make_card
 from meshchat.core.limits import CLASS_SIZES_BYTES
-from meshchat.core.link import HELLO, Link, Record, make_hello, new_node_key
+from meshchat.core.link import HELLO, Link, Record, new_node_key
 from meshchat.core.model import Kind, hint_of
 from meshchat.core.node import OPEN_MESH_PSK
 from meshchat.core.wire import OFFER_BYTES, read_wants, write_next, write_offers, write_part

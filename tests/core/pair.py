@@ -7,7 +7,8 @@ from typing import Any
 
 from meshchat.core.crypto import x25519_keypair
 from meshchat.core.events import LinkUp
-from meshchat.core.link import Link, NodeKey, Record, make_hello, new_node_key, pair_key
+from meshchat.core.hello import make_hello, pair_key
+from meshchat.core.link import Link, NodeKey, Record, new_node_key
 from meshchat.core.model import Now
 
 PSK = b"k" * 32

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from world import START, Host, World
 
 from meshchat.core.body import Body, BodyType, message_id
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.content import count_reactions, quoted
 from meshchat.core.events import (
     Accept,
@@ -36,6 +35,7 @@ from meshchat.core.events import (
     Typing,
 )
 from meshchat.core.identity import public_room_key
+from meshchat.core.inbox import Heard
 from meshchat.core.limits import (
     DESTROY_AT_ONCE_MAX,
     EARLY_PER_AUTHOR_MAX,
@@ -43,7 +43,7 @@ from meshchat.core.limits import (
     TYPING_EVERY_S,
     VERSIONS_MAX,
 )
-from meshchat.core.model import Message, Notify, State
+from meshchat.core.model import Message, Notify, State, contact_chat, room_chat
 from meshchat.errors import ProtocolError, QuotaError, UsageError
 from meshchat.text import Clean
 
@@ -169,7 +169,7 @@ def test_hostile_reactions_are_dropped(world: World, linked: tuple[Host, Host]) 
     world.run(1)
     with b.store.transaction():
         bad = Body(BodyType.REACTION, b"n" * 8, int(world.wall), "\x1b[2J", reply_to=first.id)
-        b.node._chats._seal_body(chat_with(a), bad, world.now)
+        b.node._chats.outbox._addressing.seal(chat_with(a), bad, world.now)
     b.handle(MarkRead(chat_with(a), 0))
     world.run(5)
     assert shown(a, first.id) == []
@@ -231,7 +231,7 @@ def test_only_the_author_edits_and_only_texts(world: World, linked: tuple[Host, 
         text = "yours" if kind is BodyType.EDIT else ""
         with b.store.transaction():
             body = Body(kind, bytes([kind]) * 8, int(world.wall), text, reply_to=first.id)
-            b.node._chats._seal_body(chat_with(a), body, world.now)
+            b.node._chats.outbox._addressing.seal(chat_with(a), body, world.now)
     b.handle(MarkRead(chat_with(a), 0))
     world.run(5)
     assert at(a, first.id).text == "mine" and not at(a, first.id).retracted
@@ -295,9 +295,15 @@ def test_any_order_ends_alike(bodies: list[Body], chance: random.Random) -> None
             for body in [*bodies, *bodies[:2]]:
                 retracted |= body.type is BodyType.RETRACT
                 if body.type is BodyType.TEXT:
-                    chats._store_incoming(
-                        CHAT, AUTHOR, Clean(), Clean(body.text), body, START_S // 3600, world.now
+                    heard = Heard(
+                        CHAT,
+                        message_id(AUTHOR, body.number),
+                        AUTHOR,
+                        Clean(),
+                        body,
+                        START_S // 3600,
                     )
+                    chats.incoming.heard(heard, world.now)
                 else:
                     chats.content.take(CHAT, AUTHOR, body, world.now)
                     someone = replace(body, number=b"s" + body.number[1:])
@@ -390,7 +396,7 @@ def test_delete_for_me(world: World, linked: tuple[Host, Host]) -> None:
     assert gone == MessagesGone(chat_with(a), (first.id,))
     assert b.store.message(first.id) is None and b.store.journey(first.id) == []
     with a.store.transaction():
-        a.node._chats._seal(at(a, first.id), world.now)
+        a.node._chats.outbox.seal(at(a, first.id), world.now)
     a.do(MarkRead(chat_with(b), 0))
     world.run(5)
     assert b.store.messages(chat_with(a)) == []
@@ -442,7 +448,7 @@ def test_read_receipts_come_late_and_together(world: World, linked: tuple[Host, 
     assert a.node.status(world.now).counters["envelopes_stored"] == before + 1
     assert [step.what for step in a.store.journey(sent[0].id)][-2:] == ["delivered", "read"]
     with a.store.transaction():
-        a.node._chats.delivered(at(a, sent[0].id).eid, world.now)
+        a.node._chats.outbox.delivered(at(a, sent[0].id).eid, world.now)
     assert at(a, sent[0].id).state is State.READ
 
 
@@ -491,7 +497,7 @@ def test_a_receipt_speaks_only_of_its_own_chat(world: World, linked: tuple[Host,
     world.run(1)
     with b.store.transaction():
         body = Body(BodyType.READ, b"n" * 8, int(world.wall), read=(other.id, theirs.id, b"?" * 8))
-        b.node._chats._seal_body(chat_with(a), body, world.now)
+        b.node._chats.outbox._addressing.seal(chat_with(a), body, world.now)
     b.handle(MarkRead(chat_with(a), 0))
     world.run(5)
     assert at(a, other.id).state is not State.READ and not at(a, theirs.id).read_at

@@ -20,7 +20,6 @@ from mallory import totals_match
 from world import Host, World
 
 from meshchat.core import link as wire_link
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.events import (
     AddContact,
     Block,
@@ -37,7 +36,7 @@ from meshchat.core.limits import (
     HOUSEKEEPING_S,
     Limits,
 )
-from meshchat.core.model import Fate, Kind, Message, Now, State
+from meshchat.core.model import Fate, Kind, Message, Now, State, contact_chat, room_chat
 from meshchat.core.sealed import FILE_MAX_BYTES
 from meshchat.core.sync import Sync
 from meshchat.errors import TrustError, UsageError
@@ -449,7 +448,7 @@ def test_full_outbox_leaves_nothing_half_made(world: World) -> None:
         give(a, b, content(whole(4)))
     assert refusal.value.reason == "outbox_full"
     assert before == (a.store.chats(), a.node.status(world.now).custody, a.store.usage())
-    assert not a.node._chats.sealed
+    assert not a.node._chats.sealer.sealed
     tidy(a)
     a.do(Send(contact_chat(b.node.fp), "a word still fits"))
     message = give(a, b, content(whole(2)))

@@ -21,7 +21,6 @@ from mallory import Mallory, Stranger
 from world import Host, World
 
 from meshchat.core.body import Body, BodyType, encode_body
-from meshchat.core.chats import contact_chat
 from meshchat.core.envelope import envelope_id, seal
 from meshchat.core.events import (
     Accept,
@@ -36,7 +35,7 @@ from meshchat.core.limits import (
     FILES_KNOWN_PER_STRANGER_MAX,
     FILES_TAKEN_PER_CONTACT_MAX,
 )
-from meshchat.core.model import Manifest, Message, State
+from meshchat.core.model import Manifest, Message, State, contact_chat
 from meshchat.core.sealed import (
     chunk,
     cut,

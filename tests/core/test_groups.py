@@ -8,7 +8,6 @@ from mallory import totals_match
 from world import Host
 
 from meshchat.core.body import Body, BodyType, encode_body
-from meshchat.core.chats import contact_chat
 from meshchat.core.envelope import envelope_id, open_sealed
 from meshchat.core.epochs import Gone, Keys, Leave, Rekey, Seized, decode_control, encode_control
 from meshchat.core.events import (
@@ -27,7 +26,7 @@ from meshchat.core.events import (
     SendFile,
 )
 from meshchat.core.limits import GROUP_KEYS_S, GROUP_MERGE_TURN_S, GROUP_REKEY_S
-from meshchat.core.model import Group, GroupMember, Membership, State
+from meshchat.core.model import Group, GroupMember, Membership, State, contact_chat
 from meshchat.errors import TrustError, UsageError
 from meshchat.store import SqlStore
 
@@ -59,7 +58,7 @@ def control(group: GroupWorld, sender: Host, to: Host, message: object) -> None:
     )
     exp_h = int(group.world.wall // 3_600) + 100
     with sender.store.transaction():
-        data = sender.node._chats._sealer.dm(to.node.fp, body, exp_h, group.world.now)
+        data = sender.node._chats.sealer.dm(to.node.fp, body, exp_h, group.world.now)
     group.give(to, data)
 
 
@@ -250,7 +249,7 @@ def test_keys_go_when_mail_has_ended(group: GroupWorld) -> None:
     group.world.run(GROUP_KEYS_S + 3_700)
     assert [epoch.head_key for epoch in group.epochs(a) if epoch.eid == old] == [b""]
     assert a.store.group_chain(old, 0) is None
-    assert key not in [secret for secret, _ in a.node._chats.groups._talk.secrets(0)]
+    assert key not in [secret for secret, _ in a.node._chats.groups._talk._secrets(0)]
 
 
 def test_new_keys_once_a_day_if_it_is_used(group: GroupWorld) -> None:

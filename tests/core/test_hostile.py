@@ -8,7 +8,6 @@ from world import Host, World
 
 from meshchat.core import link as wire_link
 from meshchat.core.body import BodyType
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.envelope import done_of, envelope_id
 from meshchat.core.events import (
     AddContact,
@@ -18,6 +17,7 @@ from meshchat.core.events import (
     JoinRoom,
     Send,
 )
+from meshchat.core.hello import make_hello, read_hello
 from meshchat.core.identity import Card, card_text, public_room_key
 from meshchat.core.limits import (
     CLASS_SIZES_BYTES,
@@ -27,8 +27,17 @@ from meshchat.core.limits import (
     REQUESTS_MAX,
     Limits,
 )
-from meshchat.core.link import make_hello, read_hello
-from meshchat.core.model import Fate, Held, Kind, Message, State, Trust, hint_of
+from meshchat.core.model import (
+    Fate,
+    Held,
+    Kind,
+    Message,
+    State,
+    Trust,
+    contact_chat,
+    hint_of,
+    room_chat,
+)
 from meshchat.core.offering import IDS_REMEMBERED_MAX
 from meshchat.core.wire import (
     PROOF_HINT,
@@ -749,7 +758,7 @@ def test_half_an_introduction_is_none(world: World) -> None:
     with pytest.raises(UsageError, match="waiting to be carried"):
         a.do(Introduce(b.node.fp, c.node.fp))
     assert before == (a.store.chats(), a.node.status(world.now).custody)
-    assert totals_match(a) and not a.node._chats.sealed
+    assert totals_match(a) and not a.node._chats.sealer.sealed
 
 
 def test_one_bad_message_holds_up_no_other(world: World) -> None:

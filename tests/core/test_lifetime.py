@@ -16,7 +16,6 @@ from filetool import (
 )
 from world import Host, World
 
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.events import (
     AddContact,
     JoinRoom,
@@ -27,7 +26,7 @@ from meshchat.core.identity import public_room_key
 from meshchat.core.limits import (
     HOUSEKEEPING_S,
 )
-from meshchat.core.model import Message, State
+from meshchat.core.model import Message, State, contact_chat, room_chat
 from meshchat.errors import UsageError
 
 

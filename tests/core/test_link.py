@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair import WALL, Pair, SeededEntropy, make_link, replay_hello, replay_link
 
+from meshchat.core import hello
 from meshchat.core import link as links
 from meshchat.core.crypto import x25519_keypair
+from meshchat.core.hello import make_hello, pair_key, read_hello
 from meshchat.core.link import (
     CREDIT,
     HAVE,
@@ -24,9 +26,6 @@ from meshchat.core.link import (
     WANT,
     Link,
     Record,
-    make_hello,
-    pair_key,
-    read_hello,
 )
 from meshchat.core.model import Now
 from meshchat.errors import AuthError, HandshakeError, ProtocolError, QuotaError, WireError
@@ -638,7 +637,7 @@ def test_position_of_a_tag_tells_nothing() -> None:
     """The contact's tag lands on each of the 16 places about equally often."""
     places = [0] * 16
     h, entropy = bytes(64), SeededEntropy("order")
-    tag = links._tag(ALICE.key(BOB)[1], h, True, ALICE.fp)
+    tag = hello._tag(ALICE.key(BOB)[1], h, True, ALICE.fp)
     for _ in range(1600):
         body = make_hello([ALICE.key(BOB)], h, True, ALICE.fp, entropy)
         places[[body[at : at + 8] for at in range(4, 132, 8)].index(tag)] += 1

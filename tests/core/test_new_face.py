@@ -3,8 +3,8 @@
 from meshchat.core.events import LinkDown, LinkUp, NewFace
 from meshchat.core.model import Now
 from meshchat.core.node import Node
-from meshchat.profile import SystemEntropy
 from meshchat.sim.memory import MemoryStore
+from meshchat.system import SystemEntropy
 
 NOW = Now(1_000.0, 1_800_000_000.0)
 

@@ -8,7 +8,6 @@ from mallory import Mallory, have, junk
 from world import Host, World
 
 from meshchat.core import link as wire_link
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.envelope import envelope_id
 from meshchat.core.events import (
     Accept,
@@ -31,7 +30,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.identity import closed_mesh_key, private_room_key, public_room_key
 from meshchat.core.limits import CLASS_SIZES_BYTES, Limits
-from meshchat.core.model import Message, Now, State, Trust
+from meshchat.core.model import Message, Now, State, Trust, contact_chat, room_chat
 from meshchat.core.sync import Sync
 from meshchat.errors import TrustError, UsageError
 

@@ -11,7 +11,6 @@ from test_node import send
 from world import Host, World
 
 from meshchat.core import link as wire_link
-from meshchat.core.chats import contact_chat
 from meshchat.core.custody import Custody
 from meshchat.core.envelope import (
     CLASS_SIZES,
@@ -24,7 +23,7 @@ from meshchat.core.envelope import (
 )
 from meshchat.core.events import AddContact, Wake
 from meshchat.core.limits import BULK_OPEN_MAX, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX, Limits
-from meshchat.core.model import Fate, Partial, State, class_of, hint_of
+from meshchat.core.model import Fate, Partial, State, class_of, contact_chat, hint_of
 from meshchat.core.relay import (
     FRESH_S,
     MET_MAX,

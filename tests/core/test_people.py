@@ -7,7 +7,6 @@ import pytest
 from world import Host, SeededEntropy, World
 
 from meshchat.core.body import Body, BodyType, encode_body
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.events import (
     Accept,
     AddContact,
@@ -24,7 +23,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.identity import Card, Identity, announce_secret, public_room_key, words_to_seed
 from meshchat.core.limits import MARKS_PER_MODERATOR_MAX, REVOKE_EVERY_S, REVOKE_FOR_S
-from meshchat.core.model import Contact, Mark, Message, Room, State, Trust
+from meshchat.core.model import Contact, Mark, Message, Room, State, Trust, contact_chat, room_chat
 from meshchat.core.moderation import Moderation, read_hide
 from meshchat.core.node import Node
 from meshchat.core.ports import Store

@@ -71,7 +71,8 @@ def test_each_copy_goes_at_its_own_time(world: World, read: Read, crashes: bool)
                 assert b.store.fate(eid) is Fate.HELD
             elif world.wall > at + 0.3:
                 assert b.store.fate(eid) is Fate.PROVEN
-    assert b.node._unreleased == {} and not b.node._releases
+    releases = b.node._exchange._releases
+    assert not releases.hidden and not releases._planned
     world.meet(a, b)
     assert {a.state(each) for each in messages} == {State.DELIVERED}
 

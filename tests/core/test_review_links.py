@@ -453,9 +453,9 @@ def test_what_is_said_twice_is_news_once(
     mallory = Mallory(world)
     mallory.dial(a)
     looks: list[set[bytes]] = []
-    look = a.node._chats.seen_elsewhere
+    look = a.node._chats.outbox.seen_elsewhere
     monkeypatch.setattr(
-        a.node._chats,
+        a.node._chats.outbox,
         "seen_elsewhere",
         lambda eids, *rest: (looks.append(eids), look(eids, *rest)),
     )

@@ -54,8 +54,8 @@ def put(host: Host, other: Host, body: Body) -> None:
     node, now = host.node, host.world.now
     with host.store.transaction():
         exp_h = int(now.wall // 3_600) + 140
-        data = node._chats._sealer.dm(other.node.fp, body, exp_h, now)
-        node._chats._sealer.keep(data, now, [other.node.fp], bounded=False)
+        data = node._chats.sealer.dm(other.node.fp, body, exp_h, now)
+        node._chats.sealer.keep(data, now, [other.node.fp], bounded=False)
     host.handle(Wake())
 
 
@@ -74,7 +74,7 @@ def resend(host: Host, message: Message) -> None:
     """Seal a message of ours again, as after its envelope has ended."""
     with host.store.transaction():
         host.store.change_message(message.id, eid=b"", state=State.QUEUED, carriers=0)
-        host.node._chats.seal_waiting(host.world.now)
+        host.node._chats.outbox.seal_waiting(host.world.now)
     host.handle(Wake())
 
 
@@ -133,25 +133,25 @@ def test_a_moderator_of_the_far_future(make_store: Callable[[], Store]) -> None:
     for host in (a, b):
         host.do(JoinRoom("#test", key, False))
     (room,) = a.store.rooms()
-    author = crypto.sign_public(a.node._chats._sealer.author_seed(room.rid))
+    author = crypto.sign_public(a.node._chats.sealer.author_seed(room.rid))
     b.do(MarkInRoom(room.rid, author, Mark.MODERATOR))
     target = bytes(8)
     raw = bytes([Mark.HIDDEN]) + target
     body = Body(BodyType.HIDE, number(a), int(world.wall), raw=raw)
-    seed, plain = a.node._chats._sealer.author_seed(room.rid), encode_body(body)
+    seed, plain = a.node._chats.sealer.author_seed(room.rid), encode_body(body)
     with a.store.transaction():
-        data = a.node._chats._sealer.shared(
+        data = a.node._chats.sealer.shared(
             room_secret(key, int(world.wall // 86_400)),
             lambda e: room_post(seed, room.rid, e, 2**32 - 1, 2**32 - 1, plain),
             plain,
             int(world.wall // 3_600) + 100,
         )
-        a.node._chats._sealer.keep(data, world.now)
+        a.node._chats.sealer.keep(data, world.now)
     a.handle(Wake())
     world.meet(a, b, 10)
-    assert b.node._chats.moderation.of(room.rid, target, author) is Mark.HIDDEN
+    assert b.node._chats.rooms.moderation.of(room.rid, target, author) is Mark.HIDDEN
     b.crash()
-    assert b.node._chats.moderation.of(room.rid, target, author) is Mark.HIDDEN
+    assert b.node._chats.rooms.moderation.of(room.rid, target, author) is Mark.HIDDEN
 
 
 # --- sessions ------------------------------------------------------------------------------------
@@ -261,12 +261,12 @@ def test_a_contact_who_resets_for_ever_costs_little() -> None:
 
     start = sealed()
     for _ in range(30):
-        contact, inbox = a.node._people.need(b.node.fp), a.node._chats._inbox
+        contact, inbox = a.node._people.need(b.node.fp), a.node._chats.inbox
         with a.store.transaction():
             session = a.node._chats._sessions.current(b.node.fp, world.now)
             inbox._reset(contact, session.sid)
-            while inbox.news:
-                a.node._chats._act(*inbox.news.pop(0), world.now)
+            while inbox._news:
+                inbox.on_news(*inbox._news.pop(0), world.now)
         a.handle(Wake())
     assert sealed() - start <= 2 * len(written)
     world.run(2 * SEAL_AGAIN_GAP_S)
@@ -463,7 +463,7 @@ def test_mail_read_without_room_for_it_may_come_again() -> None:
     assert held is not None
     for _ in range(2):
         with b.store.transaction():
-            b.node._open(held._replace(kind=Kind.CARRIED), world.now)
+            b.node._exchange._open(held._replace(kind=Kind.CARRIED), world.now)
     assert texts(b, a) == ["one", "two", "three"]
     assert b.node.status(world.now).counters["replay"] == 1
     assert not any(session.closed for session in b.store.sessions(a.node.fp))

@@ -9,11 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mallory import totals_match
 from world import START, World
 
-from meshchat.core.chats import room_chat
 from meshchat.core.crypto import sign_public
 from meshchat.core.events import JoinRoom, Received, Send
 from meshchat.core.identity import room_author_seed, room_id
-from meshchat.core.model import Message
+from meshchat.core.model import Message, room_chat
 from meshchat.sim.memory import MemoryStore
 
 NAMES = ("Aida", "Bolat", "Dana", "Outside")

@@ -8,9 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mallory import totals_match
 from world import START, Host, World
 
-from meshchat.core.chats import contact_chat
 from meshchat.core.events import AddContact, Received, Send, SendFile
-from meshchat.core.model import Message, State
+from meshchat.core.model import Message, State, contact_chat
 
 NAMES = ("Aida", "Bolat", "Carrier", "Dana")
 ORDER = {State.QUEUED: 0, State.CARRIED: 1, State.DELIVERED: 2, State.FAILED: 3}

@@ -27,8 +27,8 @@ from meshchat.core.node import Node
 from meshchat.net.frames import FrameProtocol
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import Host, TransportStatus
-from meshchat.profile import SystemEntropy, system_now
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, system_now
 
 KEY = bytes(range(32))
 NAMES = ("a", "b")

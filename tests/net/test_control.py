@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import AddContact, FileComplete, JoinRoom, Notice
 from meshchat.core.files import file_text
 from meshchat.core.identity import public_room_key
@@ -29,8 +30,9 @@ from meshchat.net.lines import LINE_MAX_BYTES, PART_MAX_BYTES, dumps, error_json
 from meshchat.net.runtime import Runtime
 from meshchat.net.verbs import Json, Session
 from meshchat.net.verbs.files import UPLOADS_MAX
-from meshchat.profile import Profile, RuntimeOptions, SystemEntropy, system_now
+from meshchat.profile import Profile
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, system_now
 from meshchat.text import Clean
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"

@@ -32,8 +32,8 @@ from meshchat.errors import StoreError, TransportError, UsageError
 from meshchat.net.lan import LanTransport
 from meshchat.net.runtime import News, Runtime
 from meshchat.net.transport import Host, Transport, TransportStatus
-from meshchat.profile import SystemEntropy, system_now
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, system_now
 
 WAIT_S = 20.0  # only reached when something is broken
 

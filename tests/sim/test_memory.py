@@ -283,7 +283,6 @@ def custody_of(store: Store) -> dict[str, object]:
             for wall in (0.0, 9.0)
             for times in [[release_of(store, done) for done in store.released(wall)]]
         ),
-        "next": [store.next_release(after) for after in (-1.0, 0.0, 7.0, 500.0)],
         "partials": (store.partials(), [store.partial(eid) for eid in ids]),
     }
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import pytest
 from world import Host, World
 
-from meshchat.core.chats import contact_chat
 from meshchat.core.events import AddContact, Effect, JoinRoom, MarkRead, Refused, Send
 from meshchat.core.identity import public_room_key
 from meshchat.core.limits import Limits
-from meshchat.core.model import NodeStatus, Room
+from meshchat.core.model import NodeStatus, Room, contact_chat
 from meshchat.core.ports import Store
 from meshchat.errors import UsageError
 from meshchat.sim.memory import MemoryStore, Pool

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from meshchat.core.chats import contact_chat, room_chat
 from meshchat.core.events import AddContact, JoinRoom, Send
 from meshchat.core.identity import public_room_key
-from meshchat.core.model import Prekey, Room
+from meshchat.core.model import Prekey, Room, contact_chat, room_chat
 from meshchat.core.ports import Store
 from meshchat.errors import StoreError
 from meshchat.sim.memory import MemoryStore

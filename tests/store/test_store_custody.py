@@ -199,7 +199,7 @@ def test_ids_beyond_the_cap_are_forgotten(store: AnyStore, monkeypatch: pytest.M
 
 
 def test_proofs(store: AnyStore) -> None:
-    """Known once; released by wall time; the next release is strictly later."""
+    """Known once; released by wall time."""
     with store.transaction():
         assert store.add_proof(Proof(b16(1), b16(2), 9, release_at=30.0))
         assert not store.add_proof(Proof(b16(1), b16(3), 9))
@@ -211,8 +211,6 @@ def test_proofs(store: AnyStore) -> None:
     assert store.count_proofs() == 2
     assert store.released(29.0) == [b16(4)]
     assert store.released(30.0) == [b16(4), b16(1)]
-    assert store.next_release(0.0) == 30.0
-    assert store.next_release(30.0) is None
 
 
 def test_partials_are_bounded(store: AnyStore) -> None:
@@ -261,7 +259,6 @@ def test_no_call_reads_a_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
         store.usage()
         store.evictable(origin=None, size_classes=(0,), limit=1)
         store.drop_envelopes([b16(1)], Fate.PROVEN)
-        store.next_release(0.0)
         store.expire(5)
         store.add_message(message(1))
         store.messages(CHAT, before=5)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from textual.pilot import Pilot
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import AddContact, Command, LinkUp, MessageAdded, Received
 from meshchat.core.model import ChatId, Message, Now, State
 from meshchat.core.node import Node
 from meshchat.net.runtime import Runtime
 from meshchat.net.transport import Host, Transport, TransportStatus
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.store import SqlStore
 from meshchat.text import Clean
 from meshchat.ui.app import MeshApp

@@ -8,10 +8,11 @@ from rich.cells import cell_len
 from screens import Person, until
 from textual.pilot import Pilot
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import JoinRoom, Send, Verify
 from meshchat.core.identity import public_room_key
 from meshchat.i18n import LOCALES, _, choose
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.ui.app import MeshApp
 from meshchat.ui.setup import SetupScreen
 

@@ -8,9 +8,10 @@ from screens import Person, TestApp, until
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from meshchat.config import RuntimeOptions
 from meshchat.errors import StoreError
 from meshchat.net.control import NodeSettings
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.text import Clean
 from meshchat.ui.app import MeshApp
 from meshchat.ui.chat import ChatScreen

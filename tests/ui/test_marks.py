@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from screens import NOON, Person, until
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import JoinRoom, MessageChanged, Notice, SendFile, WatchSilence
 from meshchat.core.identity import public_room_key
 from meshchat.core.model import NOTE_REVOCATION, ChatId, OpenFile
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.ui.app import MeshApp
 from meshchat.ui.dialogs import Ask, Field, Prompt, TextScreen
 from meshchat.ui.glyphs import PLAIN, UNICODE, choose, simple_emoji

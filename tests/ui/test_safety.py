@@ -8,10 +8,11 @@ import pytest
 from screens import Person, until
 from textual import events
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import AddContact, ContactChanged
 from meshchat.core.model import Trust
 from meshchat.errors import StoreError
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.ui.app import MeshApp
 from meshchat.ui.composer import Composer
 from meshchat.ui.dialogs import Choose, Prompt
@@ -165,7 +166,7 @@ async def test_a_changed_key_is_said_wherever_it_matters(me: Person, bob: Person
 
 def test_nothing_of_the_crash_is_private(capsys: pytest.CaptureFixture[str]) -> None:
     """What a bug prints has places, never texts."""
-    from meshchat.profile import where
+    from meshchat.logfile import where
 
     try:
         raise ValueError(SECRET)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from screens import Person, until, wires
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import Send
 from meshchat.core.model import Contact
 from meshchat.i18n import choose
 from meshchat.net.transport import TransportStatus
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.ui.app import MeshApp
 from meshchat.ui.commands import COMMANDS
 from meshchat.ui.composer import Composer

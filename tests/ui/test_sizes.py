@@ -4,10 +4,10 @@ import pytest
 from rich.cells import cell_len
 from screens import Person, until
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import JoinRoom, MessageChanged, Send
 from meshchat.core.identity import public_room_key
 from meshchat.core.model import State
-from meshchat.profile import RuntimeOptions
 from meshchat.ui import themes
 from meshchat.ui.glyphs import PLAIN, UNICODE, choose
 from meshchat.ui.rows import right_to_left

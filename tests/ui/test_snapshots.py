@@ -11,9 +11,10 @@ import pytest
 from screens import Person
 from textual.pilot import Pilot
 
+from meshchat.config import RuntimeOptions
 from meshchat.core.events import CreateGroup, JoinRoom, React, Send, Verify
 from meshchat.core.identity import public_room_key
-from meshchat.profile import Profile, RuntimeOptions
+from meshchat.profile import Profile
 from meshchat.ui.app import MeshApp
 from meshchat.ui.mesh import FirstRadios
 

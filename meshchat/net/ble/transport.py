@@ -41,7 +41,7 @@ from meshchat.net.ble.radio import (
 )
 from meshchat.net.ble.system import SystemRadio
 from meshchat.net.transport import Host, TransportStatus
-from meshchat.profile import system_now
+from meshchat.system import system_now
 
 RETRY_FIRST_S = 2.0  # after trouble; doubles. News of the adapter ends the wait
 RETRY_MAX_S = 60.0

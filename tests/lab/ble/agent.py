@@ -34,8 +34,8 @@ from meshchat.net.ble.transport import BleTransport
 from meshchat.net.runtime import Runtime
 from meshchat.net.transport import TransportStatus
 from meshchat.net.verbs import transport_json
-from meshchat.profile import SystemEntropy, system_now
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, system_now
 
 Json = dict[str, Any]
 BLUETOOTHD = "/usr/libexec/bluetooth/bluetoothd"

@@ -15,8 +15,8 @@ from meshchat.net.ble.radio import Central, Ear, Peripheral
 from meshchat.net.ble.transport import BleTransport
 from meshchat.net.runtime import Runtime
 from meshchat.net.transport import Transport, TransportStatus
-from meshchat.profile import SystemEntropy, system_now
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy, system_now
 
 LIMIT_S = 60.0  # against hangs; whoever waits longer has failed
 

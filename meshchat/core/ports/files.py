@@ -1,0 +1,43 @@
+"""What a store keeps of files."""
+
+from typing import Protocol
+
+from meshchat.core.model import OpenFile
+
+
+class FileStore(Protocol):
+    """Files, whole and under way."""
+
+    def save_file(self, mid: bytes, data: bytes) -> None:
+        """Keep the file that belongs to a message; replaces."""
+        ...
+
+    def file(self, mid: bytes) -> bytes | None:
+        """What was saved, or the pieces of a file that is whole; None of one that is open."""
+        ...
+
+    def drop_file(self, mid: bytes) -> None: ...
+
+    def save_open_file(self, file: OpenFile) -> None:
+        """Insert, or replace the one of the same message, which keeps its place."""
+        ...
+
+    def open_files(self) -> list[OpenFile]:
+        """In order of being inserted."""
+        ...
+
+    def drop_open_file(self, mid: bytes) -> None:
+        """With its pieces."""
+        ...
+
+    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
+        """Keep one piece of an open file; replaces."""
+        ...
+
+    def close_file(self, mid: bytes) -> None:
+        """An open file is whole: it is open no more, and its pieces are the file."""
+        ...
+
+    def pieces(self, mid: bytes) -> list[bytes]:
+        """Those that are here, in order of ``index``."""
+        ...

@@ -1,0 +1,189 @@
+"""Tables of people and rooms, and of the keys that messages to and from them need.
+
+A part of ``SqlStore``; the contract is ``meshchat.core.ports.PeopleStore``.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from operator import attrgetter
+
+from meshchat.core.model import Contact, Mark, Prekey, Revocation, Room, RoomMark, Session, Trust
+from meshchat.database import Database, Row
+from meshchat.text import Clean
+
+_NEWEST_KEY = "ORDER BY exp_h DESC, delete_at DESC"  # made later, destroyed later
+_SESSION_FIELDS = attrgetter(*(field.name for field in dataclasses.fields(Session)))
+
+
+class PeopleTables:
+    """Contacts, rooms, prekeys and sessions of one profile."""
+
+    _db: Database
+
+    # --- our prekeys ---
+
+    def add_prekey(self, prekey: Prekey) -> None:
+        row = (prekey.public, prekey.secret, prekey.exp_h, prekey.delete_at)
+        self._db.write("INSERT OR REPLACE INTO prekeys VALUES (?, ?, ?, ?)", *row)
+
+    def prekeys(self) -> list[Prekey]:
+        return [Prekey(*row) for row in self._db.rows(f"SELECT * FROM prekeys {_NEWEST_KEY}")]
+
+    def drop_prekeys(self, due: float) -> int:
+        return len(self._db.write("DELETE FROM prekeys WHERE delete_at <= ? RETURNING 1", due))
+
+    # --- sessions of direct messages ---
+
+    def session(self, sid: bytes) -> Session | None:
+        row = self._db.row("SELECT * FROM sessions WHERE sid = ?", sid)
+        return _session(row) if row else None
+
+    def sessions(self, fp: bytes) -> list[Session]:
+        rows = self._db.rows("SELECT * FROM sessions WHERE fp = ? ORDER BY sid", fp)
+        return [_session(row) for row in rows]
+
+    def save_session(self, session: Session) -> None:
+        self._db.write(
+            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *_SESSION_FIELDS(session),  # astuple would copy each deeply
+        )
+
+    def drop_session(self, sid: bytes) -> None:
+        self._db.write("DELETE FROM sessions WHERE sid = ?", sid)
+        self._db.write("DELETE FROM skipped WHERE sid = ?", sid)
+
+    def skipped(self, sid: bytes, key: bytes, number: int) -> bytes | None:
+        row = self._db.row(
+            "SELECT message_key FROM skipped WHERE sid = ? AND key = ? AND number = ?",
+            *(sid, key, number),
+        )
+        return row[0] if row else None
+
+    def add_skipped(
+        self, sid: bytes, keys: Sequence[tuple[bytes, int, bytes]], delete_at: float
+    ) -> None:
+        self._db.write_many(
+            """INSERT OR REPLACE INTO skipped (sid, key, number, message_key, delete_at)
+            VALUES (?, ?, ?, ?, ?)""",
+            [(sid, *key, delete_at) for key in keys],
+        )
+
+    def drop_skipped(self, sid: bytes, key: bytes, number: int) -> None:
+        where = "sid = ? AND key = ? AND number = ?"
+        self._db.write(f"DELETE FROM skipped WHERE {where}", sid, key, number)
+
+    def trim_skipped(self, sid: bytes, keep: int) -> None:
+        self._db.write(
+            """DELETE FROM skipped WHERE sid = ?1 AND no <= (
+                SELECT no FROM skipped WHERE sid = ?1 ORDER BY no DESC LIMIT 1 OFFSET ?2)""",
+            *(sid, keep),
+        )
+
+    def expire_sessions(self, due: float, idle_since: float) -> None:
+        self._db.write("DELETE FROM skipped WHERE delete_at <= ?", due)
+        idle = "closed AND made_at <= ? AND heard_at <= ?"
+        gone = self._db.rows(f"SELECT sid FROM sessions WHERE {idle}", idle_since, idle_since)
+        for (sid,) in gone:
+            self.drop_session(sid)
+
+    # --- people and rooms ---
+
+    def contacts(self) -> list[Contact]:
+        found = [_contact(row) for row in self._db.rows("SELECT * FROM contacts")]
+        return sorted(found, key=contact_order)
+
+    def contact(self, fp: bytes) -> Contact | None:
+        row = self._db.row("SELECT * FROM contacts WHERE fp = ?", fp)
+        return _contact(row) if row else None
+
+    def save_contact(self, contact: Contact) -> None:
+        self._db.write(
+            """INSERT OR REPLACE INTO contacts (fp, card, petname, claimed, trust, blocked, request,
+                introduced_by, added_at, heard_at, boot, silent_days)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            contact.fp,
+            contact.card,
+            contact.petname,
+            contact.claimed,
+            contact.trust,
+            contact.blocked,
+            contact.request,
+            contact.introduced_by,
+            contact.added_at,
+            contact.heard_at,
+            contact.boot,
+            contact.silent_days,
+        )
+
+    def revocations(self) -> list[Revocation]:
+        rows = self._db.rows("SELECT * FROM revocations ORDER BY fp")
+        return [
+            Revocation(fp, notice, bool(released), *times) for fp, notice, released, *times in rows
+        ]
+
+    def save_revocation(self, kept: Revocation) -> None:
+        row = (kept.fp, kept.notice, kept.released, kept.again_at, kept.until)
+        self._db.write("INSERT OR REPLACE INTO revocations VALUES (?, ?, ?, ?, ?)", *row)
+
+    def rooms(self) -> list[Room]:
+        """In order of name."""
+        found = [
+            Room(rid, Clean.line(name), key, bool(private), joined_at)
+            for rid, name, key, private, joined_at in self._db.rows("SELECT * FROM rooms")
+        ]
+        return sorted(found, key=room_order)
+
+    def save_room(self, room: Room) -> None:
+        row = (room.rid, room.name, room.key, room.private, room.joined_at)
+        self._db.write("INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?)", *row)
+
+    def drop_room(self, rid: bytes) -> None:
+        self._db.write("DELETE FROM rooms WHERE rid = ?", rid)
+        self._db.write("DELETE FROM room_marks WHERE rid = ?", rid)
+
+    def room_marks(self) -> list[RoomMark]:
+        rows = self._db.rows(
+            "SELECT rid, target, mark, by_key, place FROM room_marks ORDER BY rid, target, by_key"
+        )
+        return [RoomMark(rid, target, Mark(mark), *rest) for rid, target, mark, *rest in rows]
+
+    def save_room_mark(self, mark: RoomMark) -> None:
+        row = (mark.rid, mark.target, mark.by, mark.mark, mark.order)
+        self._db.write("INSERT OR REPLACE INTO room_marks VALUES (?, ?, ?, ?, ?)", *row)
+
+    def drop_room_marks(self, rid: bytes, by: bytes) -> None:
+        self._db.write("DELETE FROM room_marks WHERE rid = ? AND by_key = ?", rid, by)
+
+
+def contact_order(contact: Contact) -> tuple[str, float, bytes]:
+    """By name, then the oldest first: an id is nearly never asked."""
+    return contact.petname.casefold(), contact.added_at, contact.fp
+
+
+def room_order(room: Room) -> tuple[str, float, bytes]:
+    """As ``contact_order``: rooms with different passphrases can have one name."""
+    return room.name.casefold(), room.joined_at, room.rid
+
+
+def _contact(row: Row) -> Contact:
+    fp, card, petname, claimed, trust, blocked, request, introduced_by, *rest = row
+    added_at, heard_at, boot, silent_days = rest
+    return Contact(
+        fp=fp,
+        card=card,
+        petname=Clean.line(petname),
+        claimed=Clean.line(claimed),
+        trust=Trust(trust),
+        blocked=bool(blocked),
+        request=bool(request),
+        introduced_by=introduced_by,
+        added_at=added_at,
+        heard_at=heard_at,
+        boot=boot,
+        silent_days=silent_days,
+    )
+
+
+def _session(row: Row) -> Session:
+    sid, fp, ratchet, ek, past, closed, *rest = row
+    return Session(sid, fp, ratchet, ek, past, bool(closed), *rest)

@@ -1,0 +1,69 @@
+"""The part of ``MemoryStore`` that holds files; answers as ``FileTables`` does."""
+
+import dataclasses
+
+from meshchat.core.model import OpenFile
+from meshchat.sim.memory_people import MemoryPeople
+from meshchat.sim.memory_proofs import by_number
+from meshchat.sim.pool import Pool
+from meshchat.text import Clean
+
+
+class MemoryFiles(MemoryPeople):
+    """Whole files, and those under way with their pieces."""
+
+    __slots__ = (
+        "_files",
+        "_open_files",
+        "_pieces",
+    )
+
+    def __init__(self, pool: Pool | None = None) -> None:
+        super().__init__(pool)
+        self._files: dict[bytes, bytes] = {}
+        self._open_files: dict[bytes, tuple[int, OpenFile]] = {}  # with its place
+        self._pieces: dict[bytes, dict[int, bytes]] = {}
+
+    def save_file(self, mid: bytes, data: bytes) -> None:
+        self._put(self._files, mid, data)
+
+    def file(self, mid: bytes) -> bytes | None:
+        data = self._files.get(mid)
+        if data is None and mid not in self._open_files:
+            data = b"".join(self.pieces(mid)) or None
+        return data
+
+    def drop_file(self, mid: bytes) -> None:
+        self._drop(self._files, mid)
+        if mid not in self._open_files:
+            self._drop(self._pieces, mid)
+
+    def save_open_file(self, file: OpenFile) -> None:
+        name = file.manifest.name
+        clean = Clean.line(str(name), len(name))
+        if type(name) is not Clean or clean != name:
+            manifest = dataclasses.replace(file.manifest, name=clean)
+            file = dataclasses.replace(file, manifest=manifest)
+        old = self._open_files.get(file.mid)
+        self._put(self._open_files, file.mid, (old[0] if old else self._number(), file))
+
+    def open_files(self) -> list[OpenFile]:
+        return [file for _, file in sorted(self._open_files.values(), key=by_number)]
+
+    def drop_open_file(self, mid: bytes) -> None:
+        self._drop(self._open_files, mid)
+        self._drop(self._pieces, mid)
+
+    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
+        pieces = self._pieces.get(mid)
+        if pieces is None:
+            pieces = {}
+            self._put(self._pieces, mid, pieces)
+        self._put(pieces, index, data)
+
+    def close_file(self, mid: bytes) -> None:
+        self._drop(self._open_files, mid)
+
+    def pieces(self, mid: bytes) -> list[bytes]:
+        pieces = self._pieces.get(mid, {})
+        return [pieces[index] for index in sorted(pieces)]
