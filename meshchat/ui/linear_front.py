@@ -20,7 +20,7 @@ from meshchat.core.model import NOTE_REVOCATION, ChatId, Message, Trust
 from meshchat.errors import MeshchatError, UsageError
 from meshchat.i18n import _, ngettext
 from meshchat.text import Clean
-from meshchat.ui import commands, glyphs
+from meshchat.ui import commands, fuzzy, glyphs
 from meshchat.ui.completion import Found, completions, paths
 from meshchat.ui.deeds import open_warning
 from meshchat.ui.group_deeds import header_words, member_names
@@ -45,7 +45,7 @@ T = TypeVar("T")
 WIDTH_CELLS = 72  # lines are not cut to a terminal, so this is only how tables are laid out
 BEFORE = 5  # messages shown when a chat is opened, before the new ones
 OPENED_MAX = 200  # new ones shown then
-CHOICES_MAX = 100
+CHOICES_MAX = 100  # more are asked for by letters first
 
 
 class LinearFront:
@@ -151,6 +151,12 @@ class LinearFront:
         return await self._prompt.read(f"{title}: ", secret=secret)
 
     async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
+        if len(rows) > CHOICES_MAX:
+            question = _("{what} Some letters of its name: ").format(what=title)
+            typed = await self._prompt.read(question)
+            rows = [
+                rows[at] for at in fuzzy.rank(typed or "", [str(name) for name, _value in rows])
+            ]
         self.say(title)
         for number, (name, _value) in enumerate(rows[:CHOICES_MAX], 1):
             self.say(f"{number}. {name}")

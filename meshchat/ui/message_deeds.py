@@ -210,7 +210,7 @@ class MessageDeeds:
         found = self._front.backend.store.messages(self._front.chat, limit=LAST_LOOKED)
         files = [m for m in found if m.note == NOTE_FILE and not m.outgoing]
         if not files:
-            raise UsageError("no_file", _("No file has come here lately: choose one with Up."))
+            raise UsageError("no_file", _("No file has come here lately."))
         return files[-1]
 
     async def do_emoji(self, rest: str) -> None:
