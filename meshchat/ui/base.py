@@ -105,8 +105,8 @@ class BaseApp(App[None]):
         self._panics: list[float] = []
         for theme in themes.OWN:
             self.register_theme(theme)
-        if (theme := themes.find(options.theme)) != self.theme:  # else every style is made twice
-            self.theme = theme
+        if (wanted := themes.find(options.theme)) != self.theme:  # else every style is made twice
+            self.theme = wanted
         self.set_class(self.glyphs.is_plain, "-plain")
 
     @property
