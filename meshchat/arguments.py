@@ -3,25 +3,22 @@
 import argparse
 import contextlib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from meshchat import __version__
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
+from meshchat.parser import Parser
 
-EXIT_CODES = """exit codes: 0 done, 1 something unexpected, or a failed check of doctor, 2 wrong
-usage, 3 a person has to decide about trust first, 4 profile or store, 5 network, 130 interrupted"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong arguments become a ``UsageError``: one sentence, like any other."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError("bad_arguments", f"{message}; see: {self.prog} --help")
+EXIT_CODES = N_(
+    "exit codes: 0 done, 1 something unexpected, or a failed check of doctor, 2 wrong usage, 3 a "
+    "person has to decide about trust first, 4 profile or store, 5 network, 130 interrupted"
+)
 
 
-def _options(network: bool, top: bool) -> _Parser:
+def _options(network: bool, top: bool) -> Parser:
     """Options that may stand before and after the verb; only the first sets defaults."""
-    parser = _Parser(add_help=False)
+    parser = Parser(add_help=False)
 
     def add(*names: str, default: object = None, **rest: object) -> None:
         given = default if top else argparse.SUPPRESS
@@ -41,7 +38,7 @@ def _options(network: bool, top: bool) -> _Parser:
 
 def _add_sim(verb: Any, verbs: Any) -> None:
     """``sim`` and ``demo``: no profile, so none of its options; ``--json`` names a file here."""
-    none = _Parser(add_help=False)
+    none = Parser(add_help=False)
     scenario = ("scenario", {"metavar": "SCENARIO", "help": "a name from the list, or a TOML file"})
     seed = (
         "--seed",
@@ -59,7 +56,7 @@ def _add_sim(verb: Any, verbs: Any) -> None:
     speed = {"type": float, "metavar": "N", "help": "simulated seconds in one (default 20)"}
 
     sim = verb(verbs, "sim", "simulated peers: real nodes in virtual time", parent=none)
-    sims = sim.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    sims = sim.add_subparsers(metavar="WHAT", required=True, parser_class=Parser)
     verb(sims, "sim.list", "scenarios that come with meshchat", parent=none)
     verb(sims, "sim.describe", "what a scenario is about", scenario, parent=none)
     verb(
@@ -146,7 +143,7 @@ def _add_groups(verb: Any, verbs: Any) -> None:
     in_group = ("group", {"metavar": "GROUP"})
     member = ("member", {"metavar": "MEMBER", "help": "a contact, ~TAG or fingerprint"})
     group = verb(verbs, "group", "private groups of up to 32 people")
-    groups = group.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    groups = group.add_subparsers(metavar="WHAT", required=True, parser_class=Parser)
     verb(
         groups,
         "group.new",
@@ -239,7 +236,7 @@ def _add_content(verb: Any, verbs: Any) -> None:
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """What was typed, as ``make_parser`` has it: that is only made where more than options was."""
-    screens = _Parser(add_help=False, parents=[_options(network=True, top=True)])
+    screens = Parser(add_help=False, parents=[_options(network=True, top=True)])
     screens.set_defaults(verb="")
     with contextlib.suppress(UsageError):  # the whole parser says it better
         found, rest = screens.parse_known_args(words)
@@ -248,9 +245,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return make_parser().parse_args(words)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Parses to a namespace with ``verb``, a key of ``commands.COMMANDS``; empty: the screens."""
-    parser = _Parser(
+    parser = Parser(
         prog="meshchat",
         description="A messenger that needs no internet. Without a command: the terminal screens.",
         epilog=EXIT_CODES,
@@ -259,15 +256,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"meshchat {__version__}")
     parser.set_defaults(verb="")
     common, network = (_options(network=more, top=False) for more in (False, True))
-    verbs = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+    verbs = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def verb(
-        group: "argparse._SubParsersAction[_Parser]",
+        group: "argparse._SubParsersAction[Parser]",
         name: str,
         what: str,
         *arguments: tuple[str, dict[str, Any]],
-        parent: _Parser = common,
-    ) -> _Parser:
+        parent: Parser = common,
+    ) -> Parser:
         made = group.add_parser(
             name.rpartition(".")[2], help=what, description=what, parents=[parent]
         )
@@ -276,7 +273,7 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(verb=name)
         return made
 
-    plainly = _Parser(add_help=False)  # no profile, no passphrase
+    plainly = Parser(add_help=False)  # no profile, no passphrase
     plainly.add_argument("--home", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     plainly.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     yes = ("--yes", {"action": "store_true", "help": "do not ask"})
@@ -311,7 +308,7 @@ def make_parser() -> argparse.ArgumentParser:
     verb(verbs, "name", "show or change your own name", ("new", {"nargs": "?"}))
 
     contact = verb(verbs, "contact", "people")
-    people = contact.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    people = contact.add_subparsers(metavar="WHAT", required=True, parser_class=Parser)
     verb(
         people,
         "contact.add",
@@ -364,7 +361,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     revocation = verb(verbs, "revocation", "end a key that fell into other hands")
-    revoking = revocation.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    revoking = revocation.add_subparsers(metavar="WHAT", required=True, parser_class=Parser)
     verb(revoking, "revocation.give", "give a contact yours to keep", named)
     verb(revoking, "revocation.list", "contacts whose revocation you keep")
     verb(
@@ -377,9 +374,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     room = verb(verbs, "room", "rooms anybody with the name can read and write")
-    rooms = room.add_subparsers(metavar="WHAT", required=True, parser_class=_Parser)
+    rooms = room.add_subparsers(metavar="WHAT", required=True, parser_class=Parser)
     # here the passphrase is the room's; that of the profile goes before the verb
-    joins = _Parser(add_help=False)
+    joins = Parser(add_help=False)
     joins.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS)
     joins.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     verb(rooms, "room.join", "join or make a room", named, secret, parent=joins)

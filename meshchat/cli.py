@@ -23,11 +23,14 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
+    args = None
     try:
         if words == ["--version"]:  # before anything is imported for it
             print(f"meshchat {__version__}", flush=True)
             return 0
         i18n.choose()
+        if "--help" in words or "-h" in words:
+            _speak(words)
         from meshchat.arguments import parse
 
         args = parse(words)
@@ -37,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         code = COMMANDS[args.verb](args)
         sys.stdout.flush()
     except MeshchatError as error:
+        if args is None:
+            _speak(words)
         return _explain(error, "--json" in words and next(iter(words), "") != "sim")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -44,6 +49,19 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter's own flush complains
         return EXIT_PIPE
     return code
+
+
+def _speak(words: list[str]) -> None:
+    """Take the language of the settings before the arguments are understood."""
+    from meshchat.parser import home_of
+    from meshchat.places import settings_path
+
+    with contextlib.suppress(MeshchatError, OSError, RuntimeError):
+        path = settings_path(home_of(words))
+        if path.exists():
+            from meshchat.config import read_options
+
+            i18n.choose(read_options(path).language)
 
 
 def _explain(error: MeshchatError, as_json: bool) -> int:
@@ -74,7 +92,7 @@ def _crashed(
             if profile.exists():
                 start_log(profile.log_path)
                 logging.getLogger("meshchat").error("bug: %s", place)
-        shown = f"internal error ({kind.__name__}); please report: {place[:300]}"
+        shown = i18n.said(f"internal error ({kind.__name__}); please report: {place[:300]}")
         print(f"meshchat: {shown}", file=sys.stderr)
 
     return hook

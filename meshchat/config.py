@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 from meshchat.text import Clean
 
 STORE_MIN_MB = 8  # a few thousand messages; less would refuse the first picture
@@ -104,10 +105,10 @@ _WORDS = {
     "notify": ("off", "bell", "osc9", "osc777", "osc99"),
 }
 _TYPES = {
-    bool: "true or false",
-    int: "a whole number",
-    str: "a text in quotes",
-    list: 'a list such as ["a", "b"]',
+    bool: N_("true or false"),
+    int: N_("a whole number"),
+    str: N_("a text in quotes"),
+    list: N_('a list such as ["a", "b"]'),
 }
 
 

@@ -1,6 +1,7 @@
 """Looks at this device and says what to do: one sentence per check, nothing is changed.
 
-Works without a profile, without a passphrase, and beside a running node.
+The sentences are English, as JSON has them; ``plain`` puts them into the language chosen. Works
+ without a profile, without a passphrase, and beside a running node.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from meshchat.errors import StoreError
+from meshchat.i18n import N_
 from meshchat.net.beacon import BEACON_PORT
 from meshchat.net.ble.radio import LIMITS, REMEDIES, Adapter, Radio, RadioTrouble
 from meshchat.net.ble.system import SystemRadio
@@ -32,6 +34,13 @@ _GROUP = "224.0.0.167"  # that of our beacon; another port, so a running node is
 
 _SWAPS = Path("/proc/swaps")
 _BLOCKS = Path("/sys/block")
+
+
+LEVELS = (N_("ok"), N_("warn"), N_("fail"))
+NAMES = (
+    *(N_("home"), N_("disk"), N_("clock"), N_("interfaces"), N_("multicast"), N_("udp port")),
+    *(N_("bluetooth"), N_("swap"), N_("memory")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,9 @@ def _clock(now: float) -> Check:
 def _network() -> list[Check]:
     used = scan().used
     if not used:
-        says = "No network is connected; join a Wi-Fi or plug in a cable, no internet is needed."
+        says = N_(
+            "No network is connected; join a Wi-Fi or plug in a cable, no internet is needed."
+        )
         return [Check("interfaces", "fail", says)]
     names = ", ".join(nic.name for nic in used)
     checks = [Check("interfaces", "ok", f"Neighbours can be found on: {names}.")]
@@ -116,7 +127,15 @@ def _echo(name: str, address: str, broadcasts: tuple[str, ...]) -> Check:
     deaf = [kind for kind, to in ways if not _comes_back(address, to)]
     if not deaf:
         return Check("multicast", "ok", f"Datagrams to everybody work on {name}.")
-    says = f"No {' and no '.join(deaf)} on {name}; allow UDP port {BEACON_PORT} in the firewall."
+    port = BEACON_PORT
+    if len(deaf) == 2:
+        says = N_(
+            f"No multicast and no broadcast on {name}; allow UDP port {port} in the firewall."
+        )
+    elif deaf == ["multicast"]:
+        says = N_(f"No multicast on {name}; allow UDP port {port} in the firewall.")
+    else:
+        says = N_(f"No broadcast on {name}; allow UDP port {port} in the firewall.")
     return Check("multicast", "warn" if len(deaf) < len(ways) else "fail", says)
 
 
@@ -153,7 +172,9 @@ def _port(profile: Profile) -> Check:
         except OSError:
             if profile.socket_path.exists():
                 return Check("udp port", "ok", f"UDP port {BEACON_PORT} is used by a node.")
-            says = f"UDP port {BEACON_PORT} is in use; end the other program if it is not meshchat."
+            says = N_(
+                f"UDP port {BEACON_PORT} is in use; end the other program if it is not meshchat."
+            )
             return Check("udp port", "warn", says)
     return Check("udp port", "ok", f"UDP port {BEACON_PORT} is free.")
 
@@ -181,7 +202,7 @@ def _swap(place: Path) -> Check:
     rows = [line.split()[0] for line in place.read_text("utf-8").splitlines()[1:] if line.strip()]
     clear = [row for row in rows if not _keeps_no_clear_text(row)]
     if clear:
-        says = (
+        says = N_(
             f"Swap on {clear[0]} is not known to be encrypted and may keep keys and messages for "
             f"good; encrypt it, or turn it off: swapoff -a"
         )
@@ -207,6 +228,8 @@ def _memory() -> Check:
 
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != resource.RLIM_INFINITY and soft < LOCK_NEED_BYTES:
-        says = f"Only {soft >> 10} KiB may be locked; keys may reach swap, so keep swap encrypted."
+        says = N_(
+            f"Only {soft >> 10} KiB may be locked; keys may reach swap, so keep swap encrypted."
+        )
         return Check("memory", "warn", says)
     return Check("memory", "ok", "Enough memory may be locked.")

@@ -32,6 +32,7 @@ import platformdirs
 
 from meshchat.errors import StoreError, UsageError
 from meshchat.i18n import N_
+from meshchat.places import chosen_home, settings_path
 from meshchat.system import SystemEntropy, system_now
 from meshchat.text import Clean
 
@@ -59,15 +60,13 @@ class Profile:
     """
 
     def __init__(self, home: str | Path | None = None) -> None:
-        chosen = home or os.environ.get("MESHCHAT_HOME")
-        if chosen:
-            self.home = Path(chosen).expanduser().absolute()
-            self.config_path = self.home / "config.toml"
+        self.config_path = settings_path(home)
+        chosen = chosen_home(home)
+        if chosen is not None:
+            self.home = chosen
             self.log_path = self.home / "log" / "meshchat.log"
         else:
             self.home = platformdirs.user_data_path("meshchat", appauthor=False)
-            config = platformdirs.user_config_path("meshchat", appauthor=False)
-            self.config_path = config / "config.toml"
             logs = platformdirs.user_log_path("meshchat", appauthor=False)
             self.log_path = logs / "meshchat.log"
         self.key_path = self.home / "key"
@@ -167,7 +166,7 @@ class Profile:
 
     def _unusable(self, error: OSError) -> StoreError:
         reason = "full" if error.errno == errno.ENOSPC else "unusable_home"
-        why = error.strerror or "unknown trouble"
+        why = error.strerror or N_("unknown trouble")
         shown = Clean.line(str(self.home), HOME_SHOWN_CHARS)
         return StoreError(reason, f"The profile's home {shown} is not usable: {why}.")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from meshchat import plain
 from meshchat.commands.console import Command, Json, ask, profile_of, read_text, show
 from meshchat.errors import UsageError
+from meshchat.i18n import N_, _
 
 if TYPE_CHECKING:
     from meshchat.net.client import Client
@@ -21,7 +22,7 @@ def _text(given: str) -> str:
     """What was written, or standard input for ``-``."""
     if given != "-":
         return given
-    text = read_text("-", "The message")
+    text = read_text("-", N_("The message"))
     return text[:-1] if text.endswith("\n") else text
 
 
@@ -39,10 +40,10 @@ def _edit(args: argparse.Namespace) -> int:
 
 def _delete(args: argparse.Namespace) -> int:
     result = ask(args, "delete", id=args.id, everywhere=args.everywhere)
-    said = "Deleted here. Copies elsewhere stay."
+    done = _("Deleted here. Copies elsewhere stay.")
     if args.everywhere:
-        said = "Deleted here, and its readers are asked to delete it; nobody can promise that."
-    return show(args, result, [said])
+        done = _("Deleted here, and its readers are asked to delete it; nobody can promise that.")
+    return show(args, result, [done])
 
 
 def _search(args: argparse.Namespace) -> int:
@@ -59,7 +60,8 @@ def _privacy(args: argparse.Namespace) -> int:
     name = args.verb.replace("-", "_")
     on = None if args.on is None else args.on == "on"
     result = ask(args, "privacy", **{name: on})
-    return show(args, result, [f"{args.verb}: {'on' if result.get(name) else 'off'}"])
+    state = _("on") if result.get(name) else _("off")
+    return show(args, result, [f"{args.verb}: {state}"])
 
 
 def _chat(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshchat import i18n
 from meshchat.errors import StoreError, UsageError
+from meshchat.i18n import N_, _
 
 if TYPE_CHECKING:
     from meshchat.profile import Profile
@@ -20,6 +21,11 @@ Command = Callable[[argparse.Namespace], int]
 LOCK_WAIT_S = 3.0  # another command of ours holds the profile for a moment only
 FILE_MAX_BYTES = 8 * 1024  # a card has 409 characters, a message 7,000 bytes
 PASSPHRASE_MAX_CHARS = 1_024
+SYSTEM = (  # what the operating system says of files, as the last words of a sentence of ours
+    *(N_("No such file or directory"), N_("Permission denied"), N_("Is a directory")),
+    *(N_("Not a directory"), N_("File exists"), N_("File name too long")),
+    *(N_("No space left on device"), N_("Read-only file system"), N_("Input/output error")),
+)
 
 
 def profile_of(args: argparse.Namespace) -> "Profile":
@@ -63,13 +69,22 @@ def answer_to(question: str) -> str:
         return ""
 
 
-def ask_passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool = False) -> str:
+def is_yes(answer: str) -> bool:
+    """Whether it is the whole word, in English or in the language chosen."""
+    return answer.lower() in ("yes", _("yes"))
+
+
+def is_no(answer: str) -> bool:
+    return answer.lower() in ("no", _("no"))
+
+
+def ask_passphrase(file: str | None, prompt: str = "", twice: bool = False) -> str:
     """From a file's first line, else from the terminal. Raises ``UsageError`` without either."""
     from meshchat.system import harden
 
     harden()  # before there is anything to be found in a core dump
     if file is not None:
-        return read_text(file, "The passphrase file").split("\n", 1)[0].rstrip("\r")
+        return read_text(file, N_("The passphrase file")).split("\n", 1)[0].rstrip("\r")
     if not sys.stdin.isatty():
         raise UsageError(
             "no_passphrase", "There is no terminal to ask on; give --passphrase-file FILE."
@@ -77,8 +92,8 @@ def ask_passphrase(file: str | None, prompt: str = "Passphrase: ", twice: bool =
     import getpass
 
     with contextlib.suppress(EOFError):
-        found = getpass.getpass(prompt)
-        if twice and getpass.getpass("The same again: ") != found:
+        found = getpass.getpass(prompt or _("Passphrase: "))
+        if twice and getpass.getpass(_("The same again: ")) != found:
             raise UsageError("passphrase_differs", "The two passphrases differ; start again.")
         if len(found) > PASSPHRASE_MAX_CHARS:
             raise UsageError("passphrase_too_long", "The passphrase is over 1,024 characters.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from meshchat import plain
 from meshchat.commands.console import Command, ask, profile_of, read_bytes, show
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 
 READ_MAX_BYTES = 2 * 1024 * 1024  # the node knows the limit to the byte; more is never read
 
@@ -15,7 +16,7 @@ def _send_file(args: argparse.Namespace) -> int:
     name = args.name or Path(args.path).name
     if args.path == "-" and not args.name:
         raise UsageError("no_file_name", "A file from standard input needs --name NAME.")
-    data = read_bytes(args.path, "The file", READ_MAX_BYTES)
+    data = read_bytes(args.path, N_("The file"), READ_MAX_BYTES)
     result = ask(args, "send_file", to=args.to, name=name, data=data)
     return show(args, result, [str(plain.part(result, "message").get("id"))])
 

@@ -124,7 +124,7 @@ def _doctor(args: argparse.Namespace) -> int:
         "ok": not failed,
         "checks": [{"name": c.name, "level": c.level, "says": c.says} for c in checks],
     }
-    show(args, result, [f"{c.level:4}  {c.name:10} {c.says}" for c in checks])
+    show(args, result, plain.check_lines([(c.level, c.name, c.says) for c in checks]))
     return FAILED_EXIT if failed else 0
 
 

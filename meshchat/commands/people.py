@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from meshchat import plain
-from meshchat.commands.console import Command, Json, answer_to, ask, read_text, show
+from meshchat.commands.console import Command, Json, answer_to, ask, is_no, is_yes, read_text, show
 from meshchat.errors import TrustError, UsageError
 from meshchat.i18n import N_, said
 
@@ -39,7 +39,7 @@ def _contact_add(args: argparse.Namespace) -> int:
     card = args.card
     if not card.strip().lower().startswith("meshchat:"):
         try:
-            card = read_text(card, "The card")
+            card = read_text(card, N_("The card"))
         except UsageError as error:
             if error.reason != "unreadable" or card == "-":
                 raise
@@ -68,7 +68,7 @@ def _contact_verify(args: argparse.Namespace) -> int:
         show(args, result, [said(f"Both screens must show these words, in this order:\n{shown}")])
         if args.words:
             return 0
-        if answer_to(said("Are they the same on both? Type yes: ")).lower() != "yes":
+        if not is_yes(answer_to(said("Are they the same on both? Type yes: "))):
             raise UsageError("not_confirmed", "Nothing was changed.")
     verified = not args.undo
     return _one_contact(args, ask(args, "contact.verify", name=args.name, verified=verified))
@@ -85,11 +85,11 @@ def _contact_check(args: argparse.Namespace) -> int:
     show(args, result, [f"  {number}. {word}" for number, word in enumerate(words, 1)])
     if not sys.stdin.isatty():
         return 0
-    heard = answer_to(said("Are they the same on both? Type yes or no: ")).lower()
-    if heard not in ("yes", "no"):
+    heard = answer_to(said("Are they the same on both? Type yes or no: "))
+    if not is_yes(heard) and not is_no(heard):
         ask(args, "contact.check", name=args.name, answer="cancel")
         raise UsageError("not_confirmed", "The check was cancelled; nothing was changed.")
-    answer = "same" if heard == "yes" else "different"
+    answer = "same" if is_yes(heard) else "different"
     result = ask(args, "contact.check", name=args.name, answer=answer)
     _one_contact(args, result)
     if answer == "different":
@@ -143,11 +143,12 @@ def _revocation_release(args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("not_confirmed", "There is no terminal to confirm on; give --yes.")
-        whose = N_("your own key") if args.own else N_(f"the key of {args.name}")
-        if (
-            answer_to(said(f'This ends {whose} for all their contacts, for good. Type "revoke": '))
-            != "revoke"
-        ):
+        asked = said(
+            f'This ends the key of {args.name} for all contacts, for good. Type "revoke": '
+        )
+        if args.own:
+            asked = said('This ends your own key for all your contacts, for good. Type "revoke": ')
+        if answer_to(asked) != "revoke":
             raise UsageError("not_confirmed", "Nothing was changed.")
     result = ask(args, "revocation.release", name=args.name, own=args.own or None)
     return show(args, result, [said("It is on its way to all their contacts.")])

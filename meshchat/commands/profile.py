@@ -15,7 +15,7 @@ from meshchat.commands.console import (
     show,
 )
 from meshchat.errors import StoreError, UsageError
-from meshchat.i18n import said
+from meshchat.i18n import N_, said
 
 STOP_WAIT_S = 15.0  # for a node asked to end before a wipe
 
@@ -34,7 +34,7 @@ def _init(args: argparse.Namespace) -> int:
         if sys.stdin.isatty():
             words = answer_to(said("The 24 words: "))
         else:
-            words = read_text("-", "The backup")
+            words = read_text("-", N_("The backup"))
         seed = words_to_seed(words)
     passphrase = ask_passphrase(args.passphrase_file, said("Choose a passphrase: "), twice=True)
     profile.init(args.name, passphrase, seed, args.small)

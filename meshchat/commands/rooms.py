@@ -5,12 +5,13 @@ import argparse
 from meshchat import plain
 from meshchat.commands.console import Command, Json, ask, read_text, show
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 
 
 def _room_join(args: argparse.Namespace) -> int:
     secret = None
     if args.room_file:
-        secret = read_text(args.room_file, "The passphrase file").split("\n", 1)[0].rstrip("\r")
+        secret = read_text(args.room_file, N_("The passphrase file")).split("\n", 1)[0].rstrip("\r")
         if not secret:
             raise UsageError("passphrase_empty", "The room's passphrase is empty.")
     return _one_room(args, ask(args, "room.join", name=args.name, passphrase=secret))
@@ -32,7 +33,7 @@ def _room_leave(args: argparse.Namespace) -> int:
 def _room_mark(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name, None) or None for name in ("author", "publish", "undo")}
     result = ask(args, args.verb, id=args.id, **given)
-    return show(args, result, [f"{result.get('mark')}: {args.id}"])
+    return show(args, result, [f"{plain.word(result.get('mark'))}: {args.id}"])
 
 
 COMMANDS: dict[str, Command] = {

@@ -60,6 +60,7 @@ class Lineage:
         # Parents before children: a child's generation is greater.
         self._in_order = sorted(self._epochs.values(), key=lambda each: (each.generation, each.eid))
         self._past: dict[bytes, frozenset[bytes]] = {}
+        self._gone: dict[bytes, frozenset[bytes]] = {}
         self._find_past()
         followed = set().union(*(past - {eid} for eid, past in self._past.items()))
         self.heads = [each for each in self._in_order if each.eid not in followed]
@@ -142,9 +143,35 @@ class Lineage:
     def _covers(self, one: Epoch, other: Epoch) -> bool:
         """Whether joining the two says nothing that ``one`` does not say by itself."""
         together = self._join(_line(self, one), _line(self, other)).roster
+        back = self._brought_back(other, one)
+        if any(member.fp in back for member in together.members):
+            return False  # when they went they destroyed what they had of ``one``
         if not _same(together, _roster(one)):
             return False
         return one.eid < other.eid or not _same(together, _roster(other))
+
+    def _brought_back(self, line: Epoch, other: Epoch) -> set[bytes]:
+        """Who is on it again after they were out, as far as ``other`` does not know."""
+        found: set[bytes] = set()
+        for eid in sorted(self._past[line.eid] - self._past[other.eid]):
+            before = self._before(self._epochs[eid])
+            if before is not None:
+                earlier = (_fps(self._epochs[past]) for past in sorted(self._past[eid] - {eid}))
+                found |= (_fps(self._epochs[eid]) - before).intersection(set().union(*earlier))
+        return found & _fps(line)
+
+    def _put_out(self, eid: bytes) -> frozenset[bytes]:
+        """Whom an epoch removed, apart from those whom joining its parents removed."""
+        if eid not in self._gone:
+            epoch = self._epochs[eid]
+            before = self._before(epoch)
+            self._gone[eid] = frozenset(before - _fps(epoch) if before else ())
+        return self._gone[eid]
+
+    def _before(self, epoch: Epoch) -> set[bytes] | None:
+        """Who is in the parents of an epoch together; None if we do not know all of them."""
+        joined = self.joined(epoch.parents) if epoch.parents else None
+        return joined and {member.fp for member in joined.members}
 
     def _barred(self, head: Epoch, other: Epoch) -> bool:
         """Whether ``other`` removed somebody whom ``head`` lists, or who made it."""
@@ -187,7 +214,11 @@ class Lineage:
             base = {member.fp: member for side in sides for member in side.members}
             name = min(side.name for side in sides)
         fps = [frozenset(member.fp for member in side.members) for side in sides]
-        out = (frozenset(base) - fps[1], frozenset(base) - fps[0])
+        put_out = [
+            frozenset(base).union(*map(self._put_out, sorted(line.past - common))) - inside
+            for line, inside in zip((one, other), fps, strict=True)
+        ]
+        out = (put_out[1], put_out[0])
         trusted = (one.authors.isdisjoint(out[0]), other.authors.isdisjoint(out[1]))
         kept: dict[bytes, GroupMember] = {}
         for place, side in enumerate(sides):

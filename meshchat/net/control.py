@@ -27,6 +27,7 @@ from meshchat.core.model import Now
 from meshchat.core.node import Node
 from meshchat.core.shape import Shape
 from meshchat.errors import MeshchatError, StoreError, UsageError
+from meshchat.i18n import N_
 from meshchat.logfile import start_log
 from meshchat.net import verbs
 from meshchat.net.ble.battery import battery
@@ -206,7 +207,7 @@ class ControlServer:
                 start = asyncio.start_server if self._tcp else asyncio.start_unix_server
                 server = await start(self._serve, sock=listener, limit=LINE_MAX_BYTES)
             except OSError as error:
-                why = error.strerror or "unknown trouble"
+                why = error.strerror or N_("unknown trouble")
                 raise StoreError(
                     "no_control_socket", f"The control socket {path} cannot be made: {why}."
                 ) from error

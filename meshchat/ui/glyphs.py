@@ -214,7 +214,7 @@ def reason_words(code: str) -> str:
         "other": _("refused"),
         "fixed_address": _("its address never changes"),
     }
-    return known.get(code) or code.replace("_", " ")
+    return known.get(code) or _(code.replace("_", " "))
 
 
 def legend(glyphs: Glyphs) -> list[str]:

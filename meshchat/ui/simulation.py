@@ -121,14 +121,14 @@ class SimulatedRuntime:
     def _transport(self, name: str) -> TransportStatus:
         person = self.person
         if person.gone:
-            off = "seized"
+            off = N_("seized")
         elif not person.awake:
-            off = "device off"
+            off = N_("device off")
         elif not person.reachable(name):
             off = "jammed"
         else:
-            return TransportStatus(name, True, remedy="(simulated, no radio of yours is used)")
-        return TransportStatus(name, False, off, "(simulated)")
+            return TransportStatus(name, True, remedy=N_("(simulated, no radio of yours is used)"))
+        return TransportStatus(name, False, off, N_("(simulated)"))
 
     @property
     def pace(self) -> float:

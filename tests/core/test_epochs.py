@@ -197,6 +197,17 @@ CASES = {
     "removed, and back on one line": (
         [X, epoch("g1", "x0", "ABcd"), epoch("g2", "g1", "ABcdm"), epoch("h1", "x0", "ABcdp", "B")],
         "ABcdp", "h1", "h1"),
+    "added on two, removed again on one": (
+        [X, epoch("g1", "x0", "ABcdmp"), epoch("h1", "x0", "ABcdmp", "B"),
+         epoch("h2", "h1", "ABcdm", "B")], "ABcdm", "h2", "h2"),
+    "added on two, removed and added again on one": (
+        [X, epoch("g1", "x0", "ABcdmp"), epoch("h1", "x0", "ABcdmp", "B"),
+         epoch("h2", "h1", "ABcdm", "B"), epoch("h3", "h2", "ABcdmp", "B")],
+        "ABcdmp", "g1 h3", "g1 h3"),
+    "joined while one is added again": (
+        [X, epoch("g1", "x0", "ABcdmp"), epoch("h1", "x0", "ABcdmp", "B"),
+         epoch("h2", "h1", "ABcdm", "B"), epoch("j3", "g1 h2", "ABcdm"),
+         epoch("h3", "h2", "ABcdmp", "B")], "ABcdmp", "h3", "h3"),
     "joined": ([X, epoch("g1", "x0", "ABcdmp"), epoch("h1", "x0", "ABcd", "B"),
                 epoch("j2", "g1 h1", "ABcdp")], "ABcdp", "j2", "j2"),
     "three lines": ([X, epoch("f1", "x0", "ABcdmp"), epoch("g1", "x0", "ABcdmq"),

@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -20,6 +21,7 @@ FIRST_IS_TEXT = ("_", "N_", "said")
 SECOND_IS_TEXT = (  # errors and news that are shown: a stable code, then a sentence
     *("UsageError", "TrustError", "StoreError", "TransportError", "Notice"),
     "_bad_config",
+    "check_name",
 )
 WITHOUT = ("sim",)  # the simulator's own commands are for researchers and stay English
 WORDS = "command"
@@ -57,6 +59,7 @@ def literal(node: ast.expr) -> str | None:
     return "".join(parts)
 
 
+@cache
 def strings() -> dict[tuple[str, str], Found]:
     """Every string of the package, by context and text."""
     found: dict[tuple[str, str], Found] = {}
@@ -64,14 +67,19 @@ def strings() -> dict[tuple[str, str], Found]:
         name = path.relative_to(PACKAGE).as_posix()
         if name.split("/")[0] in WITHOUT:
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call):
-                for each in _of_call(node):
-                    if not re.search(r"[^\W\d_]", re.sub(r"\{\w*\}", "", each.text)):
-                        continue  # only values and signs
-                    known = found.setdefault((each.context, each.text), each)
-                    known.many = known.many or each.many
-                    known.places.append((f"meshchat/{name}", node.lineno))
+        tree = ast.parse(path.read_text("utf-8"))
+        here = [
+            (node.lineno, each)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            for each in _of_call(node)
+        ]
+        for line, each in [*here, *(_of_arguments(tree) if name == "arguments.py" else ())]:
+            if not re.search(r"[^\W\d_]", re.sub(r"\{\w*\}", "", each.text)):
+                continue  # only values and signs
+            known = found.setdefault((each.context, each.text), each)
+            known.many = known.many or each.many
+            known.places.append((f"meshchat/{name}", line))
     return found
 
 
@@ -87,9 +95,33 @@ def _of_call(node: ast.Call) -> list[Found]:
         return [Found(first)]
     if name in SECOND_IS_TEXT and second:
         return [Found(second)]
+    if name == "Check" and texts[-1]:
+        return [Found(texts[-1])]
     if name == "Command":
         return _of_command(node)
     return []
+
+
+def _of_arguments(tree: ast.AST) -> list[tuple[int, Found]]:
+    """The help of commands and options, which ``parser`` looks up when it is printed."""
+    found: list[tuple[int, ast.expr]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            found += [
+                (value.lineno, value)
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant) and key.value == "help"
+            ]
+        elif isinstance(node, ast.Call):
+            found += [
+                (node.lineno, each.value)
+                for each in node.keywords
+                if each.arg in ("help", "description", "epilog")
+            ]
+            if getattr(node.func, "id", "") == "verb":
+                found.append((node.lineno, node.args[2]))
+    texts = ((line, literal(value)) for line, value in found)
+    return [(line, Found(text)) for line, text in texts if text]
 
 
 def _of_command(node: ast.Call) -> list[Found]:

@@ -7,10 +7,14 @@ from pathlib import Path
 import catalogue
 import pytest
 from catalogue import WORDS, Found
+from rich.cells import cell_len
 
 from meshchat import i18n
+from meshchat.doctor import LEVELS, NAMES
+from meshchat.parser import REFUSALS
 from meshchat.text import Clean
 from meshchat.ui.commands import BY_NAME, COMMANDS, complete, parse
+from meshchat.ui.signs import WORDS as WORDS_OF_SIGNS
 
 LANGUAGES = sorted(path.name for path in i18n.LOCALES.iterdir() if path.is_dir())
 FORMS = {"ru": 3, "kk": 2}
@@ -67,6 +71,43 @@ def test_plurals_have_the_forms_of_the_language(language: str) -> None:
             assert len(forms(found, language)) == known.num_plurals
 
 
+PLACES = {  # how many cells there are for what does not wrap, on a screen of 40 columns
+    12: (*WORDS_OF_SIGNS, "F1 help", "Esc chats", "Esc write"),  # a column; the end of the bar
+    8: LEVELS,
+    11: NAMES,  # of checks, before a sentence
+    20: ("requests",),  # a title in the list of chats
+    26: (  # behind "‹ &" and a name of eight letters
+        *("group · only you · /invite NAME", "group · you were removed", "group · you left"),
+        *("public room: anyone may read", "private room"),
+        *("verified", "not verified", "key changed", "key revoked"),
+    ),
+    38: ("F3 mesh  F4 radios  PgDn  Esc back", "PgDn more   Esc back", "Enter go   Esc back"),
+}
+
+
+def test_nothing_is_longer_than_its_place(language: str) -> None:
+    """Where a line is cut and not wrapped, the words fit."""
+    i18n.choose(language)
+    for cells, texts in PLACES.items():
+        assert {text: i18n._(text) for text in texts if cell_len(i18n._(text)) > cells} == {}
+
+
+def test_a_sentence_ends_as_ours(language: str) -> None:
+    """A question stays one; a dot, a colon and three dots stay where they are."""
+    for found in STRINGS.values():
+        for text in forms(found, language):
+            ends = [each.strip()[-1:] for each in (found.text, text) if text]
+            assert len({end if end in ".?!:…" else "" for end in ends}) <= 1, text
+
+
+def test_no_word_is_left_in_one_form(language: str) -> None:
+    """Where words have three forms, none stands behind a number in an entry without forms."""
+    if read(language).num_plurals > 2:
+        for found in STRINGS.values():
+            if not found.many:
+                assert not re.search(r"\{count\} (?!из\b)[^\W\d_A-ZА-Я]", forms(found, language)[0])
+
+
 def test_nothing_in_it_can_harm_a_terminal(language: str) -> None:
     """Each text passes the gate for foreign text unchanged, and has the line breaks of ours."""
     for message in read(language):
@@ -106,6 +147,14 @@ def test_each_sentence_of_the_core_is_said(language: str) -> None:
             if "{0}{1}" not in found.text:  # two beside each other cannot be told apart
                 assert i18n.said(whole) == wanted
             assert i18n.said(whole) != whole
+
+
+def test_a_refusal_ends_as_ours(language: str) -> None:
+    """What argparse refuses stands before the way to the help: a value at its end stays there."""
+    i18n.choose(language)
+    for sentence in REFUSALS:
+        if sentence.endswith("}"):
+            assert i18n._(sentence).endswith(sentence[-3:])
 
 
 def test_local_words_of_commands_are_clear(language: str) -> None:

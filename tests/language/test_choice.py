@@ -1,14 +1,21 @@
 """Which language is spoken, and what happens to a catalogue that is broken or new."""
 
+import argparse
 import os
-import subprocess
+import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from meshchat import i18n
+from meshchat import cli, i18n
+from meshchat.arguments import make_parser
+from meshchat.commands import COMMANDS
+from meshchat.commands.console import is_no, is_yes
 from meshchat.i18n import choose, ngettext, said
+from meshchat.plain import check_lines, message_lines
 from meshchat.ui.reports import span
 from meshchat.ui.rows import day_name
 
@@ -130,17 +137,27 @@ def test_a_broken_catalogue_leaves_english(
     assert i18n._("F1 help") == "F1 help"
 
 
-def test_the_command_line_speaks_too(tmp_path: Path) -> None:
-    """Errors and what cannot be protected, by locale and by setting; JSON stays English."""
+NAMES = {part for name in COMMANDS for part in re.split(r"[.-]", name)} | {"scenario", "meshchat"}
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Carry out a command under a locale, in an empty home; what it printed."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the command line sets its own
+    monkeypatch.setenv("COLUMNS", "100")
 
     def run(*argv: str, lang: str) -> str:
-        environ = {**os.environ, "LANG": lang, "PYTHONIOENCODING": "utf-8"}
-        for name in ("LC_ALL", "LC_MESSAGES", "LANGUAGE"):
-            environ.pop(name, None)
-        argv = (sys.executable, "-m", "meshchat", "--home", str(tmp_path), *argv)
-        done = subprocess.run(argv, capture_output=True, text=True, encoding="utf-8", env=environ)
-        return done.stdout + done.stderr
+        monkeypatch.setenv("LANG", lang)
+        with suppress(SystemExit):  # --help ends so
+            cli.main([*argv, "--home", str(tmp_path)])
+        return "".join(capsys.readouterr())
 
+    return run
+
+
+def test_the_command_line_speaks_too(run: Run, tmp_path: Path) -> None:
+    """Errors and what cannot be protected, by locale and by setting; JSON stays English."""
     assert "нет профиля" in run("name", lang="ru_RU.UTF-8")
     assert "профиль жоқ" in run("name", lang="kk_KZ.UTF-8")
     assert "There is no profile" in run("name", "--json", lang="kk_KZ.UTF-8")
@@ -148,3 +165,88 @@ def test_the_command_line_speaks_too(tmp_path: Path) -> None:
     assert "Rooms are not private" in run("threat", "--json", lang="kk_KZ.UTF-8")
     (tmp_path / "config.toml").write_text('[ui]\nlanguage = "ru"\n')
     assert "Комнаты — не тайна" in run("threat", "rooms", lang="C")
+    assert "состояние и путь сообщения" in run("message", "--help", lang="C")
+    assert "нужны аргументы: id" in run("message", lang="C")
+
+
+@pytest.mark.parametrize("lang", ["ru_RU.UTF-8", "kk_KZ.UTF-8"])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("message",),
+        ("no-such-command",),
+        ("read", "--limit", "x"),
+        ("demo", "--speed", "x"),
+        ("send", "A", "b", "--reply"),
+        ("read", "--follow=x"),
+        ("read", "--no-such"),
+        ("sim", "sweep", "a", "--se", "1"),
+    ],
+)
+def test_usage_errors_are_said(run: Run, argv: tuple[str, ...], lang: str) -> None:
+    """Each thing argparse refuses has a sentence in each language, with the way to its help."""
+    english, said = run(*argv, lang="C").strip(), run(*argv, lang=lang).strip()
+    assert english.endswith(" --help") and said.endswith(" --help")
+    where = english.rpartition("; see: ")[2]
+    assert said.endswith(f": {where}")
+    left = said.removeprefix("meshchat: ").removesuffix(where)
+    words = set(re.findall(r"[a-z]{4,}", left)) & set(re.findall(r"[a-z]{4,}", english))
+    assert words <= {"limit", "speed", "reply", "follow", "such", "command", "seeds", *NAMES}
+
+
+def test_yes_and_no_are_said_in_either_language() -> None:
+    """The word of the language, or the English one; no part of a word."""
+    choose("kk")
+    assert is_yes("иә") and is_yes("YES") and is_no("жоқ") and is_no("no")
+    assert not any(is_yes(word) or is_no(word) for word in ("", "y", "да", "жо"))
+
+
+def test_an_answer_of_doctor_has_columns() -> None:
+    """Levels and names are padded to the longest; a sentence with a path in it is translated."""
+    choose("ru")
+    checks = [
+        ("ok", "udp port", "UDP port 47474 is free."),
+        ("fail", "home", "Others can look into /x; run: chmod 700 /x"),
+    ]
+    lines = check_lines(checks)
+    assert lines == [
+        "хорошо  порт UDP Порт UDP 47474 свободен.",
+        "плохо   профиль  Другие могут заглянуть в /x; выполните: chmod 700 /x",
+    ]
+
+
+def test_a_message_of_a_peer_is_never_translated() -> None:
+    """Only what is not written by people has words of ours, even if a text looks like ours."""
+    choose("ru")
+    message = {"author_name": "Bob", "trust": "verified", "text": "[messages stay from now on]"}
+    assert message_lines(message)[0].endswith("Bob [проверен]: [messages stay from now on]")
+    timer = {**message, "note": "timer", "timer_s": 60}
+    assert message_lines(timer)[0].endswith("[сообщения исчезают после прочтения через 1 мин]")
+    file = {**message, "note": "file", "text": '[file "Permission denied", 2 kB]'}
+    assert message_lines(file)[0].endswith('[файл "Permission denied", 2 kB]')
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """It and those of its commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from parsers(each)
+
+
+@pytest.mark.parametrize("language", ["ru", "kk"])
+def test_help_is_in_the_language(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The help of every command has no English line, and the commands and options of English."""
+    monkeypatch.setenv("COLUMNS", "100")
+    names = re.compile(r"(?<![\w-])--?[a-z][a-z-]*|(?<![\w-])[A-Z]{2,}\b")
+    found = list(parsers(make_parser()))
+    assert len(found) >= len(COMMANDS)
+    for parser in found:
+        choose("en")
+        english = parser.format_help()
+        choose(language)
+        said = parser.format_help()
+        assert set(names.findall(english)) <= set(names.findall(said)) | {"OR"}
+        for line in said.splitlines()[1:]:
+            assert not re.search(r"(?<![\w.:/=~#|-])[a-z]{3,} [a-z]{2,}", line), line

@@ -15,6 +15,7 @@ from meshchat.core.ports import Store
 from meshchat.core.sealed import FILE_MAX_BYTES
 from meshchat.downloads import saved_name
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 from meshchat.net.verbs.forms import message_json
 from meshchat.net.verbs.names import resolve, resolve_message
 from meshchat.net.verbs.session import Args, Json, Session, Verb
@@ -24,9 +25,9 @@ UPLOADS_MAX = 4  # begun and not sent yet: of two programs at once, and two that
 UPLOAD_NAME_BYTES = 8
 
 _NOT_WHOLE = {
-    OPEN: "Parts of this file have not come yet; see: meshchat message ID",
-    DAMAGED: "This file came damaged; ask for it again.",
-    ENDED: "The rest of this file did not come in time; ask for it again.",
+    OPEN: N_("Parts of this file have not come yet; see: meshchat message ID"),
+    DAMAGED: N_("This file came damaged; ask for it again."),
+    ENDED: N_("The rest of this file did not come in time; ask for it again."),
 }
 
 

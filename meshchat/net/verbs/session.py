@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from meshchat.core.identity import utf8
 from meshchat.errors import UsageError
+from meshchat.i18n import N_
 from meshchat.net.runtime import Runtime
 from meshchat.profile import Profile
 from meshchat.text import Clean
@@ -54,9 +55,9 @@ class Args:
             if value is not None and type(value) is not allowed[name]:
                 wanted = {
                     str: "text",
-                    int: "a whole number",
-                    bool: "true or false",
-                    list: "a list of texts",
+                    int: N_("a whole number"),
+                    bool: N_("true or false"),
+                    list: N_("a list of texts"),
                 }[allowed[name]]
                 raise UsageError("bad_argument", f"The argument {name!r} must be {wanted}.")
             for text in value if isinstance(value, list) else [value]:
