@@ -152,13 +152,13 @@ class Lineage:
 
     def _brought_back(self, line: Epoch, other: Epoch) -> set[bytes]:
         """Who is on it again after they were out, as far as ``other`` does not know."""
-        found: set[bytes] = set()
+        again: set[bytes] = set()
         for eid in sorted(self._past[line.eid] - self._past[other.eid]):
             before = self._before(self._epochs[eid])
             if before is not None:
                 earlier = (_fps(self._epochs[past]) for past in sorted(self._past[eid] - {eid}))
-                found |= (_fps(self._epochs[eid]) - before).intersection(set().union(*earlier))
-        return found & _fps(line)
+                again |= (_fps(self._epochs[eid]) - before).intersection(set().union(*earlier))
+        return again & _fps(line)
 
     def _put_out(self, eid: bytes) -> frozenset[bytes]:
         """Whom an epoch removed, apart from those whom joining its parents removed."""
