@@ -29,7 +29,7 @@ async def test_every_size_is_survived(me: Person, bob: Person) -> None:
         for keys in ((), ("f1",), ("f2",), ("f3",), ("f4",), ("f5",), ("ctrl+k",), ("ctrl+f",)):
             await pilot.press(*keys)
             await pilot.pause()
-            for size in SIZES if keys else [*SIZES, *SIZES[::-1]]:
+            for size in (*SIZES[::2], (1, 1)) if keys else (*SIZES, *SIZES[::-1]):
                 await pilot.resize_terminal(*size)
                 await until(lambda cells=size[0]: fits(cells), pilot)
             await pilot.resize_terminal(80, 24)
