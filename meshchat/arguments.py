@@ -1,9 +1,12 @@
 """The arguments of the command line: what there is and how it is explained; no deeds."""
 
 import argparse
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from meshchat import __version__
+from meshchat.errors import UsageError
 from meshchat.i18n import N_
 from meshchat.parser import Parser
 
@@ -229,6 +232,17 @@ def _add_content(verb: Any, verbs: Any) -> None:
     )
     verb(verbs, "pin", "keep a chat at the top", to, undo)
     verb(verbs, "archive", "put a chat away", to, undo)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """What was typed, as ``make_parser`` has it: that is only made where more than options was."""
+    screens = Parser(add_help=False, parents=[_options(network=True, top=True)])
+    screens.set_defaults(verb="")
+    with contextlib.suppress(UsageError):  # the whole parser says it better
+        found, rest = screens.parse_known_args(words)
+        if not rest:
+            return found
+    return make_parser().parse_args(words)
 
 
 def make_parser() -> Parser:

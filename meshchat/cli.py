@@ -10,12 +10,8 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from meshchat import i18n
-from meshchat.arguments import make_parser
-from meshchat.commands import COMMANDS
+from meshchat import __version__, i18n
 from meshchat.errors import MeshchatError
-from meshchat.parser import home_of
-from meshchat.places import settings_path
 
 EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl+C
 EXIT_PIPE = 141  # and for a reader that went away
@@ -23,17 +19,24 @@ EXIT_PIPE = 141  # and for a reader that went away
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
-    words = sys.argv[1:] if argv is None else argv
-    i18n.choose()
-    if "--help" in words or "-h" in words:
-        _speak(words)
     args = None
     try:
-        args = make_parser().parse_args(words)
+        if words == ["--version"]:  # before anything is imported for it
+            print(f"meshchat {__version__}", flush=True)
+            return 0
+        i18n.choose()
+        if "--help" in words or "-h" in words:
+            _speak(words)
+        from meshchat.arguments import parse
+
+        args = parse(words)
         sys.excepthook = _crashed(args.home)
+        from meshchat.commands import COMMANDS
+
         code = COMMANDS[args.verb](args)
         sys.stdout.flush()
     except MeshchatError as error:
@@ -50,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _speak(words: list[str]) -> None:
     """Take the language of the settings before the arguments are understood."""
+    from meshchat.parser import home_of
+    from meshchat.places import settings_path
+
     with contextlib.suppress(MeshchatError, OSError, RuntimeError):
         path = settings_path(home_of(words))
         if path.exists():

@@ -78,6 +78,7 @@ def _character(escaped: re.Match[str]) -> str:
 
 
 _words: gettext.NullTranslations = gettext.NullTranslations()
+_language = "en"
 
 
 def choose(setting: str = "") -> str:
@@ -89,7 +90,7 @@ def choose(setting: str = "") -> str:
     Returns:
         The language spoken from now on.
     """
-    global _words
+    global _words, _language
     for name in _wanted(setting):
         if name in ("en", "c", "posix"):
             break
@@ -97,9 +98,16 @@ def choose(setting: str = "") -> str:
             _words = _catalogue(name)
         except (OSError, ValueError):  # no such catalogue, or one that cannot be read
             continue
+        _language = name
         return name
     _words = gettext.NullTranslations()
+    _language = "en"
     return "en"
+
+
+def language() -> str:
+    """The language spoken now."""
+    return _language
 
 
 @cache

@@ -1,7 +1,42 @@
-"""One language for all tests, whatever this machine speaks: what is printed is compared."""
+"""One language for all tests, whatever this machine speaks; and what takes long is begun first."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
     os.environ.pop(name, None)
 os.environ["LANG"] = "C.UTF-8"
+
+HERE = Path(__file__).parent
+FIRST = (  # by how long they take, so that no worker is left alone with one of them at the end
+    "lab/ble",
+    "net/ble",
+    "test_cli.py",
+    "lab",
+    "net/test_kills.py",
+    "sim/test_runs.py",
+    "ui/test_pty.py",
+    "sim/test_command.py",
+    "test_cli_files.py",
+    "sim",
+    "core/test_groups_world.py",
+    "ui",
+    "core/test_content.py",
+)
+
+
+def _place(item: pytest.Item) -> int:
+    path = item.path.relative_to(HERE).as_posix()
+    return next((n for n, start in enumerate(FIRST) if path.startswith(start)), len(FIRST))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Works with ``--no-loadscope-reorder``; a sort keeps what is equal in order."""
+    items.sort(key=_place)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: radios, nodes and networks are waited for much of the time."""
+    return (os.cpu_count() or 1) + 1

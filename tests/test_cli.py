@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from meshchat.arguments import make_parser
+from meshchat.arguments import make_parser, parse
+from meshchat.errors import UsageError
 from meshchat.net.verbs import VERBS
 
 PASSPHRASE = "five random words are good"
@@ -696,3 +697,19 @@ def test_every_verb_is_documented() -> None:
             assert f"`meshchat {verb.replace('.', ' ')}" in page
     for code in (0, 1, 2, 3, 4, 5, 130, 141):
         assert f"| {code} |" in page
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "--linear --no-lan", "--home x --peer a:1 --peer b:2", "status --home x", "--no-ble node"],
+)
+def test_options_alone_mean_what_they_mean_to_the_whole_parser(line: str) -> None:
+    """The screens start without making seventy verbs; nothing is understood differently."""
+    assert vars(parse(line.split())) == vars(make_parser().parse_args(line.split()))
+
+
+@pytest.mark.parametrize("line", ["--home", "--json=x", "--no-such", "nothing"])
+def test_what_is_no_command_line_is_refused(line: str) -> None:
+    """By the whole parser, which says it best."""
+    with pytest.raises(UsageError, match="--help"):
+        parse(line.split())

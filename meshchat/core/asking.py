@@ -12,6 +12,8 @@ from meshchat.core.envelope import done_of
 from meshchat.core.limits import (
     BUFFERED_MAX_BYTES,
     BULK_OPEN_MAX,
+    BULK_OPEN_QUICK_MAX,
+    BULK_QUICK_S,
     CREDIT_MAX_BYTES,
     FULL_REMEMBERED_MAX,
     FULL_WAIT_S,
@@ -19,6 +21,7 @@ from meshchat.core.limits import (
     HAVES_OPEN_IDS_MAX,
     HAVES_OPEN_MAX,
     HOLD_S,
+    NEWS_IDS_MAX,
     NEXT_AFTER_HAVES,
     NEXT_AFTER_S,
     PARTIALS_PER_LINK_MAX,
@@ -88,7 +91,8 @@ class Asking:
             limits.offers_burst * factor, limits.offers_per_s * factor, now.mono
         )
         self._wants = Wants()
-        self._bulk: set[bytes] = set()  # bulk that was asked for
+        self._bulk: dict[bytes, float] = {}  # bulk that was asked for, and when
+        self._bulk_most = BULK_OPEN_MAX
         self._asked: dict[bytes, Incoming] = {}
         self._brought = 0
         self._checked = 0  # what others had brought when the waiting ids were looked up
@@ -170,6 +174,7 @@ class Asking:
         if not self._wants:  # all that will wait was looked up now
             self._checked = transfers.brought - self._brought
         answer = 0
+        news = len(offers) <= NEWS_IDS_MAX  # no part of a long list: it need not wait behind one
         held: list[bytes] = []
         for place, (eid, hint) in enumerate(offers):
             if eid in known:
@@ -181,7 +186,8 @@ class Asking:
                 if not sought and transfers.full.get(eid, 0.0) > now.mono:
                     transfers.decline(eid, hint, self._link.remote_key)  # and no word: not yet
                 elif sought or transfers.relay.carries(hint):
-                    self._wants.add(eid, hint, sought or eid in transfers.partials)
+                    first = sought or eid in transfers.partials
+                    self._wants.add(eid, hint, first or (news and rank_of(hint) < BULK_RANK))
                 else:
                     self._decline(eid, hint)
         self._offering.remember(ids)
@@ -220,6 +226,10 @@ class Asking:
             if len(incoming.data) < size:
                 return None
             whole = incoming.data
+        if eid in self._bulk:
+            quick = now.mono - self._bulk[eid] <= BULK_QUICK_S
+            most = self._bulk_most + 1 if quick else BULK_OPEN_MAX
+            self._bulk_most = min(most, BULK_OPEN_QUICK_MAX)
         late = not self._drop_request(eid)
         if late:
             self._transfers.from_link.pop(eid, None)  # whoever else was asked since is late
@@ -255,7 +265,7 @@ class Asking:
 
     def _drop_request(self, eid: bytes) -> bool:
         self._buffered -= len(self._asked.pop(eid).data)
-        self._bulk.discard(eid)
+        self._bulk.pop(eid, None)
         return self._free(eid)
 
     def _free(self, eid: bytes) -> bool:
@@ -335,7 +345,7 @@ class Asking:
         busy = self._transfers.from_link
         chosen: list[bytes] = []
         hints: list[int] = []
-        bulk = BULK_OPEN_MAX - len(self._bulk)
+        bulk = self._bulk_most - len(self._bulk)
         self._held_until = NEVER
         for eid, hint in self._wants:
             asked = busy.get(eid)
@@ -370,7 +380,7 @@ class Asking:
                 continue
             rank = rank_of(hint)
             if rank >= BULK_RANK:
-                self._bulk.add(eid)
+                self._bulk[eid] = now.mono
             elif rank:
                 self._meeting.new_to_us(now.mono)
             partial: Partial | None = None

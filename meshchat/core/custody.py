@@ -198,6 +198,11 @@ class Custody:
         """Envelopes not yet checked for being addressed to us."""
         return self._untried
 
+    @property
+    def mine(self) -> int:
+        """Envelopes that turned out to be for us, and are still here."""
+        return self._totals.count[Kind.MINE]
+
     def tried(self, held: Held, kind: Kind) -> bool:
         """Record that an envelope was checked, and what it turned out to be. False: not held."""
         waited = self._store.tried([held.eid], kind)

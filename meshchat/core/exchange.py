@@ -111,6 +111,8 @@ class Exchange:
             # Refusing what only the recipient can refuse yet would tell who that is.
             proven = self._custody.proven([header.done for _, _, _, header in batch])
             proven -= self._releases.hidden
+            taken: list[tuple[bytes, int]] = []
+            dear: list[bytes] = []
             for peer, eid, data, header in batch:
                 assert peer.sync is not None, "envelopes arrive through a sync"
                 if header.done in proven:
@@ -133,7 +135,11 @@ class Exchange:
                 else:
                     peer.sync.settle(eid, None)
                     self._fresh.append(verdict)
-                    self._neighbours.offer(eid, verdict.hint)
+                    taken.append((eid, verdict.hint))
+                    if peer.contact:
+                        dear.append(eid)
+            self._neighbours.offer_all(taken)
+            self._neighbours.prefer(dear)
 
     def _origin(self, peer: Peer) -> bytes:
         if not peer.origin:
@@ -198,11 +204,12 @@ class Exchange:
         if due is not None and now.mono >= due:
             self.release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
+            mine = self._custody.mine
             for held in self._store.untried(TRY_PER_WAKE_MAX):
                 self._open(held, now)
             self._custody.recount_untried()
             quiet = now.mono - self._arrived_at > TRY_QUIET_S
-            gap = TRY_QUIET_GAP_S if quiet else TRY_GAP_S
+            gap = TRY_QUIET_GAP_S if quiet or self._custody.mine > mine else TRY_GAP_S
             self._try_at = now.mono + gap if self._custody.untried else None
 
     def next_wakeup(self) -> float | None:

@@ -9,6 +9,7 @@ import re
 import struct
 import unicodedata
 from base64 import b32decode, b32encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Self
@@ -284,6 +285,12 @@ def safety_words(fp_a: bytes, fp_b: bytes) -> tuple[str, ...]:
     bits = int.from_bytes(digest, "big") >> 4  # 132 of 136
     words = _word_list("english").wordlist
     return tuple(words[bits >> shift & 0x7FF] for shift in range(121, -1, -11))
+
+
+def safety_numbers(words: Sequence[str]) -> tuple[int, ...]:
+    """The same words as their places in the list, 1 to 2048, for whom English is no help."""
+    places = {word: place for place, word in enumerate(_word_list("english").wordlist, 1)}
+    return tuple(places[word] for word in words)
 
 
 def key_tag(key: bytes) -> str:

@@ -152,13 +152,13 @@ class Lineage:
 
     def _brought_back(self, line: Epoch, other: Epoch) -> set[bytes]:
         """Who is on it again after they were out, as far as ``other`` does not know."""
-        found: set[bytes] = set()
+        again: set[bytes] = set()
         for eid in sorted(self._past[line.eid] - self._past[other.eid]):
             before = self._before(self._epochs[eid])
             if before is not None:
-                earlier = (_fps(self._epochs[past]) for past in self._past[eid] - {eid})
-                found |= (_fps(self._epochs[eid]) - before).intersection(set().union(*earlier))
-        return found & _fps(line)
+                earlier = (_fps(self._epochs[past]) for past in sorted(self._past[eid] - {eid}))
+                again |= (_fps(self._epochs[eid]) - before).intersection(set().union(*earlier))
+        return again & _fps(line)
 
     def _put_out(self, eid: bytes) -> frozenset[bytes]:
         """Whom an epoch removed, apart from those whom joining its parents removed."""
@@ -215,7 +215,7 @@ class Lineage:
             name = min(side.name for side in sides)
         fps = [frozenset(member.fp for member in side.members) for side in sides]
         put_out = [
-            frozenset(base).union(*map(self._put_out, line.past - common)) - inside
+            frozenset(base).union(*map(self._put_out, sorted(line.past - common))) - inside
             for line, inside in zip((one, other), fps, strict=True)
         ]
         out = (put_out[1], put_out[0])

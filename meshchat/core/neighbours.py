@@ -6,7 +6,7 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from meshchat.core import link as wire_link
@@ -47,6 +47,8 @@ from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 TRANSPORTS = {"lan": 0, "net": 1, "ble": 2}  # a LAN moves a thousand times what Bluetooth does
 HELLOS_KEPT_MAX = 4  # to find a contact in again when one is added
 ALARMS_STALE_MAX = 256  # timers that were moved, kept until there are this many too many
+SKETCH_GAP_S = 0.02  # between two steps of making a sketch ...
+SKETCH_BUSY_GAP_S = 0.2  # ... and while neighbours are heard: what moves now goes first
 NEVER = float("inf")
 CLOSE_CODES: dict[type, int] = {QuotaError: wire_link.CLOSE_BUDGET}
 
@@ -139,17 +141,32 @@ class Neighbours:
         self._renewed_h = -1
         self.renew(now)
         self._admission = Admission(limits, now)
+        self._heard_at = -NEVER  # when any neighbour said something
+        self._sketch_at = NEVER  # when to go on making the sketch of what we offer
         self._closing: list[SendFrames | CloseLink] = []
         self._key = new_node_key(entropy)
         self._key_made = now.mono
 
     # --- for the node ---
 
-    def offer(self, eid: bytes, hint: int) -> None:
-        """Something new is to be had here: an envelope, or a proof (``PROOF_HINT``)."""
-        self._transfers.shelf.add(eid, hint)
+    def offer(self, eid: bytes, hint: int, *, dear: bool = False) -> None:
+        """Something new is to be had here: an envelope, or a proof (``PROOF_HINT``).
+
+        ``dear``: our own mail to people, or brought by a contact.
+        """
+        self.offer_all(((eid, hint),))
+        if dear:
+            self.prefer((eid,))
+
+    def prefer(self, eids: Iterable[bytes]) -> None:
+        """Contacts get these first when we meet them."""
+        self._transfers.shelf.prefer(eids)
+
+    def offer_all(self, offers: Sequence[tuple[bytes, int]]) -> None:
+        """The same of several, each with its hint."""
+        self._transfers.shelf.add_all(offers)
         for peer in self._peers.values():
-            if peer.sync is not None and peer.sync.offer(eid, hint):
+            if peer.sync is not None and peer.sync.offer_all(offers):
                 self._touched[peer.link.id] = peer
 
     def offer_to(self, fps: Collection[bytes], eid: bytes, hint: int) -> None:
@@ -228,7 +245,9 @@ class Neighbours:
     def pump(self, now: Now) -> None:
         """Let every link move on that something happened to."""
         self._pump(list(self._touched.values()), now)
-        self._transfers.shelf.prepare()
+        if self._transfers.shelf.unsketched and self._sketch_at == NEVER:
+            busy = now.mono - self._heard_at < SKETCH_BUSY_GAP_S
+            self._sketch_at = now.mono + (SKETCH_BUSY_GAP_S if busy else SKETCH_GAP_S)
         while self._transfers.freed:  # what one neighbour did not bring, another may be asked for
             self._transfers.freed = False
             others = [peer for peer in self._peers.values() if peer.sync and peer.sync.wants_more]
@@ -276,7 +295,10 @@ class Neighbours:
 
     def wake(self, now: Now) -> None:
         """Pings, time-outs and further HELLOs that are due."""
-        while (due := self.next_wakeup()) is not None and due <= now.mono:
+        if now.mono >= self._sketch_at:
+            self._sketch_at = NEVER
+            self._transfers.shelf.prepare()
+        while (due := self._next_alarm()) is not None and due <= now.mono:
             peer = self._peers[heapq.heappop(self._alarms)[1]]
             peer.alarm = NEVER
             self._touched[peer.link.id] = peer
@@ -291,6 +313,11 @@ class Neighbours:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``wake`` is due."""
+        due = self._next_alarm()
+        return self._sketch_at if self._sketch_at < (NEVER if due is None else due) else due
+
+    def _next_alarm(self) -> float | None:
+        """When some link is due."""
         alarms = self._alarms
         while alarms:
             due, link = alarms[0]
@@ -380,6 +407,7 @@ class Neighbours:
         """Frames from a neighbour."""
         peer = self._peers.get(event.link)
         if peer is not None:
+            self._heard_at = now.mono
             self._touched[event.link] = peer
             self._guard(peer, now, self._frames, peer, event.frames, now)
 

@@ -138,6 +138,8 @@ class Node:
         )
         self._deeds = Deeds(store, self._people, self._chats, self._neighbours, self._exchange)
         self._chats.start(now)
+        waiting = [one.eid for one in store.pending() if one.state is State.QUEUED]
+        self._neighbours.prefer(waiting)  # a restart knows no more of what is dear
         self._sought: dict[bytes, None] | None = None
         self._house_at = now.mono
         self._clock_told = False
@@ -187,7 +189,7 @@ class Node:
             if self._handover.hold(held, readers, now):
                 self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
-                self._neighbours.offer(held.eid, held.hint)
+                self._neighbours.offer(held.eid, held.hint, dear=bool(readers))
         self._chats.sealer.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
@@ -219,7 +221,7 @@ class Node:
             if alone:
                 self._neighbours.offer_one(eid, hint)
             else:
-                self._neighbours.offer(eid, hint)
+                self._neighbours.offer(eid, hint, dear=True)
         if self._handover.cover_due(now) and self._neighbours.all():
             self._quietly(lambda: self._chats.sealer.cover(now))
         self._chats.wake(now)

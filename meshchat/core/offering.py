@@ -6,7 +6,7 @@ first.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from meshchat.core import link as records
 from meshchat.core.crypto import H
@@ -15,6 +15,8 @@ from meshchat.core.limits import (
     HAVE_IDS_MAX,
     HAVES_OPEN_IDS_MAX,
     HAVES_OPEN_MAX,
+    NEWS_HAVES_MAX,
+    NEWS_IDS_MAX,
     WANTS_OPEN_MAX,
 )
 from meshchat.core.link import Link
@@ -69,7 +71,9 @@ class Offering:
         self._compared = False
         self._compare = Reconcile(link, transfers.shelf)
         self._opening: list[bytes] = []  # waits until that is over
-        self._to_offer: deque[bytes] = deque()
+        self._to_offer: deque[bytes] = deque()  # what was here when the link opened
+        self._news: deque[bytes] = deque()  # what came since: goes before that
+        self._urgent: set[bytes] = set()  # news, and what is dear: leaves first when asked for
         self._ours: dict[bytes, int] = {}  # offered or queued, no word on it yet: id -> hint
         self._theirs: set[bytes] = set()  # they have it, and we do not: the shelf has the rest
         self._passed: set[bytes] = set()  # given, or refused for now: not offered on this link
@@ -87,9 +91,12 @@ class Offering:
 
     # --- offering --------------------------------------------------------------------------
 
-    def open(self) -> None:
+    def open(self, contact: bool) -> None:
         """Start: offer everything this neighbour is not known to have, best first."""
-        self._ours = dict(self._transfers.shelf.missing(self._link.remote_key))
+        shelf = self._transfers.shelf
+        self._ours = dict(shelf.missing(self._link.remote_key, contact))
+        if contact:
+            self._urgent.update(filter(shelf.is_dear, self._ours))
         self._sweep_at += 2 * len(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
         if self._compare.begin(len(self._ours)):
@@ -104,17 +111,24 @@ class Offering:
 
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
-        shelf, key = self._transfers.shelf, self._link.remote_key
-        if eid in self._theirs:
-            self._theirs.discard(eid)
-            shelf.learn(key, (eid,))
-        if eid in self._ours or eid in self._passed or shelf.knows(key, eid):
-            return False
-        self._ours[eid] = hint
-        self._to_offer.append(eid)
-        if len(self._ours) > self._sweep_at:
+        return self.offer_all(((eid, hint),))
+
+    def offer_all(self, offers: Sequence[tuple[bytes, int]]) -> bool:
+        """The same of several. False if the neighbour has all of them or was told."""
+        shelf, key, ours = self._transfers.shelf, self._link.remote_key, self._ours
+        if self._theirs:
+            theirs = [eid for eid, _ in offers if eid in self._theirs]
+            self._theirs.difference_update(theirs)
+            shelf.learn(key, theirs)
+        new = {eid: hint for eid, hint in offers if eid not in ours and eid not in self._passed}
+        for eid in shelf.known(key, new):
+            del new[eid]
+        ours.update(new)
+        self._news.extend(new)
+        self._urgent.update(new)
+        if len(ours) > self._sweep_at:
             self._sweep()
-        return True
+        return bool(new)
 
     def _sweep(self) -> None:
         """Forget what was offered, or waits to be, and is gone: a flood that comes and goes would
@@ -123,6 +137,8 @@ class Offering:
         here.update(self._offsets, self._unanswered)
         self._ours = {eid: hint for eid, hint in self._ours.items() if eid in here}
         self._to_offer = deque(eid for eid in self._to_offer if eid in here)
+        self._news = deque(eid for eid in self._news if eid in here)
+        self._urgent &= here
         self._passed &= here
         self._swept = True
         self._sweep_at = 2 * len(self._ours) + SPARE_IDS
@@ -185,6 +201,7 @@ class Offering:
         if len(self._early) > IDS_REMEMBERED_MAX:
             self._early.clear()
         self._theirs.update(self._transfers.shelf.learn(self._link.remote_key, ids))
+        self._urgent.difference_update(ids)
         for eid in ids:
             hint = self._ours.pop(eid, None)
             if hint is not None and self._transfers.shelf.hint_of(eid) is None:
@@ -213,7 +230,7 @@ class Offering:
             self._offsets[eid] = offset
             if 0 < rank_of(hint) < BULK_RANK:
                 self._meeting.new_to_them(now.mono)
-            self._serving.add(eid, hint, first)
+            self._serving.add(eid, hint, first, eid in self._urgent)
 
     def _told_before(self, eid: bytes, first: bool) -> int | None:
         """The hint of what they declined, perhaps on an earlier link, and seek now: once a link.
@@ -267,17 +284,25 @@ class Offering:
 
     def pump(self, now: Now) -> None:
         """Queue on the link what may go now: offers, then what was asked for."""
-        if self._to_offer:
+        if self._news or self._to_offer:
             self._send_offers()
         if self._serving:
             self._serve(now)
 
     def _send_offers(self) -> None:
+        """What is new goes first, and finds room whatever the backlog."""
         most = min(HAVE_IDS_MAX, self._link.max_record // OFFER_BYTES)
-        ours = self._ours
-        room = HAVES_OPEN_IDS_MAX - sum(map(len, self._haves_open))
-        queue, passed = self._to_offer, self._passed
-        while queue and len(self._haves_open) < HAVES_OPEN_MAX and room > 0:
+        if self._to_offer:
+            self._offer_from(self._news, min(most, NEWS_IDS_MAX), 0, 0)
+            self._offer_from(self._to_offer, most, NEWS_HAVES_MAX, NEWS_HAVES_MAX * NEWS_IDS_MAX)
+        else:
+            self._offer_from(self._news, most, 0, 0)
+
+    def _offer_from(self, queue: deque[bytes], most: int, haves_kept: int, ids_kept: int) -> None:
+        """Offer what may be open now, ``most`` ids at once, and leave so much room to others."""
+        ours, passed = self._ours, self._passed
+        room = HAVES_OPEN_IDS_MAX - ids_kept - sum(map(len, self._haves_open))
+        while queue and len(self._haves_open) < HAVES_OPEN_MAX - haves_kept and room > 0:
             first = [queue.popleft() for _ in range(min(most, len(queue)))]
             chunk = [eid for eid in first if eid in ours and eid not in passed]
             if chunk:

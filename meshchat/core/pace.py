@@ -73,7 +73,8 @@ class Window:
             waited = now - self._marks.popleft()[1]
         self._quickest = min(self._quickest, waited)
         if waited <= max(self._quickest + CREDIT_SLACK_S, CREDIT_FREE_S):
-            self.size = min(CREDIT_MAX_BYTES, self.size + size)
+            # Threefold each round trip while nothing ever queued: each costs the peer a commit.
+            self.size = min(CREDIT_MAX_BYTES, self.size + (size if self._cut_at else 2 * size))
         elif self._credited > self._cut_at:
             self.size = max(CREDIT_MIN_BYTES, self.size // 2)
             self._cut_at = self._sent

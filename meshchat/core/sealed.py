@@ -254,6 +254,7 @@ _CHUNK = struct.Struct("<BB")
 CHUNK_BYTES = 32_653  # in one chunk: what fits class 3 beside the two bytes above
 FILE_HASH_BYTES = 32
 FILE_MAX_BYTES = FILE_CHUNKS_MAX * (CHUNK_BYTES - EID_BYTES) + EID_BYTES - FILE_HASH_BYTES
+FILE_SIZES_KEPT_MAX = 64  # as many as are collected at once
 FILE_NAME_MAX_BYTES = 96  # shown in one line; longer ones are cut by most systems as well
 
 
@@ -278,12 +279,13 @@ def open_chunk(inner: bytes) -> tuple[int, bytes]:
     return index, inner[_CHUNK.size :]
 
 
-def piece_sizes(size: int) -> list[int]:
+@lru_cache(FILE_SIZES_KEPT_MAX)  # asked for each chunk of a file that comes or goes
+def piece_sizes(size: int) -> tuple[int, ...]:
     """Bytes of a file of ``size`` in each of its chunks; the first has its table beside them."""
     count = -(-(size + FILE_HASH_BYTES - EID_BYTES) // (CHUNK_BYTES - EID_BYTES))
     first = min(size, CHUNK_BYTES - _table_bytes(count))
     rest = size - first
-    return [first, *(min(CHUNK_BYTES, rest - at) for at in range(0, rest, CHUNK_BYTES))]
+    return (first, *(min(CHUNK_BYTES, rest - at) for at in range(0, rest, CHUNK_BYTES)))
 
 
 def cut(data: bytes) -> list[bytes]:

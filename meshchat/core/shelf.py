@@ -6,7 +6,8 @@ changed, not with what we hold. Kept in memory, by node key, so for a day at mos
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from itertools import compress
 
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
@@ -19,13 +20,17 @@ from meshchat.core.wire import PROOF_HINT
 RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
 PROOF_RANK = 0  # before every envelope: it is small, and it frees space
 BULK_RANK = 1 + BULK_CLASS
+SMALL_RANKS = range(PROOF_RANK + 1, BULK_RANK)
+RANKS_KEPT_MAX = 256  # hints looked at lately; all text has one of three
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 _SALT = b"mc1 shelf"  # public: the comparison is safe by its digest, not by this
 _SKETCH_STEP_IDS = 64  # put into a sketch in one step, 2 ms: a large store is not for one event
+_SKETCH_BEHIND_IDS = 512  # put into it when it is needed, 15 ms: all the rest is a list otherwise
 _SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every envelope
 _CHOSEN = bytes.maketrans(b"01", b"\0\1")
 
 
+@lru_cache(RANKS_KEPT_MAX)
 def rank_of(hint: int) -> int:
     """What goes first, lowest first."""
     if hint == PROOF_HINT:
@@ -44,7 +49,8 @@ class Shelf:
         self._ids: list[bytes] = []
         self._hints: list[int] = []
         self._live = dict.fromkeys(RANKS, 0)
-        self._given = 0  # what some neighbour took from us: bulk nobody has yet goes before it
+        self._given = 0  # what some neighbour took from us: what nobody has yet goes before it
+        self._dear = 0  # our own mail to people, and what contacts brought
         self._known: dict[bytes, int] = {}  # node key -> mask; last met last
         self._tidy_at = _SPARE_NUMBERS
         self._sketch: Sketch | None = None
@@ -52,10 +58,18 @@ class Shelf:
 
     def add(self, eid: bytes, hint: int) -> None:
         """This is to be had here from now on."""
-        self._live[rank_of(hint)] |= 1 << self._number(eid, hint)
+        self.add_all(((eid, hint),))
+
+    def add_all(self, offers: Iterable[tuple[bytes, int]]) -> None:
+        """The same of several: the masks are as long as the store is large."""
+        places: dict[int, list[int]] = {}
+        for eid, hint in offers:
+            places.setdefault(rank_of(hint), []).append(self._number(eid, hint))
+            if self._sketch is not None:
+                self._unsketched.append(eid)
+        for rank, numbers in places.items():
+            self._live[rank] |= _mask(numbers)
         self._tidy()
-        if self._sketch is not None:
-            self._sketch.add(eid)
 
     def _number(self, eid: bytes, hint: int) -> int:
         number = self._numbers.setdefault(eid, len(self._ids))
@@ -107,41 +121,67 @@ class Shelf:
         self._live = {key: _squeeze(mask, chosen) for key, mask in self._live.items()}
         self._known = {key: _squeeze(mask, chosen) for key, mask in self._known.items()}
         self._given = _squeeze(self._given, chosen)
+        self._dear = _squeeze(self._dear, chosen)
 
     def everything(self) -> set[bytes]:
         """Ids of all that is to be had here now."""
         return {self._ids[place] for mask in self._live.values() for place in _places(mask)}
 
-    def missing(self, key: bytes) -> Iterator[tuple[bytes, int]]:
-        """``(id, hint)`` of all a neighbour is not known to have, best first."""
+    def missing(self, key: bytes, contact: bool = False) -> Iterator[tuple[bytes, int]]:
+        """``(id, hint)`` of all a neighbour is not known to have, best first.
+
+        A contact gets our own mail and that of our contacts before that of strangers: the link
+        may end soon. To others that order would tell what we wrote.
+        """
         known = self._known.pop(key, 0)
         self._known[key] = known  # it was met last
         while len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
-        ids, hints = self._ids, self._hints
+        ids, hints, given = self._ids, self._hints, self._given
+        dear = self._dear & ~given & ~known if contact else 0
         for rank in RANKS:
-            places = _places(self._live[rank] & ~known)
-            if rank < BULK_RANK:
-                yield from ((ids[place], hints[place]) for place in places)
+            live = self._live[rank] & ~known
+            if rank == PROOF_RANK:
+                parts = [live] + [self._live[small] & dear for small in SMALL_RANKS]
+            elif rank < BULK_RANK:
+                parts = [live & ~dear & ~given, live & ~dear & given]
+            else:
+                # What we gave to nobody yet; then the chunks of one file together, and all files
+                # in the same order everywhere, so that they meet again whole.
+                # The ids have no say: they differ where cryptography is left out (sim/fast.py).
+                order = [(given >> place & 1, hints[place], place) for place in _places(live)]
+                yield from ((ids[place], hint) for _, hint, place in sorted(order))
                 continue
-            # What we gave to nobody yet; then the chunks of one file together, and all files in
-            # the same order everywhere, so that they meet again whole.
-            # The ids have no say: they differ where cryptography is left out (sim/fast.py).
-            given = self._given
-            order = [(given >> place & 1, hints[place], place) for place in places]
-            yield from ((ids[place], hint) for _, hint, place in sorted(order))
+            for part in parts:
+                yield from ((ids[place], hints[place]) for place in _places(part))
+
+    def prefer(self, eids: Iterable[bytes]) -> None:
+        """These are dear to us: contacts get them first."""
+        places = [self._numbers[eid] for eid in eids if eid in self._numbers]
+        self._dear |= _mask(places)
+
+    def is_dear(self, eid: bytes) -> bool:
+        """Whether contacts get it first."""
+        return bool(self._dear >> self._numbers.get(eid, self._dear.bit_length()) & 1)
 
     def sketch(self) -> Sketch | None:
         """All that is to be had here as a set to compare; None while it is being made."""
         if self._sketch is None:
             self._sketch = Sketch(_SALT)
             self._unsketched.extend(sorted(self.everything()))
+        if len(self._unsketched) <= _SKETCH_BEHIND_IDS:
+            self.prepare(_SKETCH_BEHIND_IDS)
         return None if self._unsketched else self._sketch
 
-    def prepare(self) -> None:
+    @property
+    def unsketched(self) -> int:
+        """How many ids have to be put into the sketch before it can be used."""
+        return len(self._unsketched)
+
+    def prepare(self, most: int = _SKETCH_STEP_IDS) -> None:
         """Go on making the sketch, a little."""
-        if self._unsketched and self._sketch is not None:
-            for _ in range(min(_SKETCH_STEP_IDS, len(self._unsketched))):
+        if self._sketch is not None:
+            for _ in range(min(most, len(self._unsketched))):
                 eid = self._unsketched.popleft()
                 if self._is_here(eid):
                     self._sketch.add(eid)
@@ -156,7 +196,7 @@ class Shelf:
 
     def count_small(self) -> int:
         """How many envelopes of the small classes are to be had here."""
-        return sum(self._live[rank].bit_count() for rank in range(1, BULK_RANK))
+        return sum(self._live[rank].bit_count() for rank in SMALL_RANKS)
 
     def gave(self, eids: Iterable[bytes]) -> None:
         """A neighbour has taken these into its custody."""
@@ -180,10 +220,17 @@ class Shelf:
             self._known[key] = self._known.get(key, 0) | _mask(bits)
         return others
 
+    def known(self, key: bytes, eids: Collection[bytes]) -> set[bytes]:
+        """Which of these a neighbour said so of, if they are or were to be had here."""
+        mask = self._known.get(key, 0)
+        places = [self._numbers[eid] for eid in eids if eid in self._numbers] if mask else []
+        if not places or not mask & _mask(places):
+            return set()  # so it is nearly always: what comes is new
+        return {self._ids[place] for place in places if mask >> place & 1}
+
     def knows(self, key: bytes, eid: bytes) -> bool:
         """Whether a neighbour said so of something that is or was to be had here."""
-        number = self._numbers.get(eid)
-        return number is not None and bool(self._known.get(key, 0) >> number & 1)
+        return bool(self.known(key, (eid,)))
 
 
 def _mask(places: list[int]) -> int:

@@ -5,7 +5,7 @@ neighbour, ``asking`` what we take from it. What all links of a node share, and 
 and serving, are in ``transfers``.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from meshchat.core import link as records
 from meshchat.core.asking import Asking
@@ -35,6 +35,7 @@ class Sync:
     ) -> None:
         refused: list[tuple[bytes, int]] = []
         self._key = link.remote_key
+        self._contact = trusted
         self._shelf = transfers.shelf
         self._meeting = Meeting(transfers.relay)
         self._offering = Offering(link, store, transfers, self._meeting, refused)
@@ -50,7 +51,7 @@ class Sync:
         """Start: offer everything this neighbour is not known to have, best first."""
         self._meeting.begin(self._key, self._shelf, now.mono)
         self._asking.open()
-        self._offering.open()
+        self._offering.open(self._contact)
 
     def seek(self, eids: Collection[bytes]) -> bool:
         """These are for us, it turned out. Whether this neighbour can be asked for any."""
@@ -59,6 +60,10 @@ class Sync:
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
         return self._offering.offer(eid, hint)
+
+    def offer_all(self, offers: Sequence[tuple[bytes, int]]) -> bool:
+        """The same of several. False if the neighbour has all of them or was told."""
+        return self._offering.offer_all(offers)
 
     def push_proof(self, done: bytes, token: bytes, exp_h: int) -> None:
         """Hand over a token without being asked: the peer is the author's own node."""

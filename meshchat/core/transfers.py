@@ -103,8 +103,9 @@ class Wants:
 class Serving:
     """What a neighbour asked for, in the order in which it leaves.
 
-    Small mail goes before bulk. Bulk that the reader wants first (begun, or sought) shares the
-    air with small mail by bytes: neither starves, whatever the backlog of the other.
+    Small mail goes before bulk, and of it what is urgent first. Bulk that the reader wants first
+    (begun, or sought) shares the air with small mail by bytes: neither starves, whatever the
+    backlog of the other.
     """
 
     def __init__(self) -> None:
@@ -113,11 +114,12 @@ class Serving:
         self._turn = 0
         self._lead_bytes = 0  # small mail is ahead of wanted bulk by so many
 
-    def add(self, eid: bytes, hint: int, first: bool) -> None:
+    def add(self, eid: bytes, hint: int, first: bool, urgent: bool = False) -> None:
         self._turn += 1
         rank = rank_of(hint)
         if rank < BULK_RANK:
-            heapq.heappush(self._small, (rank, self._turn, eid))
+            place = rank if rank == PROOF_RANK or urgent else rank + BULK_RANK
+            heapq.heappush(self._small, (place, self._turn, eid))
         else:  # as it was asked for: only the reader knows what it seeks
             heapq.heappush(self._bulk, (not first, self._turn, eid))
 

@@ -44,7 +44,7 @@ from meshchat.system import system_now
 
 BATCH_MAX_EVENTS = 256  # one commit each: large enough to hide fsync, small enough to stay lively
 BATCH_MAX_COMMANDS = 32  # of our user: neighbours begin on the first while the next are written
-GATHER_MAX_ROUNDS = 16  # of reading before a commit: a mebibyte of one link, some milliseconds
+GATHER_MAX_ROUNDS = 8  # of reading before a commit: half of what may be in flight on one link
 RETRY_FIRST_S = 2.0  # after a failed commit; doubles, so a full disk costs no CPU
 RETRY_MAX_S = 60.0
 TRUNCATE_AFTER_S = 30.0  # deleted keys stay readable in the WAL until it is truncated
@@ -256,12 +256,21 @@ class Runtime:
         """The next batch; what a closed link still had to say is dropped here."""
         most = min(len(self._commands), BATCH_MAX_COMMANDS)
         batch: list[Event] = [self._commands.popleft() for _ in range(most)]
-        while self._events and len(batch) < BATCH_MAX_EVENTS:
+        came: dict[int, int] = {}  # where the frames of a link stand in it
+        for _ in range(min(len(self._events), BATCH_MAX_EVENTS - most)):
             event = self._events.popleft()
             if isinstance(event, LinkUp | Received) and event.link not in self._links:
                 continue
             if isinstance(event, LinkDown) and self._links.pop(event.link, None) is None:
                 continue
+            if isinstance(event, Received):  # of one link in one step: judged and answered at once
+                place = came.setdefault(event.link, len(batch))
+                before = batch[place] if place < len(batch) else None
+                if isinstance(before, Received):
+                    batch[place] = Received(event.link, before.frames + event.frames)
+                    continue
+            else:
+                came.clear()
             batch.append(event)
         due = self._due(self.node.next_wakeup())
         if due is not None and due <= now.mono:

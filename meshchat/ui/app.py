@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from textual import on
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 WIPE_WAIT_S = 5.0  # until the node has let go of the profile
 IDLE_LOOK_S = 5.0  # between two looks at the clock
+PREPARE_AFTER_S = 0.1  # behind the first frame: its last bytes are under way
 AGAIN = "MESHCHAT_LOCKED"
 """Set for the process that follows a lock: it asks, also where a file holds the passphrase."""
 
@@ -58,6 +60,17 @@ def start_again() -> NoReturn:
         [sys.executable, "-m", "meshchat", *sys.argv[1:]],
         {**os.environ, AGAIN: "1"},
     )
+
+
+def _prepare(options: RuntimeOptions) -> None:
+    """Import the node, its store and the radios that are on; half a second on a small machine."""
+    import meshchat.net.control
+    import meshchat.ui.chat
+
+    if options.lan:
+        import meshchat.net.lan  # zeroconf
+    if options.ble:
+        import meshchat.net.ble.transport  # noqa: F401
 
 
 class MeshApp(BaseApp):
@@ -78,6 +91,7 @@ class MeshApp(BaseApp):
         """Idle for too long: the process is to be replaced by one that knows nothing."""
         self._settings: NodeSettings | None = None
         self._runtime: Runtime | None = None
+        self._preparing: asyncio.Future[None] | None = None
 
     @property
     def backend(self) -> Runtime | None:
@@ -95,8 +109,20 @@ class MeshApp(BaseApp):
         super().on_mount()
         if self._options.idle_minutes:
             self.set_interval(IDLE_LOOK_S, self._look_idle)
-        if self._given is not None and isinstance(self.screen, LockScreen):
+        if not isinstance(self.screen, LockScreen | SetupScreen):
+            return
+        if self._given is not None:
             self.call_after_refresh(self._begin_unlock, self._given)
+        self.call_after_refresh(self.set_timer, PREPARE_AFTER_S, self._prepared)
+
+    def _prepared(self) -> asyncio.Future[None]:
+        """Done when everything is imported that the first frame did without.
+
+        It begins while our user types a passphrase, so that nobody waits for it.
+        """
+        if self._preparing is None:
+            self._preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, self._options))
+        return self._preparing
 
     @on(SetupScreen.Ready)
     def _set_up(self, event: SetupScreen.Ready) -> None:
@@ -147,25 +173,14 @@ class MeshApp(BaseApp):
     async def _unlock(self, passphrase: str) -> None:
         """Check the passphrase and, the first time, open the store.
 
-        The hash is slow and runs in a thread, together with the imports that the
-        first frame did without; the store belongs to the loop's thread.
+        The hash is slow and runs in a thread; the store belongs to the loop's thread.
         """
-
-        def hashed() -> tuple[int, bytes]:
-            import meshchat.net.control
-            import meshchat.ui.chat
-
-            if self._options.lan:
-                import meshchat.net.lan  # zeroconf, 60 ms
-            if self._options.ble:
-                import meshchat.net.ble.transport
-            found = self._profile.find_key(passphrase)
-            if self._settings is None:
-                self._settings = meshchat.net.control.NodeSettings.of(self._options)
-            return found
-
-        slot, key = await asyncio.to_thread(hashed)
+        slot, key = await asyncio.to_thread(self._profile.find_key, passphrase)
+        await self._prepared()
         if self._store is None:
+            from meshchat.net.control import NodeSettings
+
+            self._settings = NodeSettings.of(self._options)
             start_log(self._profile.log_path, self._options.log_level)
             self._store, self._slot = self._profile.open_slot(slot, key), slot
             self.held.callback(self._store.close)
@@ -259,6 +274,9 @@ class MeshApp(BaseApp):
         if self._runtime is not None:
             self._runtime.stop()
         self.exit()
+
+    def downloads(self) -> Path:
+        return self._profile.make_downloads()
 
     @property
     def _locked(self) -> bool:

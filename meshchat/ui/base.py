@@ -22,7 +22,7 @@ from textual.timer import Timer
 from textual.worker import WorkerFailed
 
 from meshchat.config import RuntimeOptions
-from meshchat.errors import MeshchatError
+from meshchat.errors import MeshchatError, UsageError
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import bindings, glyphs, themes
@@ -105,7 +105,8 @@ class BaseApp(App[None]):
         self._panics: list[float] = []
         for theme in themes.OWN:
             self.register_theme(theme)
-        self.theme = themes.find(options.theme)
+        if (wanted := themes.find(options.theme)) != self.theme:  # else every style is made twice
+            self.theme = wanted
         self.set_class(self.glyphs.is_plain, "-plain")
 
     @property
@@ -190,6 +191,14 @@ class BaseApp(App[None]):
     async def wipe(self) -> None:
         """Destroy everything, as far as there is something."""
         raise NotImplementedError
+
+    def downloads(self) -> Path:
+        """The folder for files that came, if this client keeps any.
+
+        Raises:
+            MeshchatError: It does not, or the folder cannot be made.
+        """
+        raise UsageError("no_folder", _("Say where: /save FOLDER"))
 
     @property
     def is_hidden_now(self) -> bool:

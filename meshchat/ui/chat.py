@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
+from textual.geometry import Size
 from textual.timer import Timer
 
 from meshchat.core import events as core
@@ -18,19 +18,20 @@ from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
+from meshchat.ui.chat_front import ChatFront
 from meshchat.ui.check import CheckScreen
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
-from meshchat.ui.dialogs import Ask, Choose, Line, Part, Prompt, TextScreen
+from meshchat.ui.dialogs import Line, TextScreen
 from meshchat.ui.find import FindBar
-from meshchat.ui.group_deeds import header_words, member_name, member_names
+from meshchat.ui.group_deeds import member_names
+from meshchat.ui.header import about_text, header_parts, nothing_words
 from meshchat.ui.helptext import help_lines
 from meshchat.ui.history import History
-from meshchat.ui.mesh import MeshScreen, RadiosScreen
 from meshchat.ui.names import Names
-from meshchat.ui.people import AddScreen, CardScreen, ContactScreen, about_lines, state_parts
-from meshchat.ui.reports import notice_words, silent_words
+from meshchat.ui.people import AddScreen, ContactScreen
+from meshchat.ui.reports import notice_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
 from meshchat.ui.signs import LOUD, check_wish, ended_words
 from meshchat.ui.statusbar import StatusBar
@@ -41,14 +42,12 @@ if TYPE_CHECKING:
     from meshchat.ui.backend import Backend
     from meshchat.ui.base import BaseApp
 
-T = TypeVar("T")
-
 RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged | core.RoomMarksChanged
 """After these names, members or what is hidden may be others."""
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(ChatFront):
     """What a person looks at all day. Holds view state only; truth is in the store.
 
     Implements ``front.Front``: what commands do is in ``Deeds``.
@@ -56,13 +55,13 @@ class ChatScreen(Screen[None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide"), (130, "-broad")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]  # noqa: RUF012
+    AUTO_FOCUS = "#composer"
     BINDINGS = chat_bindings()
 
     def __init__(self, runtime: Backend, app: BaseApp) -> None:
-        super().__init__()
-        self.runtime = runtime
+        # of this size from the start: nothing has to be styled twice
+        super().__init__(runtime, app, " ".join(self._fitting(app.size)))
         self.names = Names()
-        self.glyphs = app.glyphs
         self.deeds = Deeds(self)
         self._chat: ChatId = b""
         self._read: tuple[ChatId, int] = (b"", 0)
@@ -125,16 +124,17 @@ class ChatScreen(Screen[None]):
 
     def _fit(self) -> None:
         """Take the classes of the window's size: Textual does not while we are covered."""
-        width, height = self.app.size
-        for points, cells in (
-            (self.HORIZONTAL_BREAKPOINTS, width),
-            (self.VERTICAL_BREAKPOINTS, height),
-        ):
-            fitting = [name for least, name in points if cells >= least]
-            for _least, name in points:
-                self.set_class(name == fitting[-1], name)
+        fitting = self._fitting(self.app.size)
+        points = (*self.HORIZONTAL_BREAKPOINTS, *self.VERTICAL_BREAKPOINTS)
+        self.update_classes({name: name in fitting for _least, name in points})
         self._show_side()
         self._show_around()
+
+    @classmethod
+    def _fitting(cls, size: Size) -> list[str]:
+        """The classes of a window's size."""
+        pairs = ((cls.HORIZONTAL_BREAKPOINTS, size.width), (cls.VERTICAL_BREAKPOINTS, size.height))
+        return [[name for least, name in points if cells >= least][-1] for points, cells in pairs]
 
     def on_resize(self, _event: events.Resize) -> None:
         self.call_later(self._show_side)
@@ -142,10 +142,6 @@ class ChatScreen(Screen[None]):
 
     def on_descendant_focus(self) -> None:
         self.call_later(self._show_status)
-
-    @property
-    def _app(self) -> BaseApp:
-        return cast("BaseApp", self.app)
 
     @property
     def narrow(self) -> bool:
@@ -246,6 +242,8 @@ class ChatScreen(Screen[None]):
         self.names.load(self.runtime.store, own, self.runtime.now().wall)
         self._show_side()
         self._show_around()
+        if not self._chat:
+            self.query_one("#empty", Line).show(nothing_words(self))
         self._app.show_unread(sum(s.unread for s in self.names.chats))
 
     # --- showing -----------------------------------------------------------------------------
@@ -256,42 +254,12 @@ class ChatScreen(Screen[None]):
 
     def _show_around(self) -> None:
         """Header, info pane and status, for the width there is."""
-        names, contact, room = (
-            self.names,
-            self.names.contact(self._chat),
-            self.names.room(self._chat),
-        )
-        group = names.group(self._chat)
-        back: tuple[Part, ...] = (Clean(f"{self.glyphs.back} " if self.narrow else " "),)
-        header = self.query_one("#header", Line)
-        if contact is not None:
-            parts = [*state_parts(contact, self.glyphs, self.narrow)]
-            if contact.fp in names.silent:
-                parts.append((Clean(f"  {silent_words(contact)}"), "bold"))
-            if self.runtime.node.signs_shown(contact.fp):
-                parts.append((Clean("  " + _("compare signs now: /check")), "bold"))
-            if self._typing_until > self.runtime.now().wall:
-                parts.append(Clean("  " + _("is writing")))
-            header.show(*back, (contact.petname, "bold"), *parts)
-        elif room is not None:
-            kind = _("private room") if room.private else _("public room: anyone may read")
-            header.show(*back, (names.of_chat(self._chat), "bold"), Clean(f"  {kind}"))
-        elif group is not None:
-            words = Clean(f"  {header_words(self, group)}")
-            header.show(*back, (names.of_chat(self._chat), "bold"), words)
-        else:
-            header.show(*back, Clean("meshchat"))
+        back = Clean(f"{self.glyphs.back} " if self.narrow else " ")
+        writes = self._typing_until > self.runtime.now().wall
+        self.query_one("#header", Line).show(back, *header_parts(self, self.narrow, writes))
         if self.has_class("-broad"):
-            self.query_one("#about", Line).show(Clean("\n".join(self._about_lines())))
+            self.query_one("#about", Line).show(about_text(self))
         self._show_status()
-
-    def _about_lines(self) -> list[str]:
-        group = self.names.group(self._chat)
-        if group is not None:
-            members = self.runtime.node.members(group.gid)
-            rows = [str(member_name(self, self._chat, member)) for member in members]
-            return [str(self.names.of_chat(self._chat)), "", *rows]
-        return about_lines(self.names.contact(self._chat), self.names.room(self._chat))
 
     def _show_empty(self, empty: bool) -> None:
         self.query_one("#empty").display = empty
@@ -301,8 +269,14 @@ class ChatScreen(Screen[None]):
         if self._status_timer is not None:
             self._status_timer.stop()
             self._status_timer = None
-        if self.is_mounted:
-            self.query_one(StatusBar).show_status(self.runtime.status(), self.place)
+        if not self.is_mounted:
+            return
+        bar, place = self.query_one(StatusBar), self.place
+        chosen = self.chosen() if place == "message" else None
+        if chosen is not None:
+            bar.show_moment(chosen.received_at, place)
+        else:
+            bar.show_status(self.runtime.status(), place)
 
     @property
     def place(self) -> str:
@@ -351,28 +325,10 @@ class ChatScreen(Screen[None]):
     def _show_chat(self) -> None:
         summary = self.names.summary(self._chat)
         self._show_empty(summary is None or summary.last is None)
-        self.query_one("#empty", Line).show(Clean(self._nothing()))
+        self.query_one("#empty", Line).show(nothing_words(self))
         self.remove_class("-list")
         self._show_around()
         self.query_one(Composer).focus()
-
-    def _nothing(self) -> str:
-        """What an empty pane says: the next key."""
-        contact = self.names.contact(self._chat)
-        if contact is not None and contact.request:
-            return _("A stranger. /accept lets them write to you, /block ends it.")
-        if self._chat[:1] == b"g":
-            return _("Nothing here yet. /invite NAME adds a contact, /members shows who is here.")
-        if self._chat:
-            return _("Nothing here yet. Write something and press Enter.")
-        return _(
-            "No chats yet.\n\n"
-            "/card        show your card and its QR code to a friend\n"
-            "/add         add a friend by card\n"
-            "/join #name  join a room\n"
-            "/group name  make a private group\n\n"
-            "F1 help"
-        )
 
     def close_chat(self) -> None:
         self._chat = b""
@@ -404,7 +360,7 @@ class ChatScreen(Screen[None]):
     def list_chats(self) -> None:
         self.add_class("-list")
         self._show_side()
-        self.query_one("#chats", Rows).focus()
+        self.query_one(Side).take_focus()
         self._show_around()
 
     def action_nth(self, number: int) -> None:
@@ -441,6 +397,18 @@ class ChatScreen(Screen[None]):
     @on(Composer.Paged)
     def _page(self, event: Composer.Paged) -> None:
         self.query_one(History).action_page(event.step)
+
+    @on(Composer.ToEnd)
+    def _to_end_of_history(self, event: Composer.ToEnd) -> None:
+        history = self.query_one(History)
+        if event.end < 0:
+            history.action_first()
+        else:
+            history.action_last()
+
+    @on(History.Chosen)
+    def _show_moment(self) -> None:
+        self._show_status()
 
     @on(History.Left)
     def _back_to_writing(self) -> None:
@@ -541,34 +509,17 @@ class ChatScreen(Screen[None]):
 
     # --- what commands need ------------------------------------------------------------------
 
-    def reading(self, title: str, text: str) -> None:
-        self.app.push_screen(TextScreen(title, text))
-
-    async def ask(self, question: str) -> bool:
-        screen: Screen[bool] = Ask(Clean(question))
-        answer = await self.app.push_screen_wait(screen)
-        return bool(answer)
-
-    async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
-        return await self.app.push_screen_wait(Prompt(title, hint, password=secret))
-
-    async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
-        return await self.app.push_screen_wait(Choose(title, rows))
+    def write(self, text: str) -> None:
+        self.query_one(Composer).insert(text)
+        self.query_one(Composer).focus()
 
     def chosen(self, number: int = 0) -> Message | None:
         return self.query_one(History).chosen(number)
-
-    def copy(self, text: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.say(_("Copied, if this terminal allows it."))
 
     def show_help(self, text: str) -> None:
         width = min(self.size.width, TextScreen.CELLS_MAX) - 8
         place = text or self.place
         self.reading(_("Help"), help_lines(place, width, self.glyphs, self._app.chosen_keys))
-
-    def show_card(self, card: str, title: str) -> None:
-        self.app.push_screen(CardScreen(card, title))
 
     async def add_contact(self, card: str) -> None:
         contact = await self.app.push_screen_wait(AddScreen(self.runtime, card))
@@ -596,26 +547,5 @@ class ChatScreen(Screen[None]):
             self.say(ended_words(reason, name))
         self.reload()
 
-    def show_mesh(self) -> None:
-        self.app.push_screen(MeshScreen(self.runtime, self.glyphs))
-
-    def show_radios(self) -> None:
-        self.app.push_screen(RadiosScreen(self.runtime, self.glyphs))
-
     def show_last(self, count: int) -> None:  # noqa: ARG002  # the history shows as many as fit
         self.query_one(History).action_last()
-
-    def palette(self) -> None:
-        self.app.action_command_palette()
-
-    def theme(self, name: str) -> None:
-        self.say(self._app.choose_theme(name))
-
-    def lock_up(self) -> None:
-        self._app.lock()
-
-    async def wipe(self) -> None:
-        await self._app.wipe()
-
-    async def quit(self) -> None:
-        await self.app.action_quit()

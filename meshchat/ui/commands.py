@@ -133,17 +133,23 @@ COMMANDS: tuple[Command, ...] = (
         pick="D",
     ),
     Command(
-        *("file", N_("Send a file, 2 MiB at most")),
-        takes="PATH",
+        *("file", N_("Send a file, 2 MiB at most"), "ctrl+o"),
+        takes="[PATH]",
         where="contact",
         completes="path",
     ),
     Command(
         *("save", N_("Save the file of the last (or chosen) message")),
-        takes="[PATH]",
+        takes="[FOLDER]",
         where="message",
         pick="s",
         completes="path",
+    ),
+    Command(
+        *("emoji", N_("An emoji, by some letters of its name, into what you write")),
+        takes="[NAME]",
+        where="chat",
+        completes="emoji",
     ),
     # this chat
     Command(
@@ -275,6 +281,7 @@ PANE_KEYS = (
     ("Ctrl+Up Ctrl+Down", N_("what you sent before")),
     (N_("Up (nothing typed)"), N_("choose a message")),
     ("PgUp PgDn", N_("scroll the history")),
+    ("Home End", N_("its first, its last message, if nothing is typed")),
     ("Alt+1 … Alt+9", N_("go to that chat")),
     ("Esc", N_("back; from a chat to the list of chats")),
     (N_("Ctrl+X three times"), N_("destroy this profile at once, without a question")),

@@ -69,7 +69,7 @@ def _argument(
     start: int, typed: str, kind: commands.Completes, names: Names, choices: dict[str, list[str]]
 ) -> list[Found]:
     if kind == "path":
-        return _paths(start, typed)
+        return paths(start, typed)
     if kind == "emoji":
         return _emoji(start, typed.strip(":")) if len(typed) > 1 else []
     if kind == "command":
@@ -110,7 +110,7 @@ def _emoji(start: int, typed: str) -> list[Found]:
     return [Found(start, EMOJI[name], f"{EMOJI[name]} :{name}:") for name in names[:FOUND_MAX]]
 
 
-def _paths(start: int, typed: str) -> list[Found]:
+def paths(start: int, typed: str) -> list[Found]:
     """Names in the folder typed so far; none if it cannot be read."""
     folder, _slash, begin = typed.rpartition("/")
     place = Path(f"{folder}/" if "/" in typed else ".").expanduser()

@@ -11,6 +11,7 @@ from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.commands import is_command
 from meshchat.ui.completion import Found, common
+from meshchat.ui.lines import clusters
 
 PASTE_ASK_LINES = 5  # more than this is often a slip of the middle button
 PASTE_MAX_CHARS = 20_000  # a message holds 7,000 bytes: this much is a file, and is refused
@@ -36,6 +37,13 @@ class Composer(TextArea):
         def __init__(self, step: int) -> None:
             super().__init__()
             self.step = step
+
+    class ToEnd(UiMessage):
+        """The history should go to its first (-1) or last (1) message."""
+
+        def __init__(self, end: int) -> None:
+            super().__init__()
+            self.end = end
 
     class Pasted(UiMessage):
         """More was pasted than is inserted without a question."""
@@ -88,6 +96,21 @@ class Composer(TextArea):
             return Strip.blank(self.size.width)
         return super().render_line(y)
 
+    # --- signs of several characters: the cursor never stands within one -----------------------
+
+    def get_cursor_left_location(self) -> tuple[int, int]:
+        row, column = self.cursor_location
+        ends = [end for end in clusters(self.document.get_line(row)) if end < column]
+        return (row, ends[-1] if ends else 0) if column else super().get_cursor_left_location()
+
+    def get_cursor_right_location(self) -> tuple[int, int]:
+        row, column = self.cursor_location
+        ends = (end for end in clusters(self.document.get_line(row)) if end > column)
+        end = next(ends, 0)
+        return (row, end) if end else super().get_cursor_right_location()
+
+    # --- keys ----------------------------------------------------------------------------------
+
     async def _on_key(self, event: events.Key) -> None:
         if self._takes(event.key):
             event.stop()
@@ -103,6 +126,8 @@ class Composer(TextArea):
             self.insert("\n")
         elif key == "up" and not self.text:
             self.post_message(self.Upwards())
+        elif key in ("home", "end") and self._is_at_end(key):
+            self.post_message(self.ToEnd(-1 if key == "home" else 1))
         elif key in ("pageup", "pagedown"):
             self.post_message(self.Paged(-1 if key == "pageup" else 1))
         elif key in ("ctrl+up", "ctrl+down"):
@@ -114,6 +139,10 @@ class Composer(TextArea):
         else:
             return False
         return True
+
+    def _is_at_end(self, key: str) -> bool:
+        """Whether the key has nowhere to go in what is written."""
+        return not self.text if key == "home" else self.cursor_location == self.document.end
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()

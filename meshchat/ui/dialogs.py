@@ -10,12 +10,14 @@ from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
+from meshchat.ui.glyphs import UNICODE, Glyphs
 
 Part = Clean | tuple[Clean, str]
 """Something to show: cleaned text, alone or with a style of ours."""
@@ -31,6 +33,25 @@ def plain(*parts: Part) -> Content:
     return Content.assemble(*parts)
 
 
+def glyphs_of(widget: Widget) -> Glyphs:
+    """The signs of a widget's app."""
+    found: Glyphs = getattr(widget.app, "glyphs", UNICODE)
+    return found
+
+
+def drawn(widget: Widget, *parts: Part) -> tuple[Part, ...]:
+    """The parts as the terminal of this widget's app can draw them (``Glyphs.draw``)."""
+    glyphs = glyphs_of(widget)
+    if not glyphs.simple_emoji:
+        return parts
+    return tuple(
+        Clean(glyphs.draw(part))
+        if isinstance(part, str)
+        else (Clean(glyphs.draw(part[0])), part[1])
+        for part in parts
+    )
+
+
 class Line(Static):
     """Text on the screen. Takes ``Clean`` only, so a type checker stops raw peer text."""
 
@@ -38,11 +59,15 @@ class Line(Static):
         super().__init__(plain(*parts), id=id, classes=classes, markup=False)
         self._parts = parts
 
+    def on_mount(self) -> None:
+        if self._parts and drawn(self, *self._parts) != self._parts:
+            self.update(plain(*drawn(self, *self._parts)))
+
     def show(self, *parts: Part) -> None:
         """Show this instead; repaints only if it differs."""
         if parts != self._parts:
             self._parts = parts
-            self.update(plain(*parts))
+            self.update(plain(*drawn(self, *parts)))
 
 
 class Field(Input):
@@ -193,7 +218,7 @@ class Choose(ModalScreen[T | None], Closing[T | None], Generic[T]):
         self._shown = [value for _name, value in found]
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(plain(name)) for name, _value in found])
+        options.add_options([Option(plain(*drawn(self, name))) for name, _value in found])
         options.highlighted = 0 if found else None
 
     def action_move(self, step: int) -> None:

@@ -27,6 +27,16 @@ def save_new(name: str, data: bytes) -> Clean:
     return Clean.line(str(path), 200)
 
 
+def folder_named(name: str) -> Path:
+    """A folder that our user typed, ``~`` included; whether it is there is not looked at."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~somebody who has no home
+        text = _("Cannot write {name}: {why}.")
+        shown = text.format(name=Clean.line(name), why=_("no such name is possible"))
+        raise UsageError("cannot_save", shown) from error
+
+
 def read_file(name: str) -> tuple[str, bytes]:
     """Name without its folder, and what is in it."""
     try:

@@ -1,6 +1,7 @@
 """What the commands need of a front end: the screens, or the linear mode."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from meshchat.core.model import ChatId, Message
@@ -49,6 +50,18 @@ class Front(Protocol):
 
     async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
         """One of a list."""
+        ...
+
+    async def choose_file(self, title: str) -> str | None:
+        """Path of a file of our user; None: none."""
+        ...
+
+    def downloads(self) -> Path:
+        """The folder for files that came. Raises ``MeshchatError``: there is none."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Put this where our user writes, at the cursor."""
         ...
 
     def open(self, chat: ChatId) -> None:

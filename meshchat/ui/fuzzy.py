@@ -1,8 +1,16 @@
 """Finding a name by some of its letters."""
 
-from meshchat.core.identity import name_skeleton
+from functools import lru_cache
 
+_WHOLE = 100_000  # as it was typed: before whatever has the letters somewhere
 _START, _WORD, _RUN = 8, 5, 3  # a hit at the start, at a word's start, next to the one before
+
+
+@lru_cache(maxsize=8_192)  # of the 3,600 emoji too: each key asks for all of them again
+def _skeleton(name: str) -> str:
+    from meshchat.core.identity import name_skeleton  # with all of nacl: not for the first frame
+
+    return name_skeleton(name)
 
 
 def score(typed: str, name: str) -> int:
@@ -13,10 +21,11 @@ def score(typed: str, name: str) -> int:
     wanted = [letter for letter in typed.casefold() if not letter.isspace()]
     if not wanted:
         return 1
-    return max(
+    found = max(
         _walk(wanted, name.casefold()),
-        _walk(list(name_skeleton("".join(wanted))), name_skeleton(name)),
+        _walk(list(_skeleton("".join(wanted))), _skeleton(name)),
     )
+    return found + _WHOLE if typed.strip().casefold() in name.casefold() else found
 
 
 def _walk(wanted: list[str], name: str) -> int:

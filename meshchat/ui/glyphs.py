@@ -3,13 +3,18 @@
 No set needs a special font. Meaning is never in a sign's colour.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from meshchat.core.model import Contact, Message, State, Trust
 from meshchat.i18n import _
+
+if TYPE_CHECKING:  # the lock screen needs the signs and nothing of the core
+    from meshchat.core.model import Contact, Message
 
 _PLAIN_TERMS = ("linux", "dumb", "vt", "ansi", "cons")  # consoles with 256 glyphs or fewer
 
@@ -136,6 +141,8 @@ def _choose(setting: str, environ: Mapping[str, str]) -> Glyphs:
 
 def trust_sign(glyphs: Glyphs, contact: Contact) -> str:
     """The sign beside a contact's name."""
+    from meshchat.core.model import Trust
+
     if contact.frozen:
         return glyphs.changed
     return glyphs.verified if contact.trust is Trust.VERIFIED else glyphs.unverified
@@ -145,6 +152,8 @@ def state_mark(glyphs: Glyphs, message: Message) -> str:
     """What stands behind one of our messages."""
     if not message.outgoing:
         return ""
+    from meshchat.core.model import State
+
     if message.state is State.FAILED:
         why = reason_words(message.reason)
         return f"{glyphs.failed} {why}" if not glyphs.is_plain else f"({_('failed')}: {why})"
@@ -169,6 +178,8 @@ def state_mark(glyphs: Glyphs, message: Message) -> str:
 
 def is_read(message: Message) -> bool:
     """Whether the reader told us that they have seen it."""
+    from meshchat.core.model import State
+
     return message.state is State.READ
 
 

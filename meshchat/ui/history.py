@@ -78,6 +78,9 @@ class History(ScrollView, can_focus=True):
     class Left(UiMessage):
         """Our user is done with choosing messages."""
 
+    class Chosen(UiMessage):
+        """Another message is chosen now."""
+
     class Seen(UiMessage):
         """The newest message is on the screen."""
 
@@ -492,6 +495,7 @@ class History(ScrollView, can_focus=True):
             self.scroll_to(y=top, animate=False)
         elif top + self._heights[row] > self.scroll_y + height:
             self.scroll_to(y=min(top, top + self._heights[row] - height), animate=False)
+        self.post_message(self.Chosen())
         self.refresh()
 
     def action_move(self, step: int) -> None:

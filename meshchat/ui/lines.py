@@ -5,10 +5,11 @@ from array import array
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len, chop_cells, split_graphemes
 
 CHUNK_ROWS = 256  # rows per partial sum of heights
 
+_FLAG_FIRST, _FLAG_LAST = "\U0001f1e6", "\U0001f1ff"
 _WORDS = re.compile(r"\s*\S+")
 
 
@@ -81,6 +82,20 @@ def wrap(text: str, width: int) -> list[str]:
             line, used = word, cell_len(word)
         lines.append(line)
     return lines
+
+
+def clusters(text: str) -> list[int]:
+    """Where each sign of a text ends that a person sees as one: joined emoji, flags, marks."""
+    ends: list[int] = []
+    begun = False  # the first half of a flag
+    for start, end, _cells in split_graphemes(text)[0]:
+        half = _FLAG_FIRST <= text[start] <= _FLAG_LAST
+        if half and begun:
+            ends[-1] = end
+        else:
+            ends.append(end)
+        begun = half and not begun
+    return ends
 
 
 def fit(text: str, cells: int, more: str = "…") -> str:

@@ -107,10 +107,10 @@ class RadiosScreen(LiveScreen):
     def heading(self) -> str:
         return _("Radios and networks")
 
-    def page(self, width: int) -> str:  # noqa: ARG002
+    def page(self, width: int) -> str:
         status = self.backend.status()
         contacts = {contact.fp: contact for contact in self.backend.store.contacts()}
-        return radios_text(status, all_transports(status.transports), contacts)
+        return radios_text(status, all_transports(status.transports), contacts, width)
 
 
 class FirstRadios(RadiosScreen):
@@ -128,13 +128,14 @@ class FirstRadios(RadiosScreen):
     def hint(self) -> str:
         return _("Enter go on   PgDn more   later: F4")
 
-    def page(self, width: int) -> str:  # noqa: ARG002
+    def page(self, width: int) -> str:
         status = self.backend.status()
         first = _(
             "Messages go over these, to whoever is near. Without any they wait. Nothing here "
             "has to be done now."
         )
-        return "\n".join([first, "", *transport_lines(all_transports(status.transports), status)])
+        rows = transport_lines(all_transports(status.transports), status, width)
+        return "\n".join([first, "", *rows])
 
     def action_nothing(self) -> None:
         """The mesh has its time later."""

@@ -6,17 +6,17 @@ import asyncio
 from datetime import datetime
 
 from meshchat.core import events as core
-from meshchat.core.model import Message, Notify
+from meshchat.core.model import NOTE_FILE, Message, Notify
 from meshchat.errors import UsageError
 from meshchat.i18n import N_, _, ngettext
 from meshchat.text import Clean
-from meshchat.ui.files import read_file, save_new
+from meshchat.ui.files import folder_named, read_file
 from meshchat.ui.front import Front
 from meshchat.ui.reports import file_progress, journey_text, span
 
 LAST_LOOKED = 50  # newest messages among which the last of theirs or of ours is looked for
 SEARCH_MAX = 200  # hits shown; further words narrow it
-TAKE_BACK = "-"
+TAKE_BACK, OTHER = "-", "…"
 REACTIONS = (
     *(("👍", N_("yes")), ("👎", N_("no")), ("❤️", N_("love")), ("😂", N_("funny"))),
     *(("😮", N_("surprised")), ("😢", N_("sad")), ("🙏", N_("thanks"))),
@@ -68,8 +68,10 @@ class MessageDeeds:
         message = self._about(incoming=True)
         if not rest:
             rows = [(Clean(f"{sign}  {_(name)}"), sign) for sign, name in REACTIONS]
-            rows.append((Clean(_("take back")), TAKE_BACK))
+            rows += [(Clean(_("another…")), OTHER), (Clean(_("take back")), TAKE_BACK)]
             rest = await self._front.pick(_("React with"), rows) or ""
+            if rest == OTHER:
+                rest = await self._pick_emoji() or ""
         if rest:
             await self._do(core.React(message.id, "" if rest == TAKE_BACK else emoji_of(rest)))
 
@@ -184,19 +186,46 @@ class MessageDeeds:
         self._front.copy(self._chosen().text)
 
     async def do_file(self, rest: str) -> None:
-        name, data = await asyncio.to_thread(read_file, rest)
+        path = rest or await self._front.choose_file(_("A file to send"))
+        if not path:
+            return
+        name, data = await asyncio.to_thread(read_file, path)
         await self._do(core.SendFile(self._front.chat, name, data))
         self._front.say("")
 
     async def do_save(self, rest: str) -> None:
-        message = self._chosen()
-        data = self._front.backend.store.file(message.id)
-        if data is None:
-            raise UsageError("no_file", _("There is no whole file in this message."))
-        name = rest or await self._front.fill(_("Save the file as"), message.text)
-        if name:
-            path = await asyncio.to_thread(save_new, name, data)
-            self._front.say(_("Saved as {path}").format(path=path))
+        """Under a name of ours: what a stranger calls a file never reaches the disk."""
+        from meshchat.downloads import save
+        from meshchat.net.verbs.files import whole_file
+
+        name, data = whole_file(self._front.backend.store, self._with_file())
+        folder = folder_named(rest) if rest else self._front.downloads()
+        path = await asyncio.to_thread(save, name, data, folder)
+        self._front.say(_("Saved as {path}").format(path=Clean.line(str(path), 200)))
+
+    def _with_file(self) -> Message:
+        """The chosen message; else the last one that brought a file."""
+        if self._front.is_choosing:
+            return self._chosen()
+        found = self._front.backend.store.messages(self._front.chat, limit=LAST_LOOKED)
+        files = [m for m in found if m.note == NOTE_FILE and not m.outgoing]
+        if not files:
+            raise UsageError("no_file", _("No file has come here lately."))
+        return files[-1]
+
+    async def do_emoji(self, rest: str) -> None:
+        sign = emoji_of(f":{rest.strip(':')}:") if rest else ""
+        if not sign or sign.startswith(":"):
+            sign = await self._pick_emoji() or ""
+        if sign:
+            self._front.write(sign)
+
+    async def _pick_emoji(self) -> str | None:
+        from rich._emoji_codes import EMOJI  # 3,600 names, loaded when somebody asks
+
+        names = sorted(EMOJI, key=lambda name: (len(name), name))
+        rows = [(Clean(f"{EMOJI[name]}  {name.replace('_', ' ')}"), EMOJI[name]) for name in names]
+        return await self._front.pick(_("Which emoji?"), rows)
 
 
 def found_line(front: Front, message: Message) -> Clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -12,12 +13,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from meshchat.core import events as core
-from meshchat.core.identity import card_text, key_tag, name_skeleton
+from meshchat.core.identity import card_text, key_tag, name_skeleton, safety_numbers
 from meshchat.core.model import Contact, Room, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
+from meshchat.ui.filepicker import FileScreen, start_folder
 from meshchat.ui.files import read_card, save_new
 from meshchat.ui.glyphs import Glyphs
 from meshchat.ui.reports import moment
@@ -89,6 +91,13 @@ def qr_content(text: str) -> Content:
     return Content.assemble(("\n".join(lines), QR_STYLE))
 
 
+def number_rows(words: Sequence[str]) -> str:
+    """Safety words as numbers, six a row, for people who share no language."""
+    numbers = [f"{number:04}" for number in safety_numbers(words)]
+    rows = [numbers[at : at + 6] for at in range(0, len(numbers), 6)]
+    return "\n".join(f"   {' '.join(row)}" for row in rows)
+
+
 class PeopleScreen(Closing[Contact | None]):
     """What these screens share: a line for answers, and commands that may be refused."""
 
@@ -129,9 +138,9 @@ class CardScreen(PeopleScreen):
         with ScrollableContainer(classes="body"):
             if self._first:
                 text = _(
-                    "This is all a friend needs to write to you. Hand it over in person, by "
-                    "file or by any messenger, and ask for theirs. Then: Esc, and /add. "
-                    "F4 says which radios are on.\n"
+                    "This is all a friend needs to write to you. It is no secret: nobody can read "
+                    "your messages with it. Hand it over in person, by file or by any messenger, "
+                    "and ask for theirs. Then: Esc, and /add.\n"
                 )
                 yield Line(Clean(text))
             yield Line(self._card, classes="card")
@@ -166,6 +175,7 @@ class AddScreen(PeopleScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back", show=False),
         Binding("ctrl+r,ctrl+к", "replace", "Replace", show=False),
+        Binding("ctrl+o,ctrl+щ", "choose", "Choose a file", show=False),
     ]
 
     def __init__(self, runtime: Backend, card: str = "") -> None:
@@ -182,7 +192,9 @@ class AddScreen(PeopleScreen):
             yield Line(Clean(_("\nYour name for them; empty: the name the card suggests.")))
             yield Field(id="petname", placeholder=_("name"), compact=True, max_length=48)
         yield Line(classes="answer")
-        yield Line(Clean(_("Enter add   Tab next field   Esc back")), classes="hint")
+        yield Line(
+            Clean(_("Enter add   Tab next field   Ctrl+O choose a file   Esc back")), classes="hint"
+        )
 
     def ready(self) -> None:
         self.query_one("#petname" if self._start else "#card").focus()
@@ -193,6 +205,16 @@ class AddScreen(PeopleScreen):
     def action_replace(self) -> None:
         if self._namesake is not None:
             self.work(self._add(self._namesake.fp))
+
+    def action_choose(self) -> None:
+        """The file with the card from a list, for whom paths are a riddle."""
+        self.work(self._choose())
+
+    async def _choose(self) -> None:
+        screen = FileScreen(_("The file with their card"), start_folder())
+        if (path := await self.app.push_screen_wait(screen)) is not None:
+            self.query_one("#card", Field).value = str(path)
+            self.query_one("#petname").focus()
 
     async def _add(self, replaces: bytes = b"") -> None:
         typed = self.query_one("#card", Field).value
@@ -253,8 +275,9 @@ class ContactScreen(PeopleScreen):
     def compose(self) -> ComposeResult:
         yield Line(classes="title")
         with VerticalScroll(classes="body"):
-            yield Line(id="about")
+            yield Line(id="who")
             yield Line(classes="words")
+            yield Line(id="numbers")
             yield Line(id="advice")
             yield Line(classes="card")
             yield Static(id="code", classes="qr", markup=False)
@@ -278,14 +301,17 @@ class ContactScreen(PeopleScreen):
         )
         key = self._fp.hex(" ", 4)
         said = contact.claimed or Clean(_("nothing"))
-        self.query_one("#about", Line).show(
+        self.query_one("#who", Line).show(
             Clean(_("calls itself “{name}”").format(name=said)),
             Clean(f"\n{_('key')}  {key[:35]}\n{' ' * len(_('key'))}  {key[36:]}\n"),
         )
-        safety = enumerate(self._runtime.node.safety_words(self._fp), 1)
-        words = [f"{number:>2} {word:<9}" for number, word in safety]
+        safety = self._runtime.node.safety_words(self._fp)
+        words = [f"{number:>2} {word:<9}" for number, word in enumerate(safety, 1)]
         rows = ["".join(words[at : at + 3]).rstrip() for at in range(0, len(words), 3)]
         self.query_one(".words", Line).show((Clean("\n".join(rows)), "bold"))
+        self.query_one("#numbers", Line).show(
+            Clean(_("The same as numbers:")), (Clean(f"\n{number_rows(safety)}"), "bold")
+        )
         advice = _("These are the same words on both screens, or somebody stands between you.")
         if contact.trust is not Trust.VERIFIED:
             more = _("Read them to each other in person or by voice; if all agree, press v.")

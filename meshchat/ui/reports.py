@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from meshchat.core.custody import TRUSTED_SHIFT
@@ -209,12 +210,15 @@ def _step(step: Step) -> str:
 
 
 def radios_text(
-    status: RuntimeStatus, transports: Sequence[TransportStatus], contacts: Mapping[bytes, Contact]
+    status: RuntimeStatus,
+    transports: Sequence[TransportStatus],
+    contacts: Mapping[bytes, Contact],
+    width: int,
 ) -> str:
-    """What is on, what is off and why, and what to do about it."""
+    """What is on, what is off and why, and what to do about it; ``width`` in cells."""
     node = status.node
     lines = [_("you: {name} · key {tag}").format(name=node.name, tag=key_tag(node.fp)), ""]
-    lines += transport_lines(transports, status, detail=True)
+    lines += transport_lines(transports, status, width, detail=True)
     if not transports:
         lines += [_("There is no radio and no network here: messages wait in the queue."), ""]
     lines += neighbour_lines(status, contacts)
@@ -224,15 +228,20 @@ def radios_text(
 
 
 def transport_lines(
-    transports: Sequence[TransportStatus], status: RuntimeStatus, *, detail: bool = False
+    transports: Sequence[TransportStatus],
+    status: RuntimeStatus,
+    width: int,
+    *,
+    detail: bool = False,
 ) -> list[str]:
     """Each transport: on, or off and why, and what to do; an empty line after each."""
     lines: list[str] = []
     for transport in transports:
         links = sum(peer.transport == transport.name for peer in status.node.neighbours)
-        lines.append(f"{transport.name}: {transport_words(transport, links)}")
+        lines.append(f"{transport_title(transport.name)}: {transport_words(transport, links)}")
         if transport.remedy:
-            lines.append(f"  {said(transport.remedy)}")
+            room = max(20, width)  # a window of fewer cells breaks the rest itself
+            lines += wrap(said(transport.remedy), room, initial_indent="  ", subsequent_indent="  ")
         if detail:
             lines += [
                 f"  {key.replace('_', ' ')}: {value}"
@@ -241,6 +250,12 @@ def transport_lines(
             ]
         lines.append("")
     return lines
+
+
+def transport_title(name: str) -> str:
+    """A transport as people call it, and as the line at the bottom does."""
+    titles = {"lan": _("local network (lan)"), "ble": _("Bluetooth (ble)")}
+    return titles.get(name, name)
 
 
 def transport_words(transport: TransportStatus, links: int) -> str:

@@ -3,6 +3,7 @@
 Also brings an identity back from its 24 words.
 """
 
+import secrets
 from typing import ClassVar
 
 from textual import on
@@ -12,12 +13,64 @@ from textual.containers import Vertical
 from textual.message import Message as UiMessage
 from textual.screen import Screen
 
+from meshchat import i18n
 from meshchat.errors import UsageError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
 from meshchat.ui.dialogs import Field, Line
 
+SUGGESTED_WORDS = 6  # 66 bits: with our hash out of reach for whoever has the disk
 SHORT_PASSPHRASE_CHARS = 16  # about four words; below this a seized disk is opened by guessing
+
+
+def suggested() -> str:
+    """A passphrase of words by chance, in letters that our user types."""
+    from mnemonic import Mnemonic  # its lists: 2,048 words each, none like another
+
+    words = Mnemonic("russian" if i18n.language() in ("kk", "ru") else "english").wordlist
+    return Clean.line(" ".join(secrets.choice(words) for _word in range(SUGGESTED_WORDS)), 200)
+
+
+class Step(Vertical):
+    """What is asked at once: ``name``, ``words`` or ``passphrase``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(classes="box", id=f"step-{name}")
+        self._step = name
+
+    def compose(self) -> ComposeResult:
+        if self._step == "name":
+            welcome = _("Welcome to meshchat")
+            yield Line((Clean(welcome), "bold"), Clean(_("   1 of 4")), classes="title")
+            yield Line(
+                Clean(
+                    _(
+                        "Messages go from device to device: no account, no number, no server.\n\n"
+                        "What should others call you?"
+                    )
+                )
+            )
+            yield Field(id="name", placeholder=_("name"), max_length=48, compact=True)
+            yield Line(Clean(_("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit")))
+        elif self._step == "words":
+            restore = _("Restore: type or paste the 24 words of your backup.")
+            yield Line((Clean(restore), "bold"), classes="title")
+            yield Field(id="words", placeholder=_("word word word…"), compact=True)
+            yield Line(Clean(_("\nEnter go on   Esc back")))
+        else:
+            passphrase = _("A passphrase")
+            yield Line((Clean(passphrase), "bold"), Clean(_("   2 of 4")), classes="title")
+            yield Line(
+                Clean(
+                    _(
+                        "It locks what is stored on this device. Five or more words that do not "
+                        "belong together are good. Nobody can recover it."
+                    )
+                )
+            )
+            yield Field(id="passphrase", placeholder=_("passphrase"), password=True, compact=True)
+            yield Field(id="again", placeholder=_("the same again"), password=True, compact=True)
+            yield Line(Clean(_("\nEnter go on   Ctrl+G suggest words   Esc back")))
 
 
 class SetupScreen(Screen[None]):
@@ -25,6 +78,7 @@ class SetupScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r,ctrl+к", "restore", "Restore from words", show=False, priority=True),
+        Binding("ctrl+g,ctrl+п", "suggest", "Suggest a passphrase", show=False, priority=True),
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -45,46 +99,18 @@ class SetupScreen(Screen[None]):
         self._making = False
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="box", id="step-name"):
-            yield Line(
-                (Clean(_("Welcome to meshchat")), "bold"), Clean(_("   1 of 4")), classes="title"
-            )
-            yield Line(
-                Clean(
-                    _(
-                        "Messages go from device to device: no account, no number, no server.\n\n"
-                        "What should others call you?"
-                    )
-                )
-            )
-            yield Field(id="name", placeholder=_("name"), max_length=48, compact=True)
-            yield Line(Clean(_("\nEnter go on   Ctrl+R restore from 24 words   Ctrl+Q quit")))
-        with Vertical(classes="box", id="step-words"):
-            restore = _("Restore: type or paste the 24 words of your backup.")
-            yield Line((Clean(restore), "bold"), classes="title")
-            yield Field(id="words", placeholder=_("word word word…"), compact=True)
-            yield Line(Clean(_("\nEnter go on   Esc back")))
-        with Vertical(classes="box", id="step-passphrase"):
-            yield Line((Clean(_("A passphrase")), "bold"), Clean(_("   2 of 4")), classes="title")
-            yield Line(
-                Clean(
-                    _(
-                        "It locks what is stored on this device. Five or more words that do not "
-                        "belong together are good. Nobody can recover it."
-                    )
-                )
-            )
-            yield Field(id="passphrase", placeholder=_("passphrase"), password=True, compact=True)
-            yield Field(id="again", placeholder=_("the same again"), password=True, compact=True)
-            yield Line(Clean(_("\nEnter go on   Esc back")))
+        yield Step("name")
         yield Line(classes="answer")
 
     def on_mount(self) -> None:
-        self._step("name")
+        self.query_one("#name").focus()
 
-    def _step(self, name: str) -> None:
-        for step in ("name", "words", "passphrase"):
-            self.query_one(f"#step-{step}").display = step == name
+    async def _step(self, name: str) -> None:
+        """Show another step, made when it is first come to: the first frame needs one only."""
+        if not self.query(f"#step-{name}"):
+            await self.mount(Step(name), before=".answer")
+        for step in self.query(Step):
+            step.display = step.id == f"step-{name}"
         self.say("")
         self.query_one(f"#{name}").focus()
 
@@ -95,7 +121,7 @@ class SetupScreen(Screen[None]):
     def refuse(self, why: str) -> None:
         """The profile could not be made."""
         self._make(False)
-        self._step("passphrase")
+        self.query_one("#passphrase").focus()
         self._warned = ""
         self.say(why)
 
@@ -105,16 +131,22 @@ class SetupScreen(Screen[None]):
         for field in self.query(Field):
             field.disabled = making
 
-    def action_restore(self) -> None:
+    async def action_restore(self) -> None:
         if not self._making:
-            self._step("words")
+            await self._step("words")
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         if not self._making:
-            self._step("name")
+            await self._step("name")
+
+    def action_suggest(self) -> None:
+        """Words by chance, to be typed by whoever wants them: typing is half of remembering."""
+        if not self._making and self.query("#passphrase"):
+            text = _("Six words by chance: {words}. Keep them in your head. Ctrl+G: others.")
+            self.say(text.format(words=suggested()))
 
     @on(Field.Submitted, "#name")
-    def _named(self, event: Field.Submitted) -> None:
+    async def _named(self, event: Field.Submitted) -> None:
         name = Clean.line(event.value)
         if not name:
             self.say(_("Type a name; it can be anything and can be changed later."))
@@ -126,10 +158,10 @@ class SetupScreen(Screen[None]):
         except UsageError as error:
             self.say(said(error))
             return
-        self._step("passphrase")
+        await self._step("passphrase")
 
     @on(Field.Submitted, "#words")
-    def _worded(self, event: Field.Submitted) -> None:
+    async def _worded(self, event: Field.Submitted) -> None:
         from meshchat.core.identity import words_to_seed  # loads the word lists
 
         try:
@@ -138,7 +170,7 @@ class SetupScreen(Screen[None]):
             self.say(said(error))
             return
         event.input.clear()
-        self._step("name")
+        await self._step("name")
         self.say(_("The words are right. Now the rest."))
 
     @on(Field.Submitted, "#passphrase")

@@ -1,5 +1,7 @@
 """The list of chats and, apart from it, the box of requests."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,9 +43,33 @@ class Rows(OptionList):
 
     BINDINGS = [Binding("question_mark", "screen.command('help')", "Help", show=False)]  # noqa: RUF012
 
+    class Past(UiMessage):
+        """Our user moves on beyond the first (-1) or the last (1) row."""
+
+        def __init__(self, rows: Rows, step: int) -> None:
+            super().__init__()
+            self.rows = rows
+            self.step = step
+
     def __init__(self, id: str) -> None:
         super().__init__(id=id, markup=False, compact=True)
         self.ids: list[ChatId] = []
+
+    def on_focus(self) -> None:
+        if self.highlighted is None and self.ids:  # else Enter would open nothing
+            self.highlighted = 0
+
+    def action_cursor_up(self) -> None:
+        if self.highlighted:
+            super().action_cursor_up()
+        else:
+            self.post_message(self.Past(self, -1))
+
+    def action_cursor_down(self) -> None:
+        if self.highlighted is not None and self.highlighted < len(self.ids) - 1:
+            super().action_cursor_down()
+        else:
+            self.post_message(self.Past(self, 1))
 
     def fill(self, rows: Sequence[tuple[ChatId, Content]]) -> None:
         """Bring the list up to date, touching only the rows that differ."""
@@ -133,6 +159,25 @@ class Side(Vertical):
             Clean(f" {sign} " if count else f" {sign}"),
             (Clean(count), "dim" if face.quiet else "bold"),
         )
+
+    def take_focus(self) -> None:
+        """To the list of chats; to that of strangers if there is nobody else."""
+        self._lists()[0].focus()
+
+    def _lists(self) -> list[Rows]:
+        """Those with something in them, from top to bottom; never none."""
+        every = [self.query_one("#chats", Rows), self.query_one("#requests", Rows)]
+        return [rows for rows in every if rows.ids] or every[:1]
+
+    @on(Rows.Past)
+    def _go_on(self, event: Rows.Past) -> None:
+        """From the last chat to the first stranger, from there to the first chat, and back."""
+        event.stop()
+        lists = self._lists()
+        if event.rows in lists:
+            after = lists[(lists.index(event.rows) + event.step) % len(lists)]
+            after.focus()
+            after.highlighted = (len(after.ids) - 1 if event.step < 0 else 0) if after.ids else None
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

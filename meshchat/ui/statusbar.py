@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -26,12 +27,22 @@ class StatusBar(Line):
 
     def show_status(self, status: RuntimeStatus, place: str) -> None:
         """Show a picture of this moment, and keys for where our user is."""
-        width = self.screen.size.width
-        narrow = self.screen.has_class("-narrow")
         left = "  ".join(self._words(status, brief=False))
-        hints = _hints(place, narrow)
-        if cell_len(left) + cell_len(hints[0]) + 4 > width:
+        first = _hints(place, self._narrow)[0]
+        if cell_len(left) + cell_len(first) + 4 > self.screen.size.width:
             left = " ".join(self._words(status, brief=True))
+        self._show(left, place)
+
+    def show_moment(self, at: float, place: str) -> None:
+        """Show when the chosen message was written or came, to the second: rows say hours only."""
+        self._show(f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}", place)
+
+    @property
+    def _narrow(self) -> bool:
+        return self.screen.has_class("-narrow")
+
+    def _show(self, left: str, place: str) -> None:
+        width, hints = self.screen.size.width, _hints(place, self._narrow)
         shown = hints[0]
         for hint in hints[1:HINTS_MAX]:
             if cell_len(left) + cell_len(shown) + cell_len(hint) + 6 <= width:

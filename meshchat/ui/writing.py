@@ -115,7 +115,19 @@ class Writing(Vertical):
             raise
         if chat == self._chat and not self.composer.text:
             self.keep_draft()
-        self.say("")
+        self.say(self._first_words())
+
+    def _first_words(self) -> str:
+        """Behind somebody's very first message: what the sign there means; else nothing."""
+        own = [message for message in self._last() if message.outgoing]
+        if len(self._front.names.chats) > 1 or len(own) > 1:
+            return ""
+        signs = self._front.glyphs
+        if signs.is_plain:
+            return _("The word behind it says where it is. F5 says more.")
+        text = _("Behind it: {queued} only here, {carried} carried by others, {delivered} there.")
+        shown = text.format(queued=signs.queued, carried=signs.carried, delivered=signs.delivered)
+        return f"{shown} {_('F5 says more.')}"
 
     def _give_back(self, text: str) -> None:
         """What could not be sent stands in the composer again, before what was typed since."""

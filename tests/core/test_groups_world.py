@@ -249,4 +249,4 @@ class OneGroup(RuleBasedStateMachine):
 
 
 TestOneGroup = OneGroup.TestCase
-TestOneGroup.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestOneGroup.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

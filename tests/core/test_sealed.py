@@ -171,7 +171,7 @@ def test_pieces_of_any_size(size: int) -> None:
     *full, last = chunk_inner_bytes(size)
     assert full == [CHUNK_BYTES + 2] * (len(sizes) - 1) and 2 < last <= CHUNK_BYTES + 2
     assert sum(sizes) == size and min(sizes) > 0 and len(sizes) <= FILE_CHUNKS_MAX
-    assert [len(piece) for piece in cut(bytes(size))] == sizes
+    assert tuple(len(piece) for piece in cut(bytes(size))) == sizes
     others = [bytes([number]) * 16 for number in range(1, len(sizes))]
     table = with_table(b"h" * 32, others, bytes(sizes[0]))
     assert len(table) == chunk_inner_bytes(size)[0] - 2

@@ -141,4 +141,4 @@ class MeshWorld(RuleBasedStateMachine):
 
 
 TestMeshWorld = MeshWorld.TestCase
-TestMeshWorld.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestMeshWorld.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -180,19 +180,34 @@ class Script:
 
 
 async def test_waiting_events_share_one_commit() -> None:
-    """What arrives together is handled in order inside one transaction."""
+    """What arrives together is handled inside one transaction, and of each link at once."""
     store, script, wire = new_store("a"), Script(), Wire()
     runtime = Runtime(store, lambda _: script, [wire])  # type: ignore[arg-type,return-value]
     async with running(runtime):
         await wire.ready.wait()
-        link = wire.dial()
+        one, two = wire.dial(), wire.dial()
         for number in range(5):
-            wire.host.post(Received(link, (bytes([number]),)))
+            wire.host.post(Received(one, (bytes([number]),)))
+            wire.host.post(Received(two, (bytes([number, number]),)))
+        three = wire.dial()
+        wire.host.post(Received(one, (b"late",)))
         script.answers[Received] = lambda _: store.put("raises", b"outside a transaction") or []
         script.due = system_now().mono + 0.01
         await script.woken.wait()
-    kinds = [type(event).__name__ for event in script.batch]
-    assert kinds == ["LinkUp", *["Received"] * 5, "Wake"]
+    came = [
+        (event.link, event.frames if isinstance(event, Received) else ())
+        for event in script.batch
+        if isinstance(event, LinkUp | Received)
+    ]
+    assert came == [
+        (one, ()),
+        (two, ()),
+        (one, tuple(bytes([number]) for number in range(5))),
+        (two, tuple(bytes([number, number]) for number in range(5))),
+        (three, ()),
+        (one, (b"late",)),
+    ]
+    assert isinstance(script.batch[-1], Wake)
 
 
 async def test_a_closed_link_is_silent_both_ways() -> None:

@@ -4,7 +4,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import textual._wait
+import textual.screen
 from screens import Person
+
+# A Pilot looks fifty times a second whether the app is done, twice for each key, and the app
+# paints sixty times a second. Both four times as often: nobody watches, and a key takes a third.
+textual.screen.UPDATE_PERIOD /= 4
+textual._wait.SLEEP_GRANULARITY /= 4
+textual._wait.SLEEP_IDLE = 0.0004
 
 
 @pytest.fixture(autouse=True)

@@ -371,7 +371,7 @@ async def test_own_card_and_help_open(me: Person) -> None:
         assert "While writing" in app.shown() and "complete a name" in app.shown()
         await pilot.press("escape", "ctrl+p", *"status", "enter")
         await until(lambda: isinstance(app.screen, RadiosScreen), pilot)
-        assert "lan: off" in app.shown()
+        assert "(lan): off" in app.shown()
 
 
 async def test_closed_before_it_was_drawn(me: Person, bob: Person) -> None:

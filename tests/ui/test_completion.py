@@ -99,3 +99,8 @@ def test_nothing_fits_nothing() -> None:
     """Letters that do not occur in this order find no name; no letters keep all in order."""
     assert fuzzy.rank("zzz", ["abc"]) == []
     assert fuzzy.rank("", ["b", "a"]) == [0, 1]
+
+
+def test_what_was_typed_as_it_stands_comes_first() -> None:
+    """A word that holds the letters in a row wins over one that has them at starts of words."""
+    assert fuzzy.rank("camel", ["call me later", "two-hump camel"])[0] == 1

@@ -39,7 +39,8 @@ async def talk(me: Person, bob: Person, pilot: Pilot[None]) -> bytes:
     await me.do(Send(chat, "он минуттан кейін"))
     await pilot.pause()
     me.app.chat.open(chat)
-    await pilot.pause(0.3)
+    await until(lambda: "кейін" in me.app.shown(), pilot)
+    await pilot.pause()
     return chat
 
 
@@ -104,7 +105,7 @@ async def test_the_first_run_fits(spoken: str, size: tuple[int, int], tmp_path: 
             lambda: has(_("Type a name; it can be anything and can be changed later.")), pilot
         )
         await pilot.press(*"Aida", "enter")
-        await until(lambda: has(_("\nEnter go on   Esc back")), pilot)
+        await until(lambda: has(_("\nEnter go on   Ctrl+G suggest words   Esc back")), pilot)
         await pilot.press(*"abc", "enter", *"abd", "enter")
         await until(lambda: has(_("The two are not the same; type the second again.")), pilot)
 

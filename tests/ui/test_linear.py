@@ -61,6 +61,22 @@ def linear(home: Path, lines: str, code: int = 0) -> str:
     return piped("-m", "meshchat", *options, lines=lines, code=code)
 
 
+def test_a_file_and_an_emoji_by_lines(home: Path, tmp_path: Path) -> None:
+    """A path on the next line; of 3,600 emoji those with these letters; simple ones on request."""
+    (tmp_path / "notes.txt").write_text("water at six")
+    card = Profile(tmp_path / "bob")
+    card.init("Bob", "pw", small=True)
+    (tmp_path / "pw").write_text("pw\n")
+    there = ("--home", str(tmp_path / "bob"), "--passphrase-file", str(tmp_path / "pw"))
+    bob = piped("-m", "meshchat", *there, "card", lines="").strip()
+    (home / "config.toml").write_text('[ui]\nemoji = "simple"\n')
+    lines = f"/add {bob}\n\n/file\n{tmp_path}/notes.txt\n/emoji\ndromed\n1\nhi 👍🏽 🇰🇿\n/read 1\n"
+    shown = linear(home, lines)
+    assert "1. 🐪  dromedary camel" in shown and "\n🐪\n" in shown
+    assert "hi 👍 KZ (queued)" in shown
+    assert '[file "notes.txt", 12 B]' in linear(home, "/chat Bob\n")
+
+
 def test_a_pipe_can_do_all_of_it(home: Path) -> None:
     """Commands in, lines out; nothing but text, and exit code 0 at the end of the input."""
     shown = linear(

@@ -20,7 +20,7 @@ from meshchat.ui.composer import Composer
 from meshchat.ui.dialogs import Ask, Field, Line, Prompt, TextScreen
 from meshchat.ui.lock import LockScreen
 from meshchat.ui.people import AddScreen
-from meshchat.ui.setup import SetupScreen
+from meshchat.ui.setup import SUGGESTED_WORDS, SetupScreen
 
 WORDS = "blue horse river stone lamp"
 
@@ -216,3 +216,24 @@ class Slow(Profile):
         self.begun.append(name)
         self.go_on.wait()
         raise StoreError("disk_full", "No room on the disk.")
+
+
+async def test_words_for_a_passphrase_are_suggested(tmp_path: Path) -> None:
+    """Ctrl+G on that step: six words of the list, others each time; nothing is filled in."""
+    app = MeshApp(Profile(tmp_path / "new"), RuntimeOptions(lan=False, ble=False), None)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        await pilot.press("ctrl+g")  # not before there is anything to lock
+        answer = app.screen.query_one(".answer", Line)
+        assert not str(answer.content)
+        await pilot.press(*"Me", "enter")
+        await until(lambda: bool(app.screen.query("#passphrase")), pilot)
+        told = set()
+        for _ in range(2):
+            await pilot.press("ctrl+g")
+            await until(lambda: "by chance" in str(answer.content), pilot)
+            told.add(str(answer.content))
+        assert len(told) == 2
+        words = told.pop().split(": ")[1].split(".")[0].split()
+        assert len(words) == SUGGESTED_WORDS and all(word.isalpha() for word in words)
+        assert not app.screen.query_one("#passphrase", Field).value

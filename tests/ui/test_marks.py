@@ -6,7 +6,14 @@ import pytest
 from screens import NOON, Person, until
 
 from meshchat.config import RuntimeOptions
-from meshchat.core.events import JoinRoom, MessageChanged, Notice, SendFile, WatchSilence
+from meshchat.core.events import (
+    JoinRoom,
+    MessageChanged,
+    Notice,
+    Rename,
+    SendFile,
+    WatchSilence,
+)
 from meshchat.core.identity import public_room_key
 from meshchat.core.model import NOTE_REVOCATION, ChatId, OpenFile
 from meshchat.profile import Profile
@@ -161,7 +168,7 @@ async def test_the_first_run_shows_the_radios(tmp_path: object) -> None:
         app.push_screen(CardScreen(me.card, "Your card", first=True))
         app.push_screen(FirstRadios(me.runtime, app.glyphs))
         await until(lambda: "3 of 4" in app.shown(), pilot)
-        assert "lan: off: switched off" in app.shown() and "Start without --no-lan" in app.shown()
+        assert "(lan): off: switched off" in app.shown() and "Start without --no-lan" in app.shown()
         await pilot.press("f3")
         assert isinstance(app.screen, FirstRadios)
         await pilot.press("enter")
@@ -200,10 +207,15 @@ def test_simple_emoji() -> None:
 
 
 async def test_simple_emoji_in_the_history(bob: Person) -> None:
-    """The setting is used for text, and for names in the list."""
+    """The setting is used for text, and for names in the list, the header and on other screens."""
     me = Person("Me", options=RuntimeOptions(lan=False, ble=False, emoji="simple"))
     async with me.at() as (app, pilot):
         chat = await me.knows(bob)
         me.hear(chat, "we are 👩\u200d👩\u200d👧 in 🇰🇿")
         app.chat.open(chat)
         await until(lambda: "we are 👩 in KZ" in app.shown(), pilot)
+        await me.do(Rename(chat[1:], "Bob 👩\u200d👧"))
+        await until(lambda: app.shown().count("Bob 👩") == 3, pilot)
+        await pilot.press("ctrl+k")
+        await until(lambda: "Go to chat" in app.shown(), pilot)
+        assert "\u200d" not in app.shown() and "Bob 👩" in app.shown()

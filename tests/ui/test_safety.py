@@ -145,6 +145,30 @@ async def test_strangers_ring_no_bell_and_are_found_by_word(me: Person, bob: Per
         assert "/accept" in app.shown()
 
 
+async def test_the_first_to_write_may_be_a_stranger(me: Person, bob: Person) -> None:
+    """With no chats the pane says so, Esc goes to the stranger, Enter opens; Up and Down go on."""
+    async with me.at() as (app, pilot):
+        chat = await me.knows(bob)
+        contact = me.store.contact(chat[1:])
+        assert contact is not None
+        with me.store.transaction():
+            me.store.save_contact(replace(contact, request=True))
+        app.chat.close_chat()
+        me.hear(chat, "let me in")
+        await until(lambda: "Somebody you do not know" in app.shown(), pilot)
+        await pilot.press("escape", "enter")
+        await until(lambda: app.chat.chat == chat, pilot)
+        friend = await me.knows(Person("Carol"))
+        await until(lambda: "Carol" in app.shown(), pilot)
+        await pilot.press("escape")
+        await until(lambda: app.focused is app.chat.query_one("#chats"), pilot)
+        for row in ("requests", "chats", "requests"):
+            await pilot.press("down")
+            await until(lambda row=row: app.focused is app.chat.query_one(f"#{row}"), pilot)
+        await pilot.press("up", "enter")
+        await until(lambda: app.chat.chat == friend, pilot)
+
+
 async def test_a_changed_key_is_said_wherever_it_matters(me: Person, bob: Person) -> None:
     """In the list, the header, on opening, and when something is to be sent."""
     other = Person("Bob2")

@@ -78,7 +78,7 @@ def two(speed: float = STILL, horizon: float | None = None) -> tuple[SimulatedAp
 async def test_demo_starts_and_a_message_arrives() -> None:
     """The first screen says what this is, and somebody writes by himself."""
     async with seat(demo_app(speed=200.0)) as here:
-        assert "demo · simulated · x200" in here.shown()
+        assert "demo · simulated · x" in here.shown() and "x200 · " in here.shown()
         assert "nothing is saved" in here.shown()
         await here.sees("I am downstairs.")
 
@@ -149,8 +149,9 @@ async def test_a_card_of_the_town_can_be_added() -> None:
             await here.runtime.command(Send(b"c" + bytes(32), "nobody"))
 
 
-async def test_narrow_screen_says_demo() -> None:
+async def test_narrow_screen_says_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty columns hold the mark and all of the status bar."""
+    monkeypatch.setattr("meshchat.ui.simulation.SLOW", 0.0)  # a busy machine says it falls behind
     async with seat(demo_app(STILL), (40, 24)) as here:
         first, *_, last = here.shown().splitlines()
         assert first == " demo x1e-06 · not saved · 09:00 · home"

@@ -45,7 +45,7 @@ def test_chat(snap_compare: Compare, me: Person, bob: Person, size: tuple[int, i
         chat = await talk(me, bob)
         await pilot.pause()
         me.app.chat.open(chat)
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=size, run_before=prepare)
 
@@ -59,7 +59,7 @@ def test_list_narrow(snap_compare: Compare, me: Person, bob: Person) -> None:
         me.app.chat.open(chat)
         await pilot.pause()
         await pilot.press("escape")
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=(40, 24), run_before=prepare)
 
@@ -72,7 +72,7 @@ def test_contact(snap_compare: Compare, me: Person, bob: Person) -> None:
         await pilot.pause()
         me.app.chat.open(chat)
         await pilot.press("f2")
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=(80, 60), run_before=prepare)
 
@@ -93,7 +93,7 @@ def test_hostile(snap_compare: Compare, me: Person, bob: Person) -> None:
             me.hear(chat, text, number)
         await pilot.pause()
         me.app.chat.open(chat)
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=(80, 40), run_before=prepare)
 
@@ -128,8 +128,8 @@ def opened(me: Person, bob: Person, *keys: str) -> Callable[[Pilot[None]], Await
         await pilot.pause()
         for key in keys:
             await pilot.press(key)
-            await pilot.pause(0.3)
-        await pilot.pause(0.5)
+            await pilot.pause(0.1)
+        await pilot.pause(0.1)
 
     return prepare
 
@@ -167,7 +167,7 @@ def test_talk(snap_compare: Compare, me: Person, bob: Person) -> None:
         me.hear(chat, "the family is fine 👩\u200d👩\u200d👧\u200d👦 🇰🇿", 5)
         await pilot.pause()
         me.app.chat.open(chat)
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=(80, 24), run_before=prepare)
 
@@ -185,7 +185,7 @@ def test_group(snap_compare: Compare, me: Person, bob: Person, size: tuple[int, 
         await me.do(Send(chat, "thank you both"))
         await pilot.pause()
         me.app.chat.open(chat)
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=size, run_before=prepare)
 
@@ -195,7 +195,7 @@ def test_first_radios(snap_compare: Compare, me: Person) -> None:
 
     async def prepare(pilot: Pilot[None]) -> None:
         me.app.push_screen(FirstRadios(me.runtime, me.app.glyphs))
-        await pilot.pause(0.5)
+        await pilot.pause(0.1)
 
     assert snap_compare(me.app, terminal_size=(80, 24), run_before=prepare)
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ class Pane:
 
     def __init__(self, socket: str, size: tuple[int, int], *argv: str) -> None:
         self._tmux = ("tmux", "-L", socket, "-f", "/dev/null")
+        self._escaped = False
         self._run("kill-server", check=False)
         width, height = map(str, size)
         environ = (
@@ -55,7 +57,8 @@ class Pane:
     def press(self, *keys: str) -> None:
         """Keys by tmux's names."""
         for key in keys:
-            time.sleep(0.3)  # a person's fingers: what was typed before is on the screen
+            time.sleep(0.3 if self._escaped else 0.1)  # ESC and a letter would be Alt and it
+            self._escaped = key == "Escape"
             self._run("send-keys", key)
 
     def type(self, text: str) -> None:
@@ -84,21 +87,39 @@ class Pane:
 
     def picture(self, path: Path, title: str) -> None:
         """The screen as SVG."""
+        from rich.color_triplet import ColorTriplet
         from rich.console import Console
+        from rich.terminal_theme import SVG_EXPORT_THEME
         from rich.text import Text
 
-        ansi = self._run("capture-pane", "-p", "-e")
+        ansi = self._run("capture-pane", "-p", "-e", "-N")  # blanks at the end have a colour too
         lines = ansi.rstrip("\n").split("\n")
         width = int(self._run("display", "-p", "#{pane_width}"))
+        theme = copy(SVG_EXPORT_THEME)
+        theme.background_color = ColorTriplet(18, 18, 18)  # what is behind our dark screens
         with Path(os.devnull).open("w") as nothing:
             console = Console(record=True, width=width, file=nothing, force_terminal=True)
             for line in lines:
                 console.print(Text.from_ansi(line), no_wrap=True, crop=True)
-            svg = console.export_svg(title=title, unique_id="meshchat")
+            svg = console.export_svg(title=title, theme=theme, unique_id="meshchat")
         # fonts are the reader's: a picture of ours asks no foreign server for one
         svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
         svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+        svg = _LEADING.sub(_moved, svg)
         path.write_text(svg.replace("Fira Code, monospace", "monospace"), "utf-8")
+
+
+_LEADING = re.compile(
+    r'x="([\d.]+)"( y="[\d.]+" )textLength="([\d.]+)"([^>]*>)((?:&#160;)++)(?=[^<])'
+)
+_CELL = 12.2  # of an SVG by rich
+
+
+def _moved(found: re.Match[str]) -> str:
+    """Text after blanks, moved by them: not every viewer counts blanks at the beginning."""
+    x, y, length, rest, blanks = found.groups()
+    gap = _CELL * (len(blanks) // len("&#160;"))
+    return f'x="{float(x) + gap:g}"{y}textLength="{float(length) - gap:g}"{rest}'
 
 
 class Person:
@@ -221,13 +242,14 @@ def tour(folder: Path, look: Callable[[Pane, str], None], ports: tuple[int, int]
     two.pane.press("Enter")
     one.pane.wait("bring the battery")
     two.pane.wait("✓")
-    look(one.pane, "chat-80x24")
-    look(two.pane, "chat-40x24")
-    one.pane.press("F5")
-    one.pane.wait("delivered")
-    look(one.pane, "journey")
-    one.pane.press("Escape")
-    one.pane.wait("F1 help")
+    for person, name in ((one, "chat-80x24"), (two, "chat-40x24")):
+        person.pane.press("F5")
+        person.pane.wait("delivered")
+        if person is one:
+            look(one.pane, "journey")
+        person.pane.press("Escape")
+        person.pane.wait("queue 0")
+        look(person.pane, name)
     one.pane.press("F3")
     one.pane.wait("The mesh around you", "Bolat")
     look(one.pane, "mesh")

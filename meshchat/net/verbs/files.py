@@ -11,6 +11,7 @@ import secrets
 from meshchat.core.events import SendFile
 from meshchat.core.files import DAMAGED, ENDED, OPEN, named_in
 from meshchat.core.model import NOTE_FILE, Message
+from meshchat.core.ports import Store
 from meshchat.core.sealed import FILE_MAX_BYTES
 from meshchat.downloads import saved_name
 from meshchat.errors import UsageError
@@ -18,6 +19,7 @@ from meshchat.i18n import N_
 from meshchat.net.verbs.forms import message_json
 from meshchat.net.verbs.names import resolve, resolve_message
 from meshchat.net.verbs.session import Args, Json, Session, Verb
+from meshchat.text import Clean
 
 UPLOADS_MAX = 4  # begun and not sent yet: of two programs at once, and two that went away
 UPLOAD_NAME_BYTES = 8
@@ -65,19 +67,28 @@ async def _send_file(session: Session, args: Args) -> Json:
     return {"message": message_json(session, message)}
 
 
-async def _read_file(session: Session, args: Args) -> Json:
-    """A file of others that is whole. Whoever asks may save it."""
-    message = resolve_message(session, args.text("id"))
+def whole_file(store: Store, message: Message) -> tuple[Clean, bytes]:
+    """Name and bytes of a file that came.
+
+    Raises:
+        UsageError: There is none in this message, or it is not whole (yet).
+    """
     if message.note != NOTE_FILE:
         raise UsageError("no_file", "There is no file in this message.")
     if message.outgoing:
         raise UsageError("own_file", "You sent this file: it is where you took it from.")
     if message.reason in _NOT_WHOLE:
         raise UsageError(message.reason, _NOT_WHOLE[message.reason])
-    data = session.runtime.store.file(message.id)
+    data = store.file(message.id)
     if data is None:
         raise UsageError("file_gone", "This file is not here any more: it was deleted.")
-    name = named_in(message.text)
+    return named_in(message.text), data
+
+
+async def _read_file(session: Session, args: Args) -> Json:
+    """A file of others that is whole. Whoever asks may save it."""
+    message = resolve_message(session, args.text("id"))
+    name, data = whole_file(session.runtime.store, message)
     return {
         "message": message_json(session, message),
         "name": name,

@@ -1,0 +1,82 @@
+"""What stands around the history: a line above, a pane beside, and words where it is empty.
+
+Whether a chat is safe is said here, always, and in words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshchat.i18n import _
+from meshchat.text import Clean
+from meshchat.ui.group_deeds import header_words, member_name
+from meshchat.ui.people import about_lines, state_parts
+from meshchat.ui.reports import silent_words
+
+if TYPE_CHECKING:
+    from meshchat.ui.dialogs import Part
+    from meshchat.ui.front import Front
+
+
+def header_parts(front: Front, brief: bool, writes: bool) -> tuple[Part, ...]:
+    """The open chat: its name, and whether it is safe.
+
+    Args:
+        front: Knows which chat is open.
+        brief: There is little room.
+        writes: The contact is writing now.
+    """
+    names, chat, node = front.names, front.chat, front.backend.node
+    contact, room, group = names.contact(chat), names.room(chat), names.group(chat)
+    name = (names.of_chat(chat), "bold")
+    if contact is not None:
+        parts: list[Part] = [name, *state_parts(contact, front.glyphs, brief)]
+        if contact.fp in names.silent:
+            parts.append((Clean(f"  {silent_words(contact)}"), "bold"))
+        if node.signs_shown(contact.fp):
+            parts.append((Clean("  " + _("compare signs now: /check")), "bold"))
+        if writes:
+            parts.append(Clean("  " + _("is writing")))
+        return tuple(parts)
+    if room is not None:
+        kind = _("private room") if room.private else _("public room: anyone may read")
+        return name, Clean(f"  {kind}")
+    if group is not None:
+        return name, Clean(f"  {header_words(front, group)}")
+    return (Clean("meshchat"),)
+
+
+def about_text(front: Front) -> Clean:
+    """The pane that is there when the window is wide."""
+    names, chat = front.names, front.chat
+    group = names.group(chat)
+    if group is None:
+        return Clean("\n".join(about_lines(names.contact(chat), names.room(chat))))
+    members = front.backend.node.members(group.gid)
+    rows = [str(member_name(front, chat, member)) for member in members]
+    return Clean("\n".join([str(names.of_chat(chat)), "", *rows]))
+
+
+def nothing_words(front: Front) -> Clean:
+    """What an empty pane says: the next key."""
+    names, chat = front.names, front.chat
+    contact = names.contact(chat)
+    if contact is not None and contact.request:
+        return Clean(_("A stranger. /accept lets them write to you, /block ends it."))
+    if chat[:1] == b"g":
+        text = _("Nothing here yet. /invite NAME adds a contact, /members shows who is here.")
+        return Clean(text)
+    if chat:
+        return Clean(_("Nothing here yet. Write something and press Enter."))
+    if names.requests and not names.chats:
+        text = _("Somebody you do not know has written to you. Esc shows who, Enter opens it.")
+        return Clean(text)
+    text = _(
+        "No chats yet.\n\n"
+        "/card        show your card and its QR code to a friend\n"
+        "/add         add a friend by card\n"
+        "/join #name  join a room\n"
+        "/group name  make a private group\n\n"
+        "F1 help"
+    )
+    return Clean(text)
