@@ -193,7 +193,11 @@ def _bluetooth(radio: Radio) -> Check:
     limit = adapter.limit
     if limit:
         return Check("bluetooth", "warn", LIMITS[limit])
-    return Check("bluetooth", "ok", f"Others can be found and find us by {adapter.name}.")
+    says = f"Others can be found and find us by {adapter.name}."
+    if adapter.address == "changes":
+        says += " This adapter changes its address by a clock of its own: who never stops"
+        says += " listening here can follow it from one name to the next."
+    return Check("bluetooth", "ok", says)
 
 
 def _swap(place: Path) -> Check:

@@ -392,7 +392,7 @@ def test_a_second_user_of_a_profile_is_turned_away(
 ) -> None:
     """The sentence names the process that has it."""
     node = start(alice, "--no-lan")
-    again = mesh("node", "--home", alice, "--passphrase-file", passfile)
+    again = mesh("node", "--no-ble", "--home", alice, "--passphrase-file", passfile)
     refused(again, 4, f"in use by process {node.process.pid};")
 
 
@@ -411,7 +411,8 @@ def test_a_port_in_use_is_exit_code_5(alice: Path, passfile: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         where = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = mesh("node", "--listen", where, "--home", alice, "--passphrase-file", passfile)
+        options = ("--no-ble", "--listen", where, "--home", alice, "--passphrase-file", passfile)
+        done = mesh("node", *options)
     assert done.returncode == 5
     assert done.stderr.count("\n") == 1
     assert where.partition(":")[2] in done.stderr

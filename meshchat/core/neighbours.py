@@ -383,13 +383,13 @@ class Neighbours:
             peer.sync.close()
             self._tell(NeighbourDown(peer.link.id, peer.link.transport, reason))
 
-    def _close(self, peer: Peer, reason: str, code: int, now: Now) -> None:
+    def _close(self, peer: Peer, reason: str, code: int, now: Now, kept: int = 0) -> None:
         """End a link from our side, saying why where the peer may hear it."""
         peer.link.close(code)
         frames = peer.link.flush(now)
         if frames:
             self._closing.append(SendFrames(peer.link.id, frames))
-        self._closing.append(CloseLink(peer.link.id, reason))
+        self._closing.append(CloseLink(peer.link.id, reason, kept))
         self._forget(peer, reason)
 
     def _guard(self, peer: Peer, now: Now, step: Callable[..., object], *given: object) -> bool:
@@ -433,7 +433,11 @@ class Neighbours:
                 if outcome is not None:
                     self._outcome(peer, outcome, now)
         if link.closed_by_peer is not None:
-            self._closing.append(CloseLink(link.id, "closed_by_peer"))
+            key, kept = link.remote_key, 0
+            if link.closed_by_peer == wire_link.CLOSE_DUPLICATE:
+                same = (other.link for other in self._peers.values() if other is not peer)
+                kept = next((other.id for other in same if other.remote_key == key), 0)
+            self._closing.append(CloseLink(link.id, "closed_by_peer", kept))
             self._forget(peer, "closed_by_peer")
 
     def _opened(self, peer: Peer, now: Now) -> bool:
@@ -454,9 +458,9 @@ class Neighbours:
                 keep_other = other.dialler_key < peer.dialler_key
             else:
                 keep_other = not older
-            loser = peer if keep_other else other
+            loser, kept = (peer, other) if keep_other else (other, peer)
             self._counters["links_duplicate"] += 1
-            self._close(loser, "duplicate", wire_link.CLOSE_DUPLICATE, now)
+            self._close(loser, "duplicate", wire_link.CLOSE_DUPLICATE, now, kept.link.id)
             if loser is peer:
                 return False
         self._greet(peer, now)

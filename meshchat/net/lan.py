@@ -191,7 +191,12 @@ class LanTransport:
         if (connection := self._links.get(link)) is not None:
             connection.send(frames)
 
-    def close(self, link: int, reason: str) -> None:
+    def close(
+        self,
+        link: int,
+        reason: str,
+        kept: int = 0,  # noqa: ARG002  # an address is enough to know who it was
+    ) -> None:
         """End a link after flushing; no ``LinkDown`` is posted for it."""
         if (connection := self._links.get(link)) is None:
             return

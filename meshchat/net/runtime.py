@@ -284,7 +284,7 @@ class Runtime:
                     transport.send(effect.link, effect.frames)
             elif isinstance(effect, CloseLink):
                 if (transport := self._links.pop(effect.link, None)) is not None:
-                    transport.close(effect.link, effect.reason)
+                    transport.close(effect.link, effect.reason, effect.kept)
             elif isinstance(effect, Done):
                 self._answer(effect.command, effect.result)
             elif isinstance(effect, Refused):

@@ -59,8 +59,11 @@ class Transport(Protocol):
         """Queue frames; unknown or closed links are ignored."""
         ...
 
-    def close(self, link: int, reason: str) -> None:
-        """End a link after flushing what was sent; no ``LinkDown`` is posted for it."""
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
+        """End a link after flushing what was sent; no ``LinkDown`` is posted for it.
+
+        ``kept`` is another link to the same node, maybe of another transport, which stays for it.
+        """
         ...
 
     def status(self) -> TransportStatus: ...

@@ -10,17 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from meshchat.core.events import NewFace
-from meshchat.net.ble.policy import (
-    Action,
-    Advertise,
-    CancelDial,
-    Close,
-    Dial,
-    Policy,
-    Profile,
-    Rotate,
-    Scan,
-)
+from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
+from meshchat.net.ble.duty import Profile
+from meshchat.net.ble.policy import Policy
 
 if TYPE_CHECKING:
     from meshchat.sim.links import Way
@@ -61,6 +53,7 @@ class Adapter:
         self._heard: dict[Way, None] = {}  # whose adverts are being told in this listening
         self._dial: int | None = None  # its turn
         self._near: dict[Way, None] = {}
+        self._spared: dict[int, int] = {}  # link: the one that stays for it
         self._alone_since: float | None = None
         self._alarm = NEVER
         self._waiting: list[Action] = []
@@ -110,9 +103,19 @@ class Adapter:
 
     def ended(self, link: int, reason: str) -> None:
         """A link is over."""
+        kept = self._spared.pop(link, 0)
         self._look_around()
         if self.on:
-            self.tell(self.policy.link_down(link, reason, self.person.clock))
+            self.tell(self.policy.link_down(link, reason, self.person.clock, kept))
+
+    def spare(self, link: int, kept: int) -> None:
+        """A link is about to end for another one to the same person, over another radio."""
+        self._spared[link] = kept
+
+    def other_down(self, link: int) -> None:
+        """A link over another radio is over."""
+        if self.on:
+            self.tell(self.policy.other_down(link, self.person.clock))
 
     def arrived(self, link: int, sizes: list[int], smallest: int) -> None:
         """Frames came; those above the smallest size bring mail."""
@@ -262,7 +265,7 @@ class Adapter:
             self._world.later(AGAIN_S, self._answered, what)  # until the policy gives up
             return
         radio = self._world.radios[self.name]
-        if way.spare or self._random.random() < radio.failure:
+        if self._random.random() < radio.failure:
             self._world.measure.failed += 1
             self._dialled(False)
             self.tell(self.policy.dial_failed(self.person.clock))

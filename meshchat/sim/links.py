@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from meshchat.core.events import LinkDown, LinkUp, Received
 from meshchat.core.link import FRAME_MIN_BYTES
-from meshchat.net.ble.policy import Profile
+from meshchat.net.ble.duty import Profile
 
 if TYPE_CHECKING:
     from meshchat.sim.measure import FrameLoad

@@ -15,6 +15,7 @@ from meshchat.core.events import (
     Event,
     LinkDown,
     LinkUp,
+    NeighbourDown,
     Received,
     Refused,
     Send,
@@ -194,8 +195,14 @@ class Person:
         elif isinstance(effect, CloseLink):
             way = self.links.get(effect.link)
             if way is not None:
+                if effect.kept and way.name in self.adapters:
+                    self.adapters[way.name].spare(effect.link, effect.kept)
                 way.ended_by(self, effect.reason)
         else:
+            if isinstance(effect, NeighbourDown):
+                for name, adapter in self.adapters.items():
+                    if name != effect.transport:
+                        adapter.other_down(effect.link)
             self.world.measure.told(self, effect)
             if self.told is not None:
                 self.told(effect)

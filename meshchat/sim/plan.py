@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from meshchat.core.link import FRAME_MAX_BYTES, FRAME_MIN_BYTES
-from meshchat.net.ble.policy import Profile
+from meshchat.net.ble.duty import Profile
 from meshchat.sim.links import Radio
 from meshchat.sim.times import (
     Amounts,

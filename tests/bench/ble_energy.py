@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "net" / "ble")]
 
 from radios import Room  # noqa: E402
 
-from meshchat.net.ble.policy import Profile  # noqa: E402
+from meshchat.net.ble.duty import Profile  # noqa: E402
 from meshchat.sim.runs import run_scenario  # noqa: E402
 from tests.bench.table import Figure, show  # noqa: E402
 

@@ -90,7 +90,7 @@ class Pipe:
         if link in self.lines:
             self.lines[link].send(frames)
 
-    def close(self, link: int, reason: str) -> None:
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
         line = self.lines.pop(link, None)
         if line is not None:
             line.close()

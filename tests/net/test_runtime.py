@@ -72,7 +72,7 @@ class Wire:
     def send(self, link: int, frames: tuple[bytes, ...]) -> None:
         self.sent.append((link, frames))
 
-    def close(self, link: int, reason: str) -> None:
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
         self.closed.append((link, reason))
 
     def status(self) -> TransportStatus:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from meshchat.errors import UsageError
+from meshchat.net.ble.duty import Profile
 from meshchat.net.ble.limits import SAVER_EVERY_S, SAVER_ON_S, STRANGERS_MAX
-from meshchat.net.ble.policy import Profile
 from meshchat.sim.describe import describe
 from meshchat.sim.links import Radio
 from meshchat.sim.result import summary

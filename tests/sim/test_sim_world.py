@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshchat.core.limits import Limits
 from meshchat.errors import StoreError, UsageError
-from meshchat.net.ble.policy import Profile
+from meshchat.net.ble.duty import Profile
 from meshchat.sim.links import Radio
 from meshchat.sim.measure import KINDS
 from meshchat.sim.ways import Change, Contact, Wanted, changes

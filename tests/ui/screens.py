@@ -195,7 +195,7 @@ class Wire:
         assert self.other is not None and self.other._host is not None
         self.other._host.post(Received(self.other._link, frames))
 
-    def close(self, link: int, reason: str) -> None:
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
         """Nothing to close."""
 
     def status(self) -> TransportStatus:

@@ -38,7 +38,7 @@ def test_no_hostile_byte_reaches_the_terminal(
     home: Path, words: tuple[str, ...], form: str
 ) -> None:
     """Only text, line ends and spaces come out; JSON can be read again, line by line."""
-    options = ["--home", str(home), "--passphrase-file", str(home / "pw")]
+    options = ["--no-ble", "--home", str(home), "--passphrase-file", str(home / "pw")]
     options += ["--json"] if form == "json" else []
     terminal = Terminal("-m", "meshchat", *options, *words)
     code = terminal.end()

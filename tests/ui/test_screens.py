@@ -53,7 +53,7 @@ class Off:
     def send(self, link: int, frames: tuple[bytes, ...]) -> None:
         """Nothing."""
 
-    def close(self, link: int, reason: str) -> None:
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
         """Nothing."""
 
     def status(self) -> TransportStatus:

@@ -61,3 +61,5 @@ class CloseLink:
 
     link: int
     reason: str
+    kept: int = 0
+    """Another link to the same node, which stays for it; 0: none."""

@@ -11,6 +11,8 @@ neither radios nor clocks; its owner does this::
     while values := framer.to_send(now):     # after either, and at next_wakeup()
         ... write or notify them, with the backpressure of the system ...
 
+Its halves are ``outgoing`` and ``incoming``; here are the greeting, the tag, and silence.
+
 Frames of one link never overtake each other, because their Noise nonces are
 counted. What is urgent goes first already when the core fills them: control
 records before mail, mail before relayed mail, that before files, with a small
@@ -21,86 +23,24 @@ The core resumes an envelope at the last whole frame of it that arrived.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from struct import Struct
 
+from meshchat.net.ble.fragments import ACCEPT, ACK, BYE, DATA, KIND, OPEN, POLL, head, index_of
+from meshchat.net.ble.incoming import Incoming
 from meshchat.net.ble.limits import (
-    ACK_DELAY_S,
-    ACK_EVERY_BYTES,
-    ACK_EVERY_FRAMES,
-    ACK_GAP_S,
-    CHUNK_MIN_BYTES,
     FRAGMENT_MAX_BYTES,
     FRAGMENT_MIN_BYTES,
     FRAME_MAX_BYTES,
-    GAP_S,
     HEADER_BYTES,
     OPEN_AGAIN_S,
     OPEN_S,
-    POLL_MAX_S,
-    POLL_S,
-    POLLS_MAX,
     PROBE_S,
-    QUIET_S,
     SILENT_S,
-    STALL_S,
     TOKEN_BYTES,
     UNSENT_MAX_BYTES,
     VERSION,
-    WINDOW_BYTES,
     WINDOW_FRAMES,
 )
-
-DATA, ACK, POLL, OPEN, ACCEPT, BYE = range(6)
-LAST = 0x80  # of a frame
-NOW = 0x40  # acknowledge at once
-_KIND = 0x07
-_HIGH = 0x38  # bits 8 to 10 of the index
-_HIGH_SHIFT = 5
-_INDEX_MAX = 2_047
-_NUMBERS = 256
-_RANGE = Struct("<BHH")  # number, first and last index that is missing
-
-
-@dataclass(slots=True)
-class _Out:
-    """A frame that has begun to leave."""
-
-    number: int
-    frame: bytes
-    chunk: int
-    """Bytes of each of its chunks but the last."""
-    count: int
-    sent: int = 0
-    """Chunks that have left."""
-    repaired_at: float = 0.0
-
-    def piece(self, index: int) -> bytes:
-        return self.frame[index * self.chunk : (index + 1) * self.chunk]
-
-
-@dataclass(slots=True)
-class _In:
-    """A frame that has begun to arrive."""
-
-    chunks: dict[int, bytes] = field(default_factory=dict)
-    count: int = 0
-    """Chunks of it; 0: the last has not come yet."""
-    top: int = -1
-    """Highest index so far."""
-    size: int = 0
-
-    def gaps(self) -> list[tuple[int, int]]:
-        """What is missing: ranges of indexes, both ends included."""
-        found: list[tuple[int, int]] = []
-        at = 0
-        for index in sorted(self.chunks):
-            if index > at:
-                found.append((at, index - 1))
-            at = index + 1
-        if not self.count:
-            found.append((at, _INDEX_MAX))
-        return found
+from meshchat.net.ble.outgoing import Outgoing
 
 
 class Framer:
@@ -125,33 +65,13 @@ class Framer:
         """When the last sound fragment came."""
         self.dropped: Counter[str] = Counter()
         """Fragments that were ignored, by reason."""
-        self.repeated = 0
-        """Fragments that we sent again."""
         self.room = room
+        self._out = Outgoing(self.dropped, now)
+        self._in = Incoming(self.dropped, now)
         self._opened_at = now
-        self._control: deque[bytes] = deque()
-        # out
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._flight: dict[int, _Out] = {}
-        self._flight_bytes = 0
-        self._next = 0  # number of the next frame that begins to leave
-        self._repairs: dict[tuple[int, int], None] = {}
-        self._polls = 0  # unanswered
-        self._poll_at: float | None = None
-        self._progress_at = now
         self._probed_at = now
-        # in
-        self._expected = 0  # number of the next frame for the core
-        self._known = 0  # how many from there on the peer has begun to send
-        self._open: dict[int, _In] = {}
-        self._whole: dict[int, bytes] = {}
-        self._held = 0  # bytes in both
-        self._quiet_at = now  # a frame begun and not finished by then has lost something
-        self._unacked_frames = self._unacked_bytes = 0
-        self._ack_at: float | None = None
-        self._acked_at = now - ACK_GAP_S
         self._hello_at: float | None = now if outbound else None
+        self._control: deque[bytes] = deque()
 
     @classmethod
     def dialler(cls, room: int, token: bytes, now: float) -> "Framer":
@@ -197,17 +117,22 @@ class Framer:
     @property
     def backlog(self) -> int:
         """Bytes of frames that wait or are not acknowledged."""
-        return self._waiting_bytes + self._flight_bytes
+        return self._out.backlog
+
+    @property
+    def repeated(self) -> int:
+        """Fragments that we sent again."""
+        return self._out.repeated
 
     @property
     def writable(self) -> bool:
         """A frame given now begins to leave at once: the window is not shut."""
-        return self.is_open and not self._waiting and self._fits(FRAME_MAX_BYTES)
+        return self.is_open and self._out.writable and self._out.fits(FRAME_MAX_BYTES)
 
     # --- out ---------------------------------------------------------------------------------
 
     def send(self, frame: bytes, now: float) -> None:
-        """Queue one frame of 1 to 4,096 bytes; ignored once the link is over.
+        """Queue one frame of 1 to 5,501 bytes; ignored once the link is over.
 
         A peer that does not take them ends the link: ``over`` is ``not_reading``.
         """
@@ -215,11 +140,8 @@ class Framer:
             raise ValueError(f"a frame of {len(frame)} bytes")
         if self.over:
             return
-        if not self._flight and not self._waiting:
-            self._progress_at = now
-        self._waiting.append(frame)
-        self._waiting_bytes += len(frame)
-        if self._waiting_bytes > UNSENT_MAX_BYTES:
+        self._out.push(frame, now)
+        if self._out.waiting_bytes > UNSENT_MAX_BYTES:
             self._end("not_reading")
 
     def bye(self, *, turned_away: bool = False) -> None:
@@ -235,9 +157,26 @@ class Framer:
         """Up to ``count`` fragments that leave now, in order; none: wait for ``next_wakeup``."""
         self.wake(now)
         out: list[bytes] = []
-        while len(out) < count and (self._control or self._repairs or self._may_begin()):
+        while len(out) < count and self._has_next():
             out.append(self._take(now))
         return out
+
+    def _has_next(self) -> bool:
+        if self._control:
+            return True
+        return self.is_open and not self.over and (self._out.asks or self._out.has_next())
+
+    def _take(self, now: float) -> bytes:
+        """The next fragment; there is one."""
+        if self._control:
+            return self._control.popleft()
+        if self._out.asks:
+            return self._head(POLL, *self._out.poll())
+        flags, number, index, chunk = self._out.take(self._room, now)
+        return self._head(flags, number, index) + chunk
+
+    def _head(self, flags: int, number: int, index: int) -> bytes:
+        return head(self.tag, flags, number, index)
 
     # --- time --------------------------------------------------------------------------------
 
@@ -245,20 +184,14 @@ class Framer:
         """When ``to_send`` is due without anything else happening; None once over."""
         if self.over:
             return None
-        if self._control or self._repairs or self._may_begin():
+        if self._has_next():
             return self.heard_at  # at once
         if not self.is_open:
             end = self._opened_at + OPEN_S
             return end if self._hello_at is None else min(end, self._hello_at)
-        due = [self.heard_at + SILENT_S]
+        due = [self.heard_at + SILENT_S, *self._out.due(), *self._in.due()]
         if self.outbound:
             due.append(max(self.heard_at, self._probed_at) + PROBE_S)
-        if self._ack_at is not None:
-            due.append(self._ack_at)
-        if self._open:
-            due.append(self._quiet_at)
-        if self._poll_at is not None:
-            due += [self._poll_at, self._progress_at + STALL_S]
         return min(due)
 
     def wake(self, now: float) -> None:
@@ -272,113 +205,22 @@ class Framer:
                 self._hello_at = now + OPEN_AGAIN_S
                 self._control.append(self._head(OPEN, 0, 0) + bytes((VERSION,)) + self.token)
             return
-        if self._flight and now >= self._progress_at + STALL_S:
-            self._end("stalled")
-        elif now >= self.heard_at + SILENT_S:
-            self._end("silent")
-        elif self._poll_at is not None and now >= self._poll_at and not self._repairs:
-            if self._polls >= POLLS_MAX:
-                self._end("unacknowledged")
-                return
-            self._polls += 1
-            self._poll_at = now + min(POLL_MAX_S, POLL_S * 2.0**self._polls)
-            self._control.append(self._head(POLL, self._begun(), 0))
-        elif self.outbound and now >= max(self.heard_at, self._probed_at) + PROBE_S:
+        if why := self._out.wake(now) or ("silent" if now >= self.heard_at + SILENT_S else ""):
+            self._end(why)
+            return
+        if self.outbound and now >= max(self.heard_at, self._probed_at) + PROBE_S:
             self._probed_at = now
-            self._control.append(self._head(POLL, self._begun(), 0))
-        if self._open and now >= self._quiet_at:  # it stopped in the middle of a frame
-            self._quiet_at = now + POLL_S
-            self._ack_by(now)
-        if self._ack_at is not None and now >= self._ack_at and not self.over:
-            self._acked_at = now
-            self._control.append(self._ack())
-
-    def _head(self, kind: int, number: int, index: int) -> bytes:
-        return bytes((self.tag, kind | (index >> _HIGH_SHIFT) & _HIGH, number, index & 0xFF))
-
-    def _begun(self) -> int:
-        """Number of the first frame that has not left whole."""
-        last = self._leaving()
-        return self._next if last is None else last.number
-
-    def _leaving(self) -> _Out | None:
-        """The frame that has left in part."""
-        out = self._flight.get((self._next - 1) % _NUMBERS)
-        return out if out is not None and out.sent < out.count else None
-
-    def _fits(self, size: int) -> bool:
-        return not self._flight or (
-            len(self._flight) < WINDOW_FRAMES and self._flight_bytes + size <= WINDOW_BYTES
-        )
-
-    def _may_begin(self) -> bool:
-        if not self.is_open or self.over:
-            return False
-        if self._leaving() is not None:
-            return True
-        return bool(self._waiting) and self._fits(len(self._waiting[0]))
-
-    def _take(self, now: float) -> bytes:
-        """The next fragment; there is one."""
-        if self._control:
-            return self._control.popleft()
-        if self._repairs:
-            number, index = next(iter(self._repairs))
-            del self._repairs[number, index]
-            out = self._flight[number]
-            self.repeated += 1
-            out.repaired_at = now
-            flags = 0 if self._repairs else NOW
-            self._poll_at = now + POLL_S
-            return self._chunk(out, index, flags)
-        out = self._leaving() or self._begin()
-        index = out.sent
-        out.sent += 1
-        out.repaired_at = now
-        self._poll_at = now + POLL_S
-        full = bool(self._waiting) and not self._fits(len(self._waiting[0]))
-        return self._chunk(out, index, NOW if full and out.sent == out.count else 0)
-
-    def _chunk(self, out: _Out, index: int, flags: int) -> bytes:
-        if index == out.count - 1:
-            flags |= LAST
-        return self._head(DATA | flags, out.number, index) + out.piece(index)
-
-    def _begin(self) -> _Out:
-        frame = self._waiting.popleft()
-        self._waiting_bytes -= len(frame)
-        chunk = self._room - HEADER_BYTES
-        out = _Out(self._next, frame, chunk, -(-len(frame) // chunk))
-        self._flight[out.number] = out
-        self._flight_bytes += len(frame)
-        self._next = (self._next + 1) % _NUMBERS
-        return out
-
-    def _ack(self) -> bytes:
-        """What came whole, and what of the rest is missing, as much as fits."""
-        self._ack_at = None
-        self._unacked_frames = self._unacked_bytes = 0
-        body = bytearray()
-        room = self._room - HEADER_BYTES
-        for distance in range(self._known):
-            number = (self._expected + distance) % _NUMBERS
-            if number in self._whole:
-                continue
-            gaps = self._open[number].gaps() if number in self._open else [(0, _INDEX_MAX)]
-            for first, last in gaps[: (room - len(body)) // _RANGE.size]:
-                body += _RANGE.pack(number, first, last)
-        return self._head(ACK, self._expected, 0) + body
+            self._out.asks = True
+        if (ack := self._in.wake(now, self._room - HEADER_BYTES)) is not None:
+            number, index, body = ack
+            self._control.append(self._head(ACK, number, index) + body)
 
     def _end(self, why: str) -> None:
         """The link is over: forget everything."""
         self.over = why
         self._control.clear()
-        self._repairs.clear()
-        self._waiting.clear()
-        self._flight.clear()
-        self._open.clear()
-        self._whole.clear()
-        self._waiting_bytes = self._flight_bytes = 0
+        self._out.clear()
+        self._in.clear()
 
     # --- in ----------------------------------------------------------------------------------
 
@@ -391,9 +233,8 @@ class Framer:
             return []
         if not HEADER_BYTES <= len(fragment) <= FRAGMENT_MAX_BYTES:
             return self._drop("size")
-        tag, flags, number, index = fragment[:HEADER_BYTES]
-        kind = flags & _KIND
-        index |= (flags & _HIGH) << _HIGH_SHIFT
+        tag, flags, number, low = fragment[:HEADER_BYTES]
+        kind, index = flags & KIND, index_of(flags, low)
         body = fragment[HEADER_BYTES:]
         if kind in (OPEN, ACCEPT):
             return self._greeting(kind, tag, body, now)
@@ -401,19 +242,22 @@ class Framer:
             return self._drop("tag")
         if not self.is_open:
             return self._drop("not_open")
+        frames: list[bytes] | None = []
+        sound = True
         if kind == DATA:
-            frames = self._data(number, index, flags, body, now)
+            frames = self._in.chunk(number, index, flags, body, now)
+            sound = frames is not None
+        elif kind == ACK:
+            sound = self._out.acked(number, index, body, now)
+        elif kind == POLL and not body:
+            sound = self._in.polled(number, index, now)
+        elif kind == BYE and not body:
+            self._end("turned_away" if index else "closed_by_peer")
         else:
-            frames = []
-            if kind == ACK:
-                self._acked(number, body, now)
-            elif kind == POLL and not body:
-                self._polled(number, now)
-            elif kind == BYE and not body:
-                self._end("turned_away" if index else "closed_by_peer")
-            else:
-                return self._drop("kind")
-        return frames
+            return self._drop("kind")
+        if sound:
+            self.heard_at = now
+        return frames or []
 
     def _drop(self, why: str) -> list[bytes]:
         self.dropped[why] += 1
@@ -448,107 +292,4 @@ class Framer:
         if not self.is_open:
             self.is_open = True
             self.peer_token = token
-            self._progress_at = now
         return []
-
-    def _data(self, number: int, index: int, flags: int, body: bytes, now: float) -> list[bytes]:
-        distance = (number - self._expected) % _NUMBERS
-        if distance >= WINDOW_FRAMES:
-            if distance < _NUMBERS // 2:
-                return self._drop("window")
-            self._ack_by(now if flags & NOW else now + ACK_DELAY_S)  # our ack was lost, perhaps
-            return self._drop("repeated")
-        if number in self._whole:
-            if flags & NOW:
-                self._ack_by(now)
-            return self._drop("repeated")
-        last = bool(flags & LAST)
-        if not body or (not last and len(body) < CHUNK_MIN_BYTES):
-            return self._drop("chunk")
-        entry = self._open.get(number) or _In()
-        if index in entry.chunks:
-            if flags & NOW:
-                self._ack_by(now)
-            return self._drop("repeated")
-        if (entry.count and (last or index >= entry.count)) or (last and index < entry.top):
-            return self._drop("overlap")
-        if entry.size + len(body) > FRAME_MAX_BYTES:
-            return self._drop("over_cap")
-        if self._held + len(body) > WINDOW_BYTES:
-            return self._drop("window")
-        self.heard_at = now
-        self._quiet_at = now + QUIET_S
-        self._open[number] = entry
-        entry.chunks[index] = body
-        entry.top = max(entry.top, index)
-        entry.size += len(body)
-        self._held += len(body)
-        if last:
-            entry.count = index + 1
-        self._known = max(self._known, distance + 1)
-        if len(entry.chunks) == entry.count:
-            del self._open[number]
-            self._whole[number] = b"".join(entry.chunks[i] for i in range(entry.count))
-            self._unacked_frames += 1
-            self._unacked_bytes += entry.size
-            self._ack_by(now + ACK_DELAY_S)
-        frames: list[bytes] = []
-        while (frame := self._whole.pop(self._expected, None)) is not None:
-            frames.append(frame)
-            self._held -= len(frame)
-            self._expected = (self._expected + 1) % _NUMBERS
-            self._known -= 1
-        if self._whole:  # something before it is missing, or was overtaken
-            self._ack_by(now + GAP_S)
-        if flags & NOW or (
-            self._unacked_frames >= ACK_EVERY_FRAMES or self._unacked_bytes >= ACK_EVERY_BYTES
-        ):
-            self._ack_by(now)
-        return frames
-
-    def _ack_by(self, when: float) -> None:
-        when = max(when, self._acked_at + ACK_GAP_S)
-        if self._ack_at is None or when < self._ack_at:
-            self._ack_at = when
-
-    def _polled(self, number: int, now: float) -> None:
-        distance = (number - self._expected) % _NUMBERS
-        if distance > WINDOW_FRAMES and distance < _NUMBERS // 2:
-            self._drop("window")
-            return
-        self.heard_at = now
-        if distance <= WINDOW_FRAMES:
-            self._known = max(self._known, distance)
-        self._ack_by(now)
-
-    def _acked(self, number: int, body: bytes, now: float) -> None:
-        first = next(iter(self._flight), self._next)
-        done = (number - first) % _NUMBERS
-        numbers = list(self._flight)[:done]
-        if len(numbers) != done or any(
-            self._flight[n].sent < self._flight[n].count for n in numbers
-        ):
-            self._drop("ack")  # an old one that was overtaken, or a lie
-            return
-        if len(body) % _RANGE.size:
-            self._drop("ack")
-            return
-        self.heard_at = now
-        self._polls = 0
-        for n in numbers:
-            self._flight_bytes -= len(self._flight.pop(n).frame)
-        if numbers:
-            self._progress_at = now
-            gone = set(numbers)
-            self._repairs = {key: None for key in self._repairs if key[0] not in gone}
-        for n, first_missing, last_missing in _RANGE.iter_unpack(body):
-            self._lost(n, first_missing, last_missing, now)
-        self._poll_at = now + POLL_S if self._flight else None
-
-    def _lost(self, number: int, first: int, last: int, now: float) -> None:
-        """The peer misses these chunks; those on their way still are left alone."""
-        out = self._flight.get(number)
-        if out is None or now < out.repaired_at + GAP_S:
-            return
-        for index in range(first, min(last + 1, out.sent)):
-            self._repairs[number, index] = None

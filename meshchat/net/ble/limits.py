@@ -64,6 +64,9 @@ TOKEN_LINKED_LIFE_S = 3_600.0  # while linked: a rotation ends all links, else t
 SUSPENDED_S = 60.0  # the wall clock ran ahead of the monotonic one, which stands still in a
 # suspended machine: it may be in another place, where nobody shall know the old token
 ROTATION_SPREAD = 0.2  # of both, either way: a fixed period would be a name
+ELSEWHERE_S = TOKEN_LIFE_S * (1 + ROTATION_SPREAD)  # a peer linked over another transport is not
+# dialled for so long: by then it has another token, unless it has other links by radio
+ELSEWHERE_MAX = 64  # such peers; the core keeps 24 links
 
 # --- duty and battery -----------------------------------------------------------------------------
 

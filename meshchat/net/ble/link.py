@@ -1,7 +1,6 @@
 """One Bluetooth link of the transport: a pipe, its framer, and the task between them."""
 
 import asyncio
-import time
 
 from meshchat.net.ble.framing import Framer
 from meshchat.net.ble.radio import Pipe, PipeLost
@@ -22,6 +21,7 @@ class BleLink:
         """The core knows of it."""
         self.mail = 0
         """Bytes of mail since they were last asked for."""
+        self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         self._due: float | None = None
         self._leaving = False
@@ -32,7 +32,7 @@ class BleLink:
     def received(self, packet: bytes) -> list[bytes]:
         """Take what came; returns whole frames, in order."""
         framer = self.framer
-        frames = framer.received(packet, time.monotonic())
+        frames = framer.received(packet, self._loop.time())
         self.mail += sum(len(frame) for frame in frames if len(frame) > MAIL_OVER_BYTES)
         due = framer.next_wakeup()
         if framer.over or (due is not None and (self._due is None or due < self._due)):
@@ -43,7 +43,7 @@ class BleLink:
 
     def send(self, frames: tuple[bytes, ...]) -> None:
         """Queue frames."""
-        now = time.monotonic()
+        now = self._loop.time()
         for frame in frames:
             self.framer.send(frame, now)
         self._work.set()
@@ -60,7 +60,7 @@ class BleLink:
         self._lost = reason
         self._work.set()
         if self._limit is not None:  # a system may keep us waiting for a queue that is no more
-            self._limit.reschedule(asyncio.get_running_loop().time())
+            self._limit.reschedule(self._loop.time())
 
     async def run(self) -> str:
         """Carry fragments until the link is over; returns why."""
@@ -77,8 +77,7 @@ class BleLink:
                 self._timer.cancel()
 
     async def _carry(self, limit: asyncio.Timeout) -> str:
-        framer, pipe = self.framer, self.pipe
-        loop = asyncio.get_running_loop()
+        framer, pipe, loop = self.framer, self.pipe, self._loop
         while True:
             self._work.clear()
             if self._leaving and limit.when() is None:
@@ -86,7 +85,7 @@ class BleLink:
             if self._lost:
                 return self._lost
             framer.room = pipe.payload
-            values = framer.to_send(time.monotonic(), BATCH_FRAGMENTS)
+            values = framer.to_send(loop.time(), BATCH_FRAGMENTS)
             if values:
                 await pipe.send(values)
                 continue

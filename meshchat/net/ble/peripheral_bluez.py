@@ -175,8 +175,11 @@ class BluezPeripheral:
             and "org.bluez.LEAdvertisingManager1" in interfaces
             and any("peripheral" in role for role in roles)
         )
+        # What advertises by sets gives each advertisement an address, if any of them change.
+        adverts = interfaces.get("org.bluez.LEAdvertisingManager1", {})
+        sets = bool(adverts.get("SupportedSecondaryChannels"))
         name = path.rpartition("/")[2]
-        return path, Adapter(name, fixed_address=self._is_fixed(), findable=findable)
+        return path, Adapter(name, self._is_fixed(), findable, own_clock=not sets)
 
     def _choose(self, objects: Objects) -> str:
         adapters = {

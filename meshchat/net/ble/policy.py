@@ -18,34 +18,32 @@ share are for newcomers; the least useful stranger goes within half a minute.
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from enum import Enum
 from random import Random
-from typing import NamedTuple
 
 from meshchat.core.model import Now
+from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
+from meshchat.net.ble.duty import Duty, Profile, Spending
 from meshchat.net.ble.limits import (
     BACKOFF_MAX_S,
     DIAL_S,
     DUTY_SPREAD,
+    ELSEWHERE_MAX,
+    ELSEWHERE_S,
     FLOOR_ALONE_DBM,
     FLOOR_DBM,
     FRESH_S,
-    FULL_BATTERY,
     IDLE_S,
     LASTED_S,
     LINKS_HARD_MAX,
     LINKS_MAX,
     LINKS_WANTED,
     LOOK_S,
-    LOW_BATTERY,
     MISSES_FREE,
     MISSES_MAX,
     NO_TOKEN_S,
     PAUSE_MAX_S,
     RANDOM_LINKS,
     ROTATION_SPREAD,
-    SAVER_EVERY_S,
-    SAVER_ON_S,
     SIGHTING_LIFE_S,
     STORM_TOKENS,
     STRANGERS_MAX,
@@ -58,92 +56,6 @@ from meshchat.net.ble.limits import (
     YIELD_S,
 )
 from meshchat.net.ble.sightings import Sighting, Sightings
-
-
-class Profile(Enum):
-    """What the person chose to spend."""
-
-    ALWAYS = "always"
-    """Found at once, whatever it costs."""
-    NORMAL = "normal"
-    """Found within half a minute; ``ALWAYS`` on mains, ``SAVER`` with a low battery."""
-    SAVER = "saver"
-    """Two minutes of every quarter of an hour by the clock."""
-
-
-class Duty(NamedTuple):
-    """How a radio shares its time."""
-
-    scan_s: float
-    """Listens so long ..."""
-    every_s: float
-    """... in each period."""
-    advert_s: float
-    """Between two adverts."""
-
-
-_DUTY = {  # by the number of links: none, one or two, enough
-    Profile.ALWAYS: (Duty(10, 10, 0.1), Duty(5, 15, 0.25), Duty(3, 18, 0.5)),
-    Profile.NORMAL: (Duty(2, 20, 0.25), Duty(2, 30, 0.5), Duty(2, 60, 1.0)),
-    Profile.SAVER: (Duty(5, 15, 0.25), Duty(5, 30, 0.5), Duty(2, 60, 1.0)),
-}
-
-
-# --- actions -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Advertise:
-    """Be heard, with this token, so often; replaces what was advertised. None: be silent."""
-
-    token: bytes | None
-    every_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """Listen, or stop."""
-
-    on: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Connect; answer with ``dialled`` or ``dial_failed``. Never two at once."""
-
-    address: Hashable
-    """As the sighting had it."""
-    token: bytes
-    """Of its advert; empty if it had none."""
-
-
-@dataclass(frozen=True, slots=True)
-class CancelDial:
-    """Stop connecting; no answer is wanted. If it stands already, end it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """End a link. ``turned_away`` is told to the peer (``Framer.bye``); no ``link_down`` is
-    wanted for it."""
-
-    link: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rotate:
-    """From now on this token and another node key, in this instant; and another address where
-    a system lets programs choose, which none does yet.
-
-    Our links were closed and nothing is advertised.
-    """
-
-    token: bytes
-
-
-Action = Advertise | Scan | Dial | CancelDial | Close | Rotate
-
 
 # --- what is known -------------------------------------------------------------------------------
 
@@ -184,7 +96,6 @@ class Policy:
             battery: 0 to 1; None on mains.
         """
         self._random = random
-        self.profile = profile
         self.token = b""
         """What we are called on the air now."""
         self.turned_away = 0
@@ -194,10 +105,10 @@ class Policy:
         self._on = False
         self._slept = False  # at the last look: no hour to be heard
         self._central = self._peripheral = True
-        self._battery = battery
-        self._saving = battery is not None and battery < LOW_BATTERY
+        self._spending = Spending(profile, battery)
         self._sightings = Sightings(random)
         self._links: dict[int, _Link] = {}
+        self._elsewhere: dict[int, tuple[bytes, float]] = {}  # by link: token, until when
         self._dialling: Sighting | None = None
         self._dial_until = 0.0
         self._misses = 0  # dials in a row that nobody answered
@@ -237,16 +148,12 @@ class Policy:
 
     def power(self, battery: float | None, now: Now) -> list[Action]:
         """The battery has so much left, 0 to 1; None: mains."""
-        self._battery = battery
-        if battery is None or battery > FULL_BATTERY:
-            self._saving = False
-        elif battery < LOW_BATTERY:
-            self._saving = True
+        self._spending.power(battery)
         return self._settle(now)
 
     def choose(self, profile: Profile, now: Now) -> list[Action]:
         """The person chose another profile."""
-        self.profile = profile
+        self._spending.chosen = profile
         self._scan_from = self._scan_to = -math.inf  # listen at once
         return self._settle(now)
 
@@ -312,18 +219,34 @@ class Policy:
             entry.brought = entry.worth(now.mono) + size
             entry.brought_at = now.mono
 
-    def link_down(self, link: int, reason: str, now: Now) -> list[Action]:
-        """A link ended, not by the policy. ``turned_away``: the peer has no room; ``duplicate``:
-        a better one to the same peer stays."""
+    def link_down(self, link: int, reason: str, now: Now, kept: int = 0) -> list[Action]:
+        """A link ended, not by the policy.
+
+        Args:
+            link: Its number.
+            reason: ``turned_away``: the peer has no room; ``duplicate``: another link to it stays.
+            now: Both clocks.
+            kept: That other one, if it is over another transport: until ``other_down`` its peer
+                is not dialled under the token it has now.
+        """
         entry = self._links.pop(link, None)
         if entry is not None and entry.token:
-            if reason in ("turned_away", "duplicate"):
+            if kept and kept not in self._links:
+                self._spare(kept, entry.token, now.mono)
+            elif reason in ("turned_away", "duplicate"):
                 self._sightings.fail(entry.token, now.mono, BACKOFF_MAX_S)
             elif now.mono - entry.since < LASTED_S:
                 self._sightings.fail(entry.token, now.mono)
             else:
                 self._sightings.succeed(entry.token)
             self._parted(entry, now.mono)
+        return self._settle(now)
+
+    def other_down(self, link: int, now: Now) -> list[Action]:
+        """A link over another transport ended; perhaps it was the better one to somebody here."""
+        token, _ = self._elsewhere.pop(link, (b"", 0.0))
+        if token:
+            self._sightings.parted(token, now.mono, self._patience(token), stranger=False)
         return self._settle(now)
 
     def wake(self, now: Now) -> list[Action]:
@@ -335,17 +258,13 @@ class Policy:
     @property
     def spends(self) -> Profile:
         """The profile in force: that of the person, or what the battery makes of ``NORMAL``."""
-        if self.profile is not Profile.NORMAL:
-            return self.profile
-        if self._battery is None:
-            return Profile.ALWAYS
-        return Profile.SAVER if self._saving else Profile.NORMAL
+        return self._spending.profile
 
     @property
     def duty(self) -> Duty:
-        """How we share the time while awake."""
-        count = len(self._links)
-        return _DUTY[self.spends][0 if not count else 1 if count < LINKS_WANTED else 2]
+        """How we share the time while awake; who is linked better elsewhere is a neighbour too."""
+        elsewhere = sum(self._at < until for _, until in self._elsewhere.values())
+        return self._spending.duty(len(self._links) + elsewhere)
 
     @property
     def links(self) -> int:
@@ -364,9 +283,7 @@ class Policy:
 
     def awake(self, now: Now) -> bool:
         """The adapter is on, and this is no hour to sleep."""
-        return self._on and (
-            self.spends is not Profile.SAVER or now.wall % SAVER_EVERY_S < SAVER_ON_S
-        )
+        return self._on and self._spending.awake(now)
 
     def next_wakeup(self, now: Now) -> float | None:
         """Monotonic time at which ``wake`` is due; None: only after news."""
@@ -374,10 +291,7 @@ class Policy:
             return None
         if self._slept == self.awake(now):
             return now.mono  # falling asleep or waking up is overdue
-        due = []
-        if self.spends is Profile.SAVER:
-            since = now.wall % SAVER_EVERY_S
-            due.append(now.mono + (SAVER_ON_S if since < SAVER_ON_S else SAVER_EVERY_S) - since)
+        due = self._spending.turns_at(now)
         if self.awake(now):
             due.append(self._rotation())
             if self._dialling is not None:
@@ -524,6 +438,14 @@ class Policy:
         patience = self._patience(link.token)
         self._sightings.parted(link.token, at, patience, stranger=not link.contact)
 
+    def _spare(self, kept: int, token: bytes, at: float) -> None:
+        """Whoever has this token is linked better than we could."""
+        self._sightings.succeed(token)
+        self._elsewhere.pop(kept, None)
+        while len(self._elsewhere) >= ELSEWHERE_MAX:
+            del self._elsewhere[next(iter(self._elsewhere))]
+        self._elsewhere[kept] = token, at + ELSEWHERE_S
+
     # --- dialling ----------------------------------------------------------------------------
 
     def _patience(self, token: bytes) -> float:
@@ -552,6 +474,7 @@ class Policy:
         if not self._central or count >= LINKS_HARD_MAX - 1:  # one place is for who dials us
             return []
         linked = {link.token for link in self._links.values()}
+        linked |= {token for token, until in self._elsewhere.values() if at < until}
         floor = FLOOR_DBM if count else FLOOR_ALONE_DBM
         found = self._sightings.candidates(floor, linked, strangers=count < LINKS_WANTED)
         if count >= LINKS_WANTED:  # no need: the other side looks at us if its token is lower

@@ -78,6 +78,18 @@ class Adapter:
     """Whether the address on the air stays the same for ever; None: the system does not say."""
     findable: bool
     """Whether it can advertise and serve; without, we only dial."""
+    own_clock: bool | None = None
+    """Whether an address that changes does so by a clock of its own; if not, with each token. None:
+    the system does not say."""
+
+    @property
+    def address(self) -> str:
+        """What its address on the air does, as a stable code."""
+        if self.fixed_address is None:
+            return "unknown"
+        if self.fixed_address:
+            return "fixed"
+        return "changes_with_token" if self.own_clock is False else "changes"
 
     @property
     def limit(self) -> str:

@@ -11,22 +11,22 @@ from contextlib import suppress
 from functools import partial
 from random import SystemRandom
 
-from meshchat.core.events import LinkDown, LinkUp, NeighbourUp, NewFace, Received
+from meshchat.core.events import (
+    LinkDown,
+    LinkUp,
+    NeighbourDown,
+    NeighbourUp,
+    NewFace,
+    Received,
+)
+from meshchat.core.model import Now
+from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
 from meshchat.net.ble.battery import BATTERY_EVERY_S, battery
+from meshchat.net.ble.duty import Profile
 from meshchat.net.ble.framing import Framer
 from meshchat.net.ble.limits import DIAL_S, FRAME_MAX_BYTES
 from meshchat.net.ble.link import DRAIN_S, BleLink
-from meshchat.net.ble.policy import (
-    Action,
-    Advertise,
-    CancelDial,
-    Close,
-    Dial,
-    Policy,
-    Profile,
-    Rotate,
-    Scan,
-)
+from meshchat.net.ble.policy import Policy
 from meshchat.net.ble.radio import (
     LIMITS,
     REMEDIES,
@@ -62,15 +62,20 @@ class BleTransport:
         profile: What the person chose to spend: ``always``, ``normal`` or ``saver``.
         adapter: Name of the adapter; empty: the first that is on.
         radio: For tests; None: the system's.
+        clock: Both clocks; the monotonic one is the loop's.
     """
 
     name = "ble"
 
     def __init__(
-        self, profile: str = "normal", adapter: str = "", radio: Radio | None = None
+        self,
+        profile: str = "normal",
+        adapter: str = "",
+        radio: Radio | None = None,
+        clock: Callable[[], Now] = system_now,
     ) -> None:
         self._radio = radio or SystemRadio(adapter)
-        self._now = system_now
+        self._now = clock
         self.policy = Policy(SystemRandom(), self._now(), Profile(profile), battery())
         self._host: Host
         self._peripheral: Peripheral | None = None
@@ -125,11 +130,11 @@ class BleTransport:
         if (found := self._links.get(link)) is not None:
             found.send(frames)
 
-    def close(self, link: int, reason: str) -> None:
+    def close(self, link: int, reason: str, kept: int = 0) -> None:
         """End a link after flushing; no ``LinkDown`` is posted for it."""
         if (found := self._links.pop(link, None)) is not None:
             found.leave()
-            self._do(self.policy.link_down(link, reason, self._now()))
+            self._do(self.policy.link_down(link, reason, self._now(), kept))
 
     def status(self) -> TransportStatus:
         """Facts, and why not more."""
@@ -139,10 +144,9 @@ class BleTransport:
             return TransportStatus(
                 "ble", False, trouble.reason, REMEDIES.get(trouble.reason, ""), {}
             )
-        address = {True: "fixed", False: "changes", None: "unknown"}[adapter.fixed_address]
         detail: dict[str, str | int] = {
             "adapter": adapter.name,
-            "address": address,
+            "address": adapter.address,
             "links": sum(link.told for link in self._links.values()),
             "in_reach": policy.in_reach,
             "profile": policy.spends.value,
@@ -317,7 +321,12 @@ class BleTransport:
 
     def sighted(self, sighting: Sighting) -> None:
         """See ``radio.Ear``."""
-        self._act(lambda now: self.policy.seen(sighting.token, sighting.device, sighting.rssi, now))
+        now = self._now()
+        actions = self.policy.seen(sighting.token, sighting.device, sighting.rssi, now)
+        if actions:
+            self._do(actions)
+        else:  # as with nearly every advert
+            self._arm()
 
     def opened(self, pipe: Pipe) -> None:
         """See ``radio.Ear``."""
@@ -402,7 +411,9 @@ class BleTransport:
             self._host.post(LinkDown(link.number, reason))
 
     def _news(self, news: object) -> None:
-        if isinstance(news, NeighbourUp) and news.neighbour.contact:
+        if isinstance(news, NeighbourDown) and news.transport != self.name:
+            self._act(lambda now: self.policy.other_down(news.link, now))
+        elif isinstance(news, NeighbourUp) and news.neighbour.contact:
             number = news.neighbour.link
             if number in self._links:
                 self._act(lambda now: self.policy.recognised(number, now))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from meshchat.core import receipts
 from meshchat.core.events import (
     AddContact,
     FileComplete,
@@ -40,6 +41,10 @@ from meshchat.system import SystemEntropy, system_now
 Json = dict[str, Any]
 BLUETOOTHD = "/usr/libexec/bluetooth/bluetoothd"
 TICK_S = 1.0
+
+# Up to a minute on purpose, so that nobody sees who is where: tests/core/test_releases.py. Here
+# the way back is tested.
+receipts.RECEIPT_DELAY_S = (0.5, 2.0)
 
 
 class Child:
@@ -149,7 +154,7 @@ class RadioChild(Child):
             adapter = await self.peripheral.open(self)
         except RadioTrouble as trouble:
             return {"trouble": trouble.reason}
-        return {"name": adapter.name, "fixed": adapter.fixed_address, "findable": adapter.findable}
+        return {"name": adapter.name, "address": adapter.address}
 
     async def do_advertise(self, token: str) -> None:
         await self.peripheral.advertise(bytes.fromhex(token) or None, 0.1)
@@ -335,6 +340,16 @@ class Agent:
             for adapter in adapters
         ]
         return [adapter for adapter, one in zip(adapters, switching, strict=True) if one.wait(60)]
+
+    def do_suspend(self, hours: int) -> None:
+        """All but the end of it is real: the kernel tells Bluetooth, which ends its connections,
+        freezes every program, and thaws them. Real sleep would reset the disk this machine runs
+        from, and only a key would wake it. Afterwards it is later by the clock on the wall."""
+        Path("/sys/module/suspend/parameters/pm_test_delay").write_text("0")
+        Path("/sys/power/pm_test").write_text("freezer")
+        later = time.time() + 3_600 * hours
+        Path("/sys/power/state").write_text("freeze")
+        time.clock_settime(time.CLOCK_REALTIME, later)
 
     def do_sh(self, command: str) -> str:
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)

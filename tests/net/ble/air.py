@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import quick_bumble  # noqa: F401  # for its effect
 from bumble import core, hci, ll
 from bumble.controller import Connection, Controller
 from bumble.link import LocalLink
@@ -143,6 +144,18 @@ class Radio(Controller):
         self._reported.clear()
         return super().on_hci_le_set_scan_enable_command(command)
 
+    def on_hci_reset_command(
+        self, command: hci.HCI_Reset_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        """Be silent and deaf, as a controller is after a reset; Bumble goes on as before."""
+        self.le_legacy_advertiser.stop()
+        for each in self.advertising_sets.values():
+            each.stop()
+        self.advertising_sets.clear()
+        self.le_scan_enable = False
+        self.pending_le_connection = None
+        return super().on_hci_reset_command(command)
+
     def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
         if not self.rate:
             super().on_hci_acl_data_packet(packet)
@@ -156,9 +169,15 @@ class Radio(Controller):
         self, command: hci.HCI_LE_Create_Connection_Cancel_Command
     ) -> hci.HCI_StatusReturnParameters:
         """Bumble acknowledges a cancel but stays pending for ever."""
+        if self.end_dial():
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+
+    def end_dial(self) -> bool:
+        """Tell the system that its dial is over; False: there was none."""
         pending, self.pending_le_connection = self.pending_le_connection, None
         if pending is None:
-            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+            return False
         self.send_hci_packet(
             hci.HCI_LE_Connection_Complete_Event(
                 status=hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR,
@@ -172,7 +191,7 @@ class Radio(Controller):
                 central_clock_accuracy=0,
             )
         )
-        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+        return True
 
     def on_hci_le_create_connection_command(
         self, command: hci.HCI_LE_Create_Connection_Command
@@ -189,8 +208,16 @@ class Radio(Controller):
             super().on_le_disconnected(connection, reason)
 
 
-def make_radio(index: int, air: Air, source: object = None, sink: object = None) -> Radio:
-    """A controller on the air, fit for BlueZ as well."""
+def make_radio(
+    index: int,
+    air: Air,
+    source: object = None,
+    sink: object = None,
+    *,
+    extended: bool = False,
+) -> Radio:
+    """A controller on the air, fit for BlueZ as well; ``extended`` ones cannot be connected there,
+    only heard."""
     radio = Radio(f"C{index}", host_source=source, host_sink=sink, link=air)  # type: ignore[arg-type]
     # BlueZ keys the static address it makes by manufacturer: keep them apart.
     radio.manufacturer_company_identifier = 0xB100 + index
@@ -200,6 +227,8 @@ def make_radio(index: int, air: Air, source: object = None, sink: object = None)
         | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
         | hci.LeFeatureMask.LE_PERIODIC_ADVERTISING
     )
+    if extended:
+        radio.le_features |= hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
     radio.le_acl_data_packet_length = ACL_BYTES
     radio.supported_max_tx_octets = radio.supported_max_rx_octets = ACL_BYTES
     radio.supported_max_tx_time = radio.supported_max_rx_time = 2120

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from air import Air
 from virtual import VirtualDevice
+from virtual_time import VirtualLoop, loop_now
 
 from meshchat.core.events import AddContact, MessageAdded, Send, Tell
 from meshchat.core.model import Contact, Message
@@ -42,13 +43,14 @@ class VirtualNode:
     ) -> None:
         self.name = f"p{index}"
         self.device = VirtualDevice(air, index, mtu)
-        self.ble = BleTransport("always", radio=VirtualRadio(self.device))
+        clock = loop_now if isinstance(asyncio.get_running_loop(), VirtualLoop) else system_now
+        self.ble = BleTransport("always", radio=VirtualRadio(self.device), clock=clock)
         store = SqlStore.memory()
         with store.transaction():
-            Node.create(store, SystemEntropy(), system_now(), self.name)
+            Node.create(store, SystemEntropy(), clock(), self.name)
         self.store = store
         self.runtime = Runtime(
-            store, lambda now: Node(store, SystemEntropy(), now), (self.ble, *more)
+            store, lambda now: Node(store, SystemEntropy(), now), (self.ble, *more), clock
         )
         self.runtime.subscribe(self._hear)
         self.texts: list[str] = []

@@ -6,21 +6,14 @@ from collections.abc import Callable
 from random import Random
 
 from meshchat.core.model import Now
+from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
+from meshchat.net.ble.duty import Profile
 from meshchat.net.ble.limits import LINKS_HARD_MAX
-from meshchat.net.ble.policy import (
-    Action,
-    Advertise,
-    CancelDial,
-    Close,
-    Dial,
-    Policy,
-    Profile,
-    Rotate,
-    Scan,
-)
+from meshchat.net.ble.policy import Policy
 
 WALL = 1_790_000_100.0  # a minute and a bit into a quarter of an hour
 REPEAT_S = 1.0  # adverts of one sender are handed over so often
+FAILURES_MAX = 6  # of dials between two, in a row: chance alone would fail any test at some seed
 
 
 class Radio:
@@ -145,6 +138,7 @@ class Room:
         self.parted: set[frozenset[int]] = set()
         self.weak: dict[frozenset[int], int] = {}
         self.crossings = 0
+        self.failures: Counter[frozenset[int]] = Counter()  # in a row
         self.ended: Counter[str] = Counter()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._turn = 0
@@ -212,8 +206,15 @@ class Room:
             self.crossings += 1
             return  # neither comes to an end before its time-out
         took = self.random.uniform(0.3, 1.5)
-        if target is not None and self.random.random() >= self.failure:
+        if target is None:
+            return
+        pair = frozenset((dialler.name, target.name))
+        enough = self.failures[pair] >= FAILURES_MAX and self.failure < 1
+        if self.random.random() >= self.failure or enough:
+            self.failures[pair] = 0
             self.later(took, lambda: self._connected(dialler, target, turn))
+        else:
+            self.failures[pair] += 1
 
     def _connected(self, dialler: Radio, target: Radio, turn: int) -> None:
         if dialler.dial_turn != turn or dialler.dial is None:
@@ -245,6 +246,13 @@ class Room:
             del end.links[link]
             if end is not by:
                 end.tell(end.policy.link_down(link, reason, self.now))
+
+    def spare(self, link: int, kept: int) -> None:
+        """A link ends because another one, not by radio, leads to the same peer."""
+        self.ended["duplicate"] += 1
+        for end in [radio for radio in self.radios if link in radio.links]:
+            del end.links[link]
+            end.tell(end.policy.link_down(link, "duplicate", self.now, kept))
 
     def linked(self, one: Radio, other: Radio) -> bool:
         return other in one.links.values()

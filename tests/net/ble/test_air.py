@@ -76,6 +76,21 @@ async def test_a_radio_that_vanished_is_silence() -> None:
     assert not one.radio.le_connections
 
 
+async def test_a_reset_ends_adverts_and_listening() -> None:
+    """Whatever switched the adapter off, or failed to."""
+    loud, ear = await devices(2)
+    heard: list[bytes] = []
+    ear.device.on("advertisement", lambda a: heard.append(a.data_bytes))
+    await ear.device.start_scanning(active=False, filter_duplicates=False)
+    await loud.device.start_advertising()
+    await loud.device.host.reset()
+    await asyncio.sleep(0.1)
+    heard.clear()
+    await asyncio.sleep(1)
+    assert not heard
+    assert not loud.radio.le_legacy_advertiser.enabled
+
+
 async def test_who_asks_for_no_duplicates_gets_few() -> None:
     """The same advert once; another one of the same sender at once."""
     loud, plain, few = await devices(3)

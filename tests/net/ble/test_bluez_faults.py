@@ -17,9 +17,13 @@ from meshchat.net.ble.central import BleakCentral
 from meshchat.net.ble.peripheral_bluez import BluezPeripheral
 from meshchat.net.ble.radio import REMEDIES, Central, Ear, Peripheral
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("dbus-daemon"), reason="dbus-daemon is not installed (apt-get install dbus)"
-)
+pytestmark = [
+    pytest.mark.real_time,  # the bus is a process of its own
+    pytest.mark.skipif(
+        not shutil.which("dbus-daemon"),
+        reason="dbus-daemon is not installed (apt-get install dbus)",
+    ),
+]
 
 
 class LinuxRadio:

@@ -156,7 +156,8 @@ async def test_a_peer_that_vanishes_at_every_step_is_found_again() -> None:
 
 async def test_bluetooth_and_lan_are_bridged_and_the_lan_is_kept() -> None:
     """One node in both worlds passes mail between a node with Bluetooth alone and one with LAN
-    alone. Two that have both keep the LAN link."""
+    alone. Two that have both keep the LAN link, and do not dial each other again and again by
+    radio."""
     air = Air()
     hub = LanTransport(listen=("127.0.0.1", 0), discover=False)
     bridge = VirtualNode(air, 1, more=(hub,))
@@ -188,6 +189,10 @@ async def test_bluetooth_and_lan_are_bridged_and_the_lan_is_kept() -> None:
                 n.tag for n in both.runtime.status().node.neighbours if n.transport == "ble"
             }
             assert not lan_keys & ble_keys
+            await asyncio.sleep(30)  # of virtual time
+            spared = [node.counters.get("links_duplicate", 0) for node in (bridge, both)]
+            await asyncio.sleep(200)
+            assert spared == [node.counters.get("links_duplicate", 0) for node in (bridge, both)]
 
 
 def _vanish(air: Air, node: VirtualNode, step: int, gone: asyncio.Event) -> None:

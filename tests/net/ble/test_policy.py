@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from radios import Room
 
 from meshchat.core.model import Now
+from meshchat.net.ble.actions import Close, Dial, Rotate
+from meshchat.net.ble.duty import Profile
 from meshchat.net.ble.limits import (
     BACKOFFS_MAX,
     DIAL_S,
+    ELSEWHERE_MAX,
     FLOOR_DBM,
     IDLE_S,
     LINKS_HARD_MAX,
@@ -26,7 +29,7 @@ from meshchat.net.ble.limits import (
     YIELD_JITTER_S,
     YIELD_S,
 )
-from meshchat.net.ble.policy import Close, Dial, Policy, Profile, Rotate
+from meshchat.net.ble.policy import Policy
 
 SPENDING = st.sampled_from(list(Profile))
 
@@ -204,6 +207,49 @@ def test_who_does_not_want_us_is_left_alone_for_two_minutes(reason: str) -> None
     assert room.run(60, lambda: room.linked(*room.radios)) < 60
 
 
+def test_who_is_linked_better_elsewhere_is_left_alone_until_that_ends() -> None:
+    """Both are on one LAN too: the second link of the pair ends, and nobody dials until the first
+    does, or for as long as a token lives without links."""
+    room = pair()
+    one, other = room.radios
+    room.run(5)
+    (link,) = one.links
+    room.spare(link, kept=1_000)
+    dials = one.dials + other.dials
+    room.run(500)
+    assert one.dials + other.dials == dials
+    for radio in (one, other):
+        radio.tell(radio.policy.other_down(1_000, room.now))
+    assert room.run(30, lambda: room.linked(one, other)) < 30
+    (link,) = one.links
+    room.spare(link, kept=1_001)
+    room.run(TOKEN_LIFE_S * 1.3)  # one of them has another token, and is somebody new
+    assert one.dials + other.dials >= dials + 2
+
+
+def test_another_link_ending_elsewhere_changes_nothing() -> None:
+    room = pair()
+    one, other = room.radios
+    room.run(5)
+    room.spare(next(iter(one.links)), kept=1_000)
+    dials = one.dials + other.dials
+    for radio in (one, other):
+        radio.tell(radio.policy.other_down(999, room.now))
+    room.run(300)
+    assert one.dials + other.dials == dials
+
+
+def test_peers_linked_elsewhere_are_bounded() -> None:
+    """However many links a core reports, and whatever token they claim."""
+    room = Room()
+    policy = room.add().policy
+    for number in range(1_000):
+        policy.inbound(number, room.now)
+        policy.greeted(number, number.to_bytes(6, "big"), room.now)
+        policy.link_down(number, "duplicate", room.now, kept=10_000 + number)
+    assert len(policy._elsewhere) <= ELSEWHERE_MAX
+
+
 def test_a_failed_dial_needs_a_fresh_advert() -> None:
     """Somebody heard once who left: one dial, and no more into the void."""
     room = Room()
@@ -316,7 +362,7 @@ def test_a_storm_does_not_grow_memory_in_any_profile(profile: Profile) -> None:
     room = Room()
     radio = room.add(profile)
     room.run(1)
-    for n in range(10_000):
+    for n in range(2_000):
         token = room.random.randbytes(6)
         radio.tell(radio.policy.seen(token, token, -50, room.now))
         if n % 100 == 0:
@@ -392,7 +438,7 @@ def test_duty_of_a_day(profile: Profile, links: int, low: float, high: float) ->
     radio = room.add(profile)
     if links:
         room.add(profile)
-    day = 12 * 3_600.0
+    day = 4 * 3_600.0
     room.run(day)
     scanned = radio.scan_s + (room.mono - radio.scan_since if radio.scans else 0)
     assert low <= scanned / day <= high
