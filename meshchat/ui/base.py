@@ -18,6 +18,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.driver import Driver
 from textual.timer import Timer
 from textual.worker import WorkerFailed
 
@@ -108,6 +109,14 @@ class BaseApp(App[None]):
         if (wanted := themes.find(options.theme)) != self.theme:  # else every style is made twice
             self.theme = wanted
         self.set_class(self.glyphs.is_plain, "-plain")
+
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()
+        if chosen.__name__ == "LinuxDriver":  # not in a browser, nor on Windows
+            from meshchat.ui.terminal import TerminalDriver
+
+            return TerminalDriver
+        return chosen
 
     @property
     def backend(self) -> Backend | None:

@@ -22,12 +22,14 @@ import pty
 import termios
 
 from screens import NOON, Seeded, clock
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from meshchat.core.model import Contact, Group, Message, Room, State
 from meshchat.core.node import Node
 from meshchat.profile import Profile
 from meshchat.store import SqlStore
 from meshchat.text import Clean
+from meshchat.ui.terminal import LastingFile
 
 CORPUS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "hostile_text.json").read_text("ascii")
@@ -329,6 +331,20 @@ def test_a_terminal_that_is_closed_loses_nothing(tmp_path: Path) -> None:
         os.kill(program.pid, signal.SIGKILL)
         raise AssertionError("it goes on without a terminal")
     assert draft_of(home) == "half a wor"
+
+
+def test_what_is_painted_on_a_closed_terminal_is_taken() -> None:
+    """Textual's thread goes on: without it the program would wait for it and never end."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as file:
+        writer = WriterThread(LastingFile(file))  # type: ignore[arg-type]
+        writer.start()
+        os.close(ours)
+        for _ in range(10 * MAX_QUEUED_WRITES):
+            writer._queue.put("painted " * 1_000, timeout=10)
+        writer._queue.put(None, timeout=10)
+        writer.join(10)
+        assert not writer.is_alive()
 
 
 def test_a_killed_program_keeps_what_was_typed_a_moment_ago(tmp_path: Path) -> None:
