@@ -193,10 +193,13 @@ def _bluetooth(radio: Radio) -> Check:
     limit = adapter.limit
     if limit:
         return Check("bluetooth", "warn", LIMITS[limit])
-    says = f"Others can be found and find us by {adapter.name}."
     if adapter.address == "changes":
-        says += " This adapter changes its address by a clock of its own: who never stops"
-        says += " listening here can follow it from one name to the next."
+        says = N_(
+            f"Others can be found and find us by {adapter.name}. It changes its address by a clock"
+            f" of its own: who never stops listening here can follow it from one name to the next."
+        )
+    else:
+        says = N_(f"Others can be found and find us by {adapter.name}.")
     return Check("bluetooth", "ok", says)
 
 

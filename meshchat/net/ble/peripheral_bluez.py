@@ -179,7 +179,10 @@ class BluezPeripheral:
         adverts = interfaces.get("org.bluez.LEAdvertisingManager1", {})
         sets = bool(adverts.get("SupportedSecondaryChannels"))
         name = path.rpartition("/")[2]
-        return path, Adapter(name, self._is_fixed(), findable, own_clock=not sets)
+        own, said = socket.gethostname().split(".")[0], str(adapter.get("Alias", ""))
+        names = bool(own) and own.casefold() in said.casefold()  # BlueZ may add a number to it
+        fixed = self._is_fixed()
+        return path, Adapter(name, fixed, findable, own_clock=not sets, names_machine=names)
 
     def _choose(self, objects: Objects) -> str:
         adapters = {

@@ -45,6 +45,10 @@ LIMITS = {
         " changes. Set Privacy = device under [General] in /etc/bluetooth/main.conf and restart"
         " Bluetooth."
     ),
+    "names_machine": N_(
+        "Bluetooth tells the name of this computer to whoever connects. Give it one that tells"
+        " nothing: bluetoothctl system-alias laptop"
+    ),
 }
 """What is not well although Bluetooth is used."""
 
@@ -81,6 +85,8 @@ class Adapter:
     own_clock: bool | None = None
     """Whether an address that changes does so by a clock of its own; if not, with each token. None:
     the system does not say."""
+    names_machine: bool = False
+    """Whether the system gives this machine's name to whoever connects."""
 
     @property
     def address(self) -> str:
@@ -96,7 +102,9 @@ class Adapter:
         """What is not well with it, a key of ``LIMITS``; or empty."""
         if not self.findable:
             return "no_peripheral"
-        return "fixed_address" if self.fixed_address else ""
+        if self.fixed_address:
+            return "fixed_address"
+        return "names_machine" if self.names_machine else ""
 
 
 class Pipe(Protocol):

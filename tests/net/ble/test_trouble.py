@@ -69,6 +69,17 @@ def test_a_fixed_address_is_said_with_its_remedy() -> None:
     assert ble.status().reason == "no_peripheral"
 
 
+def test_a_name_that_tells_whose_machine_it_is_is_said() -> None:
+    """BlueZ gives the adapter's name to whoever connects, and that is the machine's."""
+    ble = BleTransport("normal")
+    ble._adapter = Adapter("hci0", fixed_address=False, findable=True, names_machine=True)
+    status = ble.status()
+    assert (status.on, status.reason) == (True, "names_machine")
+    assert "system-alias" in status.remedy
+    ble._adapter = Adapter("hci0", fixed_address=False, findable=True)
+    assert ble.status().reason == ""
+
+
 @pytest.mark.parametrize(
     ("supplies", "level"),
     [
