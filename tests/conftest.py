@@ -1,6 +1,8 @@
 """One language for all tests, whatever this machine speaks; and what takes long is begun first."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,11 @@ import pytest
 for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
     os.environ.pop(name, None)
 os.environ["LANG"] = "C.UTF-8"
+
+# Under nohup, or behind an & in a script, these are ignored, by every program we start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 HERE = Path(__file__).parent
 FIRST = (  # by how long they take, so that no worker is left alone with one of them at the end

@@ -88,8 +88,6 @@ class Terminal:
         self.process = subprocess.Popen(
             command(*arguments),
             stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
-            # as in a terminal, also if the tests run under nohup
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )  # fmt: skip
         os.close(theirs)
         self.shown = ""
