@@ -1,5 +1,6 @@
 """The real program in a real pty, full of hostile text: what reaches the terminal is harmless."""
 
+import contextlib
 import json
 import os
 import re
@@ -95,6 +96,7 @@ class Terminal:
 
     def __init__(self, *argv: str, environ: dict[str, str] | None = None) -> None:
         self.output = b""
+        self._reads = 0  # as many bytes it will have read when the last keys have arrived
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             usual = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
@@ -128,14 +130,25 @@ class Terminal:
         raise AssertionError(f"never saw {until!r} in {self.output[-2000:]!r}")
 
     def _rests(self) -> bool:
-        """Whether all its threads wait for something; where that cannot be seen, it may be."""
+        """Whether it has read all keys and its threads wait; where that cannot be seen, it may be.
+
+        A key does not arrive at once: the kernel hands it over when it has a moment.
+        """
         try:
+            if self._has_read() < self._reads:
+                return False
             threads = [task / "stat" for task in Path(f"/proc/{self.pid}/task").iterdir()]
             return all(stat.read_text().rpartition(")")[2].split()[0] in "SZ" for stat in threads)
         except OSError:
             return True
 
+    def _has_read(self) -> int:
+        """Bytes it has read so far, from anywhere."""
+        return int(Path(f"/proc/{self.pid}/io").read_text().split()[1])
+
     def press(self, keys: str) -> None:
+        with contextlib.suppress(OSError):
+            self._reads = self._has_read() + len(keys.encode())
         os.write(self._fd, keys.encode())
         self.settle()
 
