@@ -101,6 +101,8 @@ class Terminal:
         if self.pid == 0:
             usual = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
             usual["ESCDELAY"] = "20"  # ms: an Escape alone is known as one before the next key
+            for size in ("COLUMNS", "LINES"):  # set where tests run beside each other
+                os.environ.pop(size, None)
             environ = {**os.environ, **usual, **(environ or {})}
             os.execvpe(sys.executable, [sys.executable, *argv], environ)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
