@@ -617,3 +617,24 @@ def test_a_first_message_from_before_a_restore_starts_nothing() -> None:
     world.meet(a, b, 5)
     assert texts(a, b) == ["from before"]
     assert [session.closed for session in a.store.sessions(b.node.fp)] == [True]
+
+
+@STORES
+def test_a_contact_cannot_give_us_the_card_of_another(make_store: Callable[[], Store]) -> None:
+    """The newest card of the author travels in the body; somebody else's there is dropped."""
+    world = World(make_store=make_store)
+    anna, boris, thief = (world.host(name) for name in ("Anna", "Boris", "Thief"))
+    for one in (anna, thief):
+        for other in (boris, thief, anna):
+            if one is not other:
+                one.do(AddContact(other.node.card_text()))
+    before = anna.store.contact(thief.node.fp), anna.store.contact(boris.node.fp)
+    body = Body(
+        BodyType.PROFILE, number(thief), int(world.wall), "", "Thief", card=boris.node.card_bytes()
+    )
+    put(thief, anna, body)
+    world.link(anna, thief)
+    world.run(3)
+    assert anna.node.status(world.now).counters["card_owner"] == 1
+    after = anna.store.contact(thief.node.fp), anna.store.contact(boris.node.fp)
+    assert [one and one.card for one in after] == [one and one.card for one in before]
