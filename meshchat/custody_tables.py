@@ -191,6 +191,7 @@ class CustodyTables:
 
     def drop_envelopes(self, eids: Iterable[bytes], fate: Fate) -> list[Gone]:
         """Of ids that are not held any more only the fate is changed."""
+        self._db.need_transaction()
         held: list[Row] = []
         others: list[Row] = []
         for eid in dict.fromkeys(eids):

@@ -142,18 +142,19 @@ class Database:
 
     def write(self, sql: str, *params: object) -> list[Row]:
         """Change something inside a transaction; returns what ``RETURNING`` gives."""
-        self._need_transaction()
+        self.need_transaction()
         return self._run(sql, params)
 
     def write_many(self, sql: str, rows: Iterable[Row]) -> None:
         """The same change for each row, inside a transaction."""
-        self._need_transaction()
+        self.need_transaction()
         try:
             self._db.executemany(sql, rows)
         except sqlcipher.Error as error:
             raise _explained(error) from error
 
-    def _need_transaction(self) -> None:
+    def need_transaction(self) -> None:
+        """Raises ``StoreError`` outside of one; for writers that may find nothing to write."""
         if not self._db.in_transaction:  # never begun, or SQLite undid it on a full disk
             raise StoreError(*NO_TRANSACTION)
 
@@ -175,7 +176,7 @@ class Database:
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo only this part of the transaction if the body raises."""
-        self._need_transaction()
+        self.need_transaction()
         self._run("SAVEPOINT part")
         kept = False
         try:

@@ -192,6 +192,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         vanish_at: float | None = None,
     ) -> Message:
         """Raises StoreError ``unknown_message`` if there is none."""
+        self._db.need_transaction()
         given = {
             "state": state,
             "carriers": carriers,

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from grouptool import GroupWorld
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -249,4 +250,5 @@ class OneGroup(RuleBasedStateMachine):
 
 
 TestOneGroup = OneGroup.TestCase
-TestOneGroup.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestOneGroup.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestOneGroup.pytestmark = [pytest.mark.timeout(400)]  # type: ignore[attr-defined]  # a minute of work

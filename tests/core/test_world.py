@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -141,4 +142,5 @@ class MeshWorld(RuleBasedStateMachine):
 
 
 TestMeshWorld = MeshWorld.TestCase
-TestMeshWorld.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMeshWorld.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestMeshWorld.pytestmark = [pytest.mark.timeout(400)]  # type: ignore[attr-defined]  # a minute of work

@@ -267,3 +267,17 @@ def pieces(data: list[bytes]) -> set[bytes]:
             value = pdu[at + 3 + 4 :]  # behind the heads of ATT and of our fragment
             found |= {value[n : n + 8] for n in range(len(value) - 7)}
     return found
+
+
+CRASHES: list[Guest] = []
+
+
+def test_a_guest_whose_kernel_crashed_is_replaced(guest: Guest) -> None:
+    """Linux 6.1 has done it by itself. The test is run again, on another machine."""
+    CRASHES.append(guest)
+    if len(CRASHES) == 1:
+        guest.tell("lab", "sh", command="echo c > /proc/sysrq-trigger")
+        raise AssertionError("it goes on")
+    first, second = CRASHES
+    assert first is not second
+    guest.people("ab")
