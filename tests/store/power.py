@@ -144,5 +144,5 @@ class LoggedDatabase(Database):
             raise StoreError("failed", str(error)) from error
 
     def write_many(self, sql: str, rows: Any) -> None:
-        self._need_transaction()
+        self.need_transaction()
         self._db.executemany(sql, rows)
