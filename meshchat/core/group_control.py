@@ -112,8 +112,9 @@ class ControlReader:
             if self._rekeying.was_in(gid, keys.eid):  # sealed anew for us: it invites us to nothing
                 return True
             if group is not None and own.key:  # they do not know yet that we are out
-                if group.membership is Membership.LEFT:
-                    self._mail.send(gid, fp, Leave(gid), now)
+                if group.membership is Membership.REMOVED:
+                    return False  # or we are in again, and the invitation is still under way
+                self._mail.send(gid, fp, Leave(gid), now)
                 return True
             self._invited(fp, rekey, now)
         elif not self._may(author, rekey, keys):
