@@ -7,7 +7,7 @@ Rules where lines meet (docs/reference/wire.md, 5.7):
 
 * Who was removed on one line is out, whatever the other line says, unless added again later.
 * What somebody added who is removed on the other line does not count; what they removed does.
-* If no admin is left, the first of the list is one.
+* If no admin is left, all are: one of them may have left without the others knowing.
 * Nothing is sent on a line that lists somebody who was removed, or that somebody removed made.
 """
 
@@ -236,7 +236,7 @@ class Lineage:
         members = tuple(kept.values())
         members = members[:GROUP_MEMBERS_MAX]  # who was added last finds no room
         if members and not any(member.admin for member in members):
-            members = (members[0]._replace(admin=True), *members[1:])
+            members = tuple(member._replace(admin=True) for member in members)
         return _Join(Roster(members, max(names, default=name)), out, bool(parted))
 
 

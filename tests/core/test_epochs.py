@@ -185,7 +185,7 @@ CASES = {
     "the same twice": ([X, epoch("g1", "x0", "ABcd"), epoch("h1", "x0", "ABcd", "B")],
                        "ABcd", "g1", "g1"),
     "two remove each other": ([X, epoch("g1", "x0", "Acdm"), epoch("h1", "x0", "Bcdm", "B")],
-                              "Cdm", "g1 h1", ""),
+                              "CDM", "g1 h1", ""),
     "added by somebody removed": ([X, epoch("g1", "x0", "Acdm"), epoch("h1", "x0", "ABcdmp", "B")],
                                   "Acdm", "g1", "g1"),
     "removed by somebody removed": ([X, epoch("g1", "x0", "Acdm"), epoch("h1", "x0", "ABcd", "B")],

@@ -338,17 +338,35 @@ def test_the_second_admin_joins_lines_if_the_first_does_not() -> None:
 
 
 def test_two_admins_remove_each_other(group: GroupWorld) -> None:
-    """Both are out, and the first of the rest goes on as admin."""
+    """Both are out, and the rest go on, all of them as admins."""
     a, b, c, d = group.hosts
     a.do(RemoveMember(group.gid, b.node.fp))
     b.do(RemoveMember(group.gid, a.node.fp))
     group.meet_all()
     for host in (c, d):
-        assert group.roster(host) == [("Carl", True), ("Dana", False)]
+        assert group.roster(host) == [("Carl", True), ("Dana", True)]
     assert membership(a) is membership(b) is Membership.REMOVED
     group.write(c, "two of us")
     group.meet_all()
     assert d.texts(group.chat) == ["two of us"]
+
+
+def test_two_admins_remove_each_other_after_somebody_left() -> None:
+    """Who left told only the two: the others find out when they ask, and go on."""
+    group = GroupWorld(("Aida", "Bolat", "Carl", "Dana", "Erik"), 5, admins=2)
+    a, b, c, d, e = group.hosts
+    c.do(LeaveGroup(group.gid))
+    a.do(RemoveMember(group.gid, b.node.fp))
+    b.do(RemoveMember(group.gid, a.node.fp))
+    for _ in range(4):
+        group.share()
+        group.world.run(GROUP_MERGE_TURN_S)
+    for host in (d, e):
+        assert group.roster(host) == [("Dana", True), ("Erik", True)]
+    assert membership(c) is Membership.LEFT
+    group.write(d, "two of us")
+    group.share()
+    assert e.texts(group.chat) == ["two of us"]
 
 
 def test_an_admin_who_does_not_know_everybody_is_helped() -> None:
