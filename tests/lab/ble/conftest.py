@@ -1,8 +1,12 @@
 """A test in which the kernel of the guest crashed is run once more, on another machine."""
 
+from pathlib import Path
+
 import pytest
 from _pytest.runner import runtestprotocol
 from guest import GuestCrashed
+
+HERE = Path(__file__).parent
 
 
 def _crashed(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:
@@ -17,7 +21,9 @@ def pytest_runtest_makereport(item, call):  # type: ignore[no-untyped-def]
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    if HERE not in item.path.parents:  # pytest asks this hook for the tests of all directories
+        return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     if any(report.guest_crashed for report in reports):
