@@ -1,9 +1,10 @@
 """The settings in ``config.toml`` (docs/reference/config.md): written by the user, never by us."""
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from meshchat.errors import UsageError
 from meshchat.i18n import N_
@@ -15,8 +16,7 @@ IDLE_MAX_MINUTES = 1_440  # a day; longer is never
 CONFIG_MAX_BYTES = 64 * 1024  # ours has ten lines; anything larger is a mistake
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeOptions:
+class RuntimeOptions(Struct, frozen=True):
     """What ``config.toml`` and the command line may set."""
 
     lan: bool = True

@@ -11,9 +11,10 @@ import socket
 import stat
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from meshchat.errors import StoreError
 from meshchat.i18n import N_
@@ -43,8 +44,7 @@ NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """The outcome of looking at one thing."""
 
     name: str

@@ -3,7 +3,6 @@
 A part of ``SqlStore``; the contract is ``meshchat.core.ports.PeopleStore``.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -12,7 +11,7 @@ from meshchat.database import Database, Row
 from meshchat.text import Clean
 
 _NEWEST_KEY = "ORDER BY exp_h DESC, delete_at DESC"  # made later, destroyed later
-_SESSION_FIELDS = attrgetter(*(field.name for field in dataclasses.fields(Session)))
+_SESSION_FIELDS = attrgetter(*Session.__struct_fields__)
 
 
 class PeopleTables:

@@ -5,11 +5,12 @@ change needs ``transaction()``: a message and the envelope it travels in must
 go to disk together or not at all.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
+
+from msgspec import structs
 
 from meshchat.content_tables import SEARCH_BATCH, ContentTables, options_of
 from meshchat.core.model import (
@@ -157,7 +158,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             return None
         if message.note != NOTE_TIMER:
             self._index(stored[0][0], message.text)
-        return dataclasses.replace(message, seq=stored[0][0])
+        return structs.replace(message, seq=stored[0][0])
 
     def _chat_no(self, chat: ChatId) -> int:
         row = self._db.row("SELECT no FROM chats WHERE chat = ?", chat)

@@ -4,7 +4,8 @@ The long form is docs/explain/threat-model.md. Keep both true.
 """
 
 import textwrap
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshchat.errors import UsageError
 from meshchat.i18n import N_, _
@@ -12,8 +13,7 @@ from meshchat.i18n import N_, _
 WIDTH = 76  # fits 80 columns with a margin
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """One topic."""
 
     name: str

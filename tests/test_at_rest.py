@@ -221,11 +221,11 @@ def test_idle_the_program_forgets(profile: Profile, tmp_path: Path) -> None:
 
     (tmp_path / "pw").write_text(WORDS)
     code = (
-        "import dataclasses, sys, meshchat.cli as cli, meshchat.ui.app as app\n"
+        "import sys, msgspec.structs, meshchat.cli as cli, meshchat.ui.app as app\n"
         "import meshchat.commands.node as node\n"
         "import meshchat.keyfile as k; k.MEMORY_FLOOR_KIB = 1024\n"
         "app.IDLE_LOOK_S = 0.2; options = node.runtime_options\n"
-        "change = dataclasses.replace\n"
+        "change = msgspec.structs.replace\n"
         "node.runtime_options = lambda a, p: change(options(a, p), idle_minutes=0.05)\n"
         "sys.exit(cli.main())"
     )

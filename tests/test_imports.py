@@ -31,7 +31,7 @@ def test_the_core_loads_nothing_impure() -> None:
     """Importing every module of the core loads no loop, socket, database, radio or screen."""
     paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in CORE]
     names = [".".join(path.parts) for path in paths if path.stem != "__init__"]
-    bare = loaded_by("import nacl.bindings, hashlib, dataclasses, re, typing")
+    bare = loaded_by("import nacl.bindings, hashlib, msgspec, re, typing")
     extra = loaded_by("import " + ", ".join(names)) - bare
     assert not extra & IMPURE
 

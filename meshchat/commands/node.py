@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from meshchat import plain
 from meshchat.commands.console import (

@@ -1,6 +1,6 @@
 """Where a chat leads: as whom we write there, whether we may, and the envelopes it takes."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from meshchat.core.body import Body, BodyType
 from meshchat.core.contacts import People

@@ -5,8 +5,10 @@ whatever bytes it is given.
 """
 
 import struct
-from dataclasses import dataclass, replace
 from enum import IntEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshchat.core.crypto import H
 from meshchat.core.identity import CARD_BYTES, NAME_MAX_BYTES, utf8
@@ -75,8 +77,7 @@ _TEXT_BYTES = {  # of each type that has text: least, most
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """The innermost layer. ``text`` and ``name`` are a peer's raw words: ``Clean`` them to show."""
 
     type: BodyType

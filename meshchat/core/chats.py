@@ -8,7 +8,8 @@ are sealed, ``repair`` what to do when that fails; ``rooms``, ``groups``, ``file
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.addressing import Addressing
 from meshchat.core.announces import Announces

@@ -4,7 +4,8 @@ Petnames are ours and unique; a key never changes under a name without our user 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.crypto import x25519_keypair
 from meshchat.core.custody import hours

@@ -7,7 +7,8 @@ number alone, so that all devices end alike.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.addressing import Addressing
 from meshchat.core.body import (

@@ -6,9 +6,10 @@ query; they are rebuilt from the store when a Node is built.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from heapq import nlargest
 from operator import itemgetter
+
+from msgspec import Struct
 
 from meshchat.core.envelope import NO_STAMP, STAMP, Header, done_of, parse_header, stamp_bits
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
@@ -46,8 +47,7 @@ def hours(wall: float) -> int:
     return int(wall // HOUR_S)
 
 
-@dataclass(slots=True)
-class _Totals:
+class _Totals(Struct):
     by_class: list[int]
     by_origin: dict[bytes, int]
     count: list[int]

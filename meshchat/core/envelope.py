@@ -7,8 +7,9 @@ to decryption. What is inside is the business of ``sealed``.
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
@@ -169,8 +170,7 @@ def seal(
     return header + crypto.aead_seal(key, plaintext, _bound(header))
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """An envelope that was for us."""
 
     inner: bytes

@@ -6,9 +6,10 @@ clock. Reading raises ``ProtocolError`` and nothing else on whatever bytes it is
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from meshchat.core.crypto import KEY_BYTES, H
 from meshchat.core.identity import NAME_MAX_BYTES
@@ -50,8 +51,7 @@ class ControlKind(IntEnum):
     """From an admin, to all members at once: keys that were not known before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rekey:
+class Rekey(Struct, frozen=True):
     """A new epoch, as each member is told it."""
 
     gid: bytes

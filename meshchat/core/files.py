@@ -10,7 +10,8 @@ proven when the file is whole, so that *delivered* means all of it.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.contacts import People
 from meshchat.core.crypto import KEY_BYTES

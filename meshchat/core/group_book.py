@@ -4,7 +4,8 @@ Everything is cached, and every change goes to the store at once.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.contacts import People
 from meshchat.core.crypto import sign_public

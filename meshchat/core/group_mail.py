@@ -4,7 +4,8 @@ Also those that came too early to be judged: they wait here, a bounded number of
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType
 from meshchat.core.contacts import People

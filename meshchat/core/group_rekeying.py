@@ -6,8 +6,9 @@ day while the group is used.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType
 from meshchat.core.custody import Custody

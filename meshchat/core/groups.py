@@ -6,7 +6,8 @@ follows from it. What the epochs together say is the business of ``lineage``.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.body import Body
 from meshchat.core.contacts import People, check_name

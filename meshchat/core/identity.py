@@ -10,9 +10,10 @@ import struct
 import unicodedata
 from base64 import b32decode, b32encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from meshchat.core import crypto
 from meshchat.core.crypto import H
@@ -56,20 +57,22 @@ def utf8(text: str) -> bytes:
 # --- identity and card -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Our own long-term keys, all derived from one seed."""
 
-    seed: bytes = field(repr=False)
+    seed: bytes
     """32 bytes; what a backup holds."""
-    sign_seed: bytes = field(repr=False)
+    sign_seed: bytes
     sign_public: bytes
     """Ed25519 ``ik_s``."""
-    dh_secret: bytes = field(repr=False)
+    dh_secret: bytes
     dh_public: bytes
     """X25519 ``ik_d``."""
     fp: bytes
     """Fingerprint, 32 bytes."""
+
+    def __repr__(self) -> str:
+        return f"Identity({self.fp.hex()})"  # logs and tracebacks show no secret
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
@@ -89,8 +92,7 @@ def fingerprint(sign_public: bytes, dh_public: bytes) -> bytes:
     return H(b"mc1 id", sign_public + dh_public, 32)
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """What one must know to write to somebody. Signed; ``decode`` is the only way in."""
 
     sign_public: bytes
@@ -99,7 +101,7 @@ class Card:
     prekey: bytes
     exp_h: int
     """Last hour (since 1970) the prekey may be used."""
-    signature: bytes = field(repr=False)
+    signature: bytes
 
     @property
     def fp(self) -> bytes:

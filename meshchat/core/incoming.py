@@ -1,7 +1,8 @@
 """What others write to us: what each type of message that opened does here."""
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.body import ACTS, BodyType, message_id
 from meshchat.core.contacts import People

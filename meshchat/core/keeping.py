@@ -5,7 +5,8 @@ memory are out of reach, and nothing here claims otherwise.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.body import TIMER_MAX_S
 from meshchat.core.content import Content
@@ -183,7 +184,7 @@ class Keeping:
             "keep_days": days,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        options = replace(self._store.chat_options(command.chat), **changes)  # type: ignore[arg-type]
+        options = replace(self._store.chat_options(command.chat), **changes)
         self._save(command.chat, options)
         if days and now.wall >= CLOCK_FLOOR_S:
             self.house(now)

@@ -1,6 +1,6 @@
 """Every budget of a node in one place, with its reason (design study: abuse without accounts)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 DAY_S = 86_400
 CLASS_SIZES_BYTES = (512, 2_048, 8_192, 32_768)  # four sizes hide what is inside
@@ -108,8 +108,7 @@ HANDSHAKE_WINDOW_S = 60.0
 HELLO_WAIT_S = 10.0  # a link whose peer never greets holds a slot no longer
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What a node lends to others. Testers may change them; the defaults are for people."""
 
     store_bytes: int = 256 * 1024 * 1024

@@ -16,10 +16,11 @@ queued so far and the CLOSE a caller may add. A handshake that fails says
 nothing at all, so a prober without the mesh key meets a mute port.
 """
 
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from struct import Struct
+
+from msgspec import Struct
 
 from meshchat.core.crypto import KEY_BYTES, TAG_BYTES, x25519_keypair
 from meshchat.core.events import LinkUp
@@ -87,20 +88,22 @@ INVITED_FACTOR = 3  # 16 offered bytes draw WANT 18, STORED 16, a share of CREDI
 
 PING_BYTES = 8
 
-_RECORD = Struct("<BH")
-_PING = Struct("<Q")
+_RECORD = struct.Struct("<BH")
+_PING = struct.Struct("<Q")
 _REKEY_RECORD = _RECORD.pack(REKEY, 0)
 _OURS = frozenset((HELLO, *range(DIGEST, NEGENTROPY + 1), TYPING, CHECK))  # for the caller
 _IGNORED_FROM = 128  # types later versions may try without a flag day
 _ZEROS = bytes(FRAME_MAX_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKey:
+class NodeKey(Struct, frozen=True):
     """The Noise static key of one run: throw-away, unrelated to the identity."""
 
-    secret: bytes = field(repr=False)
+    secret: bytes
     public: bytes
+
+    def __repr__(self) -> str:
+        return f"NodeKey({self.public.hex()})"  # logs and tracebacks show no secret
 
 
 def new_node_key(entropy: Entropy) -> NodeKey:

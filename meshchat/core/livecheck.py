@@ -25,9 +25,10 @@ user has confirmed, so that a friend who then says *different* is heard.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from meshchat.core.crypto import H, equal
 from meshchat.core.events import CheckEnded, CheckShown, Tell
@@ -82,8 +83,7 @@ class Line(NamedTuple):
     """We dialled."""
 
 
-@dataclass(slots=True)
-class _Check:
+class _Check(Struct):
     line: Line
     state: State
     due: float

@@ -7,7 +7,8 @@ wrong ends its link and is counted; nothing a peer sends leaves this file as an 
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshchat.core import link as wire_link
 from meshchat.core.admission import Admission
@@ -64,8 +65,7 @@ def _line(peer: "Peer") -> Line:
     return Line(link.id, peer.contact, link.handshake_hash, link.outbound)
 
 
-@dataclass(slots=True)
-class Peer:
+class Peer(Struct):
     """A neighbour as the node sees it."""
 
     link: Link

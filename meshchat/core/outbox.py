@@ -5,7 +5,8 @@ groups (``group_mail``); what becomes of an envelope of ours is told here, and p
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.addressing import Addressing
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType, message_id

@@ -1,7 +1,8 @@
 """How fast things may go on a link: token buckets and the window of bytes in flight. Pure."""
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshchat.core.limits import (
     CREDIT_BYTES,
@@ -13,8 +14,7 @@ from meshchat.core.limits import (
 from meshchat.errors import QuotaError
 
 
-@dataclass(slots=True)
-class Bucket:
+class Bucket(Struct):
     """Token bucket: ``burst`` at once, ``rate`` a second after that."""
 
     burst: float

@@ -7,8 +7,10 @@ repeats a key stream; and headers are not encrypted here, because the envelope h
 """
 
 import struct
-from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshchat.core import crypto
 from meshchat.core.crypto import KEY_BYTES, H
@@ -57,8 +59,7 @@ class Skipped(NamedTuple):
     message_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ratchet:
+class Ratchet(Struct, frozen=True):
     """One side of a session."""
 
     root: bytes

@@ -1,7 +1,8 @@
 """Receipts of ours: who gets one, and after which delay the rest of the mesh may know."""
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshchat.core.contacts import People
 from meshchat.core.custody import Custody, hours
@@ -22,8 +23,7 @@ def delay_s(entropy: Entropy) -> float:
     return low + (high - low) * int.from_bytes(entropy.bytes(2), "little") / 65_535
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """A proof we may release, and whom it tells first."""
 
     proof: Proof

@@ -9,7 +9,8 @@ that as well. Layouts in docs/reference/wire.md, section 5.7.
 
 import struct
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core import crypto
 from meshchat.core.contacts import People

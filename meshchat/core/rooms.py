@@ -1,8 +1,9 @@
 """Rooms: which we are in, who we are there, and the posts that come."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType, decode_body, message_id
 from meshchat.core.contacts import People

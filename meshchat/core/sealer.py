@@ -1,7 +1,8 @@
 """Making envelopes of ours: keys, counters, and when each of them ends."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.contacts import People

@@ -5,8 +5,9 @@ have lost the other: all of them open mail, one of them seals. Nothing is cached
 that is undone and a crash leave ratchet and envelope as they belong together.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from meshchat.core import crypto
 from meshchat.core.contacts import People

@@ -9,7 +9,8 @@ everybody who is there, and talk in them is quick: their posts do not wait.
 import heapq
 import struct
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshchat.core.model import Held, Now
 from meshchat.core.ports import Entropy
@@ -17,8 +18,7 @@ from meshchat.core.ports import Entropy
 COVER_SPREAD = (0.5, 1.5)  # of the mean: no clock shows in the gaps
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What our user pays for being harder to watch."""
 
     handover_s: float = 0.0

@@ -6,8 +6,9 @@ hand up, the order in which things are asked for and served, and the state that 
 
 import heapq
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from meshchat.core.limits import DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX
 from meshchat.core.relay import Relay
@@ -23,23 +24,20 @@ class Arrived(NamedTuple):
     """Its first bytes came over an earlier link."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A delivery proof token."""
 
     token: bytes
     exp_h: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """The neighbour has taken custody of these."""
 
     eids: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """We offer these, and the neighbour has them, perhaps from an earlier link."""
 
     eids: list[bytes]
@@ -48,8 +46,7 @@ class Holding:
 Outcome = Arrived | Token | Stored | Holding
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(Struct):
     size: int
     data: bytes
     resumed: bool
@@ -154,8 +151,7 @@ class Serving:
         heapq.heappop(heap)
 
 
-@dataclass(slots=True)
-class Transfers:
+class Transfers(Struct):
     """Shared by all links of a node: nothing is fetched from two neighbours at once."""
 
     relay: Relay

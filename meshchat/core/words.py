@@ -7,7 +7,8 @@ the Kazakh letters as a Russian keyboard has them. Both stores search by it, so 
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshchat.text import Clean
 
@@ -58,8 +59,7 @@ def words(text: str) -> list[str]:
     return list(dict.fromkeys(word[:WORD_MAX_CHARS] for word in _WORD.findall(fold(text))))
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """What somebody looks for."""
 
     starts: tuple[str, ...]

@@ -12,9 +12,10 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from random import Random
+
+from msgspec import Struct
 
 from meshchat.errors import WireError
 from meshchat.net.candidates import Address
@@ -56,8 +57,7 @@ def parse(data: bytes) -> tuple[bytes, int, bool]:
     return sid, port, bool(flags & _ANSWER)
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(Struct):
     """What happened since the last change of the network."""
 
     since: float

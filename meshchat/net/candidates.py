@@ -7,9 +7,10 @@ stranger can fill is bounded. Times are monotonic seconds given by the caller.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 CANDIDATES_MAX = 256  # 5000 forged names must cost nothing worth mentioning
 PER_HOST_MAX = 8  # session ids claimed by one address: two or three users share a machine
@@ -44,8 +45,7 @@ class Plan(NamedTuple):
     addresses: tuple[Address, ...]
 
 
-@dataclass(slots=True)
-class _Candidate:
+class _Candidate(Struct):
     host: str
     """Who told us of it first."""
     not_before: float
@@ -59,8 +59,7 @@ class _Candidate:
     """True: a beacon came from there; False: mDNS says so."""
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     sid: bytes
     """The other side's session id; zeros for a static peer that we dialled."""
     host: str

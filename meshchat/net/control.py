@@ -17,8 +17,9 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from meshchat.config import RuntimeOptions, read_options, split_address
 from meshchat.core.identity import closed_mesh_key
@@ -76,8 +77,7 @@ def open_session(
             store.close()
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
+class NodeSettings(Struct, frozen=True):
     """What a profile's settings mean for its Node."""
 
     psk: bytes | None
@@ -166,8 +166,7 @@ async def once(session: Session, verb: str, args: Json) -> Json:
     return answer
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct):
     """What one connection still has to send, and how fast it may ask."""
 
     out: asyncio.Queue[Json] = field(default_factory=lambda: asyncio.Queue(OUT_MAX_LINES))

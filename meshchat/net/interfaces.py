@@ -11,10 +11,10 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 
 import ifaddr
+from msgspec import Struct
 
 DAMPING_S = 0.3  # a Wi-Fi handover makes several changes in a row
 POLL_S = 2.0  # where the kernel does not tell us: everywhere but Linux
@@ -23,8 +23,7 @@ TUNNELS = ("tun", "tap", "ppp", "wg", "utun", "ipsec", "awdl", "llw")  # a VPN m
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Nic:
+class Nic(Struct, frozen=True):
     """One interface with its addresses."""
 
     name: str
@@ -42,8 +41,7 @@ class Nic:
         return tuple(str(a.network.broadcast_address) for a in self.v4 if a.network.prefixlen < 31)
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """All interfaces at one moment."""
 
     nics: tuple[Nic, ...] = ()

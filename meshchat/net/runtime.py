@@ -13,8 +13,10 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshchat.core.events import (
     CloseLink,
@@ -55,8 +57,7 @@ News = Tell | TransportStatus
 """What subscribers are told: the node's events, and a transport's status when it changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeStatus:
+class RuntimeStatus(Struct, frozen=True):
     """The node and what surrounds it."""
 
     node: NodeStatus

@@ -1,14 +1,14 @@
 """The seam between the runtime and anything that can carry frames to a neighbour."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from meshchat.core.events import LinkDown, LinkUp, NewFace, Received, Tell
 
 
-@dataclass(frozen=True, slots=True)
-class TransportStatus:
+class TransportStatus(Struct, frozen=True):
     """What a status bar and ``doctor`` say about one transport."""
 
     name: str

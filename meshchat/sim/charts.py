@@ -6,9 +6,10 @@ Nothing but numbers and our own words reaches matplotlib, so a hostile name cann
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+
+from msgspec import Struct
 
 from meshchat.sim.extras import extra
 from meshchat.sim.units import duration, durations, volume
@@ -42,8 +43,7 @@ _RC: dict[Any, Any] = {
 _DASHES = {"solid": "solid", "dash": (0, (6, 3)), "dot": (0, (1.5, 2.5)), "thin": "solid"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line or layer: ``ys`` as long as the chart's ``xs``."""
 
     name: str
@@ -55,8 +55,7 @@ class Line:
     show: Callable[[float], str] = volume
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """What a chart shows; drawn by ``svg``."""
 
     key: str
@@ -81,8 +80,7 @@ class Chart:
         return not self.xs or not self.lines
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """A chart as SVG, and where its plot is in it."""
 
     svg: str

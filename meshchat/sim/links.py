@@ -7,8 +7,9 @@ in the middle of its frame.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from meshchat.core.events import LinkDown, LinkUp, Received
 from meshchat.core.link import FRAME_MIN_BYTES
@@ -26,8 +27,7 @@ TOGETHER_MAX_BYTES = 1_024  # frames sent in one go arrive in one, as a socket g
 PROLOGUE = b"meshchat/1\x03" + bytes(32)  # what the transport binds a link to
 
 
-@dataclass(frozen=True, slots=True)
-class Radio:
+class Radio(Struct, frozen=True):
     """One kind of way, and what it costs to use it."""
 
     rate: float = 12_000.0

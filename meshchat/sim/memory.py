@@ -5,11 +5,12 @@ are due at the same instant come in order of arrival here and by ``done`` there.
 when they are written, not each time they are read.
 """
 
-import dataclasses
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
+
+from msgspec import structs
 
 from meshchat.core.model import (
     NOTE_TIMER,
@@ -110,10 +111,10 @@ class MemoryStore(MemoryContent):
         self._seq += 1  # spent even if the id is known, as SQLite does
         if message.id in self._messages:
             return None
-        stored = kept = dataclasses.replace(message, seq=self._seq)
+        stored = kept = structs.replace(message, seq=self._seq)
         text, name = Clean(str(message.text)), Clean.line(str(message.author_name))
         if (text, name) != (message.text, message.author_name):
-            kept = dataclasses.replace(stored, text=text, author_name=name)
+            kept = structs.replace(stored, text=text, author_name=name)
         chat = self._chat(message.chat)
         chat.rows.append((self._seq, len(message.text), message.received_at))
         chat.ids.append(message.id)
@@ -198,7 +199,7 @@ class MemoryStore(MemoryContent):
             "vanish_at": vanish_at,
         }
         given = {name: value for name, value in changed.items() if value is not None}
-        new = dataclasses.replace(old, **given)
+        new = structs.replace(old, **given)
         self._swap(old, new)
         log.append((self._swap, new, old))
         if text is not None:

@@ -1,6 +1,6 @@
 """The part of ``MemoryStore`` that holds files; answers as ``FileTables`` does."""
 
-import dataclasses
+from msgspec import structs
 
 from meshchat.core.model import OpenFile
 from meshchat.sim.memory_people import MemoryPeople
@@ -42,8 +42,8 @@ class MemoryFiles(MemoryPeople):
         name = file.manifest.name
         clean = Clean.line(str(name), len(name))
         if type(name) is not Clean or clean != name:
-            manifest = dataclasses.replace(file.manifest, name=clean)
-            file = dataclasses.replace(file, manifest=manifest)
+            manifest = structs.replace(file.manifest, name=clean)
+            file = structs.replace(file, manifest=manifest)
         old = self._open_files.get(file.mid)
         self._put(self._open_files, file.mid, (old[0] if old else self._number(), file))
 

@@ -1,7 +1,8 @@
 """The part of ``MemoryStore`` that keeps groups; answers as ``GroupTables`` does."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
+
+from msgspec import structs
 
 from meshchat.core.model import Epoch, Group, GroupMail
 from meshchat.group_tables import group_order
@@ -34,7 +35,7 @@ class MemoryGroups(MemoryCustody):
     def save_group(self, group: Group) -> None:
         name = Clean.line(str(group.name))
         if name != group.name:
-            group = dataclasses.replace(group, name=name)
+            group = structs.replace(group, name=name)
         self._put(self._groups, group.gid, group)
 
     # --- epochs ---
@@ -45,14 +46,14 @@ class MemoryGroups(MemoryCustody):
     def save_epoch(self, epoch: Epoch) -> None:
         old = self._epochs.get(epoch.eid)
         if old is not None:
-            kept = dataclasses.replace(
+            kept = structs.replace(
                 old[1], members=epoch.members, head_key=epoch.head_key, ends_at=epoch.ends_at
             )
             self._put(self._epochs, epoch.eid, (old[0], kept))
             return
         name = Clean.line(str(epoch.name))
         if name != epoch.name:
-            epoch = dataclasses.replace(epoch, name=name)
+            epoch = structs.replace(epoch, name=name)
         self._put(self._epochs, epoch.eid, (self._number(), epoch))
 
     def drop_epoch(self, eid: bytes) -> None:
@@ -113,7 +114,7 @@ class MemoryGroups(MemoryCustody):
     def save_group_mail(self, mail: GroupMail) -> None:
         old = self._group_mail.get(mail.number)
         if old is not None:
-            kept = dataclasses.replace(old[1], eid=mail.eid, until=mail.until)
+            kept = structs.replace(old[1], eid=mail.eid, until=mail.until)
             self._put(self._group_mail, mail.number, (old[0], kept))
         else:
             self._put(self._group_mail, mail.number, (self._number(), mail))

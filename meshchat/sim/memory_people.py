@@ -1,7 +1,8 @@
 """The part of ``MemoryStore`` that holds people, rooms and keys, as ``PeopleTables`` does."""
 
-import dataclasses
 from collections.abc import Sequence
+
+from msgspec import structs
 
 from meshchat.core.model import Contact, Prekey, Revocation, Room, RoomMark, Session
 from meshchat.people_tables import contact_order, room_order
@@ -119,7 +120,7 @@ class MemoryPeople(MemoryGroups):
     def save_contact(self, contact: Contact) -> None:
         petname, claimed = _line(contact.petname), _line(contact.claimed)
         if (petname, claimed) != (contact.petname, contact.claimed):
-            contact = dataclasses.replace(contact, petname=petname, claimed=claimed)
+            contact = structs.replace(contact, petname=petname, claimed=claimed)
         self._put(self._contacts, contact.fp, contact)
 
     def rooms(self) -> list[Room]:
@@ -131,7 +132,7 @@ class MemoryPeople(MemoryGroups):
         self._put(
             self._rooms,
             room.rid,
-            room if name == room.name else dataclasses.replace(room, name=name),
+            room if name == room.name else structs.replace(room, name=name),
         )
 
     def revocations(self) -> list[Revocation]:

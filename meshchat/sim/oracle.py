@@ -11,10 +11,11 @@ A contact can be used while ``start <= t < end``. A delivery counts when it is c
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from math import fsum
 from typing import Any
+
+from msgspec import Struct, field
 
 from meshchat.sim.planner import schedule
 from meshchat.sim.ways import Contact, Wanted
@@ -29,8 +30,7 @@ Near = list[dict[int, int]]
 """By node: its neighbours, and how many contacts with each are open."""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What became of each delivery, in the order in which they were given."""
 
     arrived: list[float | None]

@@ -2,12 +2,13 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from meshchat.sim.charts import Chart, Drawing, draw
 from meshchat.sim.document import KINDS, Document, Result, checked
@@ -35,16 +36,14 @@ NAME_MAX_CHARS = 60
 TITLE_MAX_CHARS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class _Legend:
+class _Legend(Struct, frozen=True):
     name: str
     colour: int
     style: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Plot:
+class _Plot(Struct, frozen=True):
     """A chart as the template wants it."""
 
     key: str

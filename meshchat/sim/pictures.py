@@ -2,8 +2,9 @@
 
 import math
 import random
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from meshchat.sim.document import Map, Result
 from meshchat.sim.extras import extra
@@ -23,8 +24,7 @@ SEED = 1  # of the graph's layout: the same page every time
 Spot = tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Disc:
+class Disc(Struct, frozen=True):
     """A place, or somebody in the graph."""
 
     name: str
@@ -33,16 +33,14 @@ class Disc:
     r: float
 
 
-@dataclass(frozen=True, slots=True)
-class MovingDisc:
+class MovingDisc(Struct, frozen=True):
     """A jammer: its middle in each frame."""
 
     r: float
     xy: list[Spot]
 
 
-@dataclass(frozen=True, slots=True)
-class MapPicture:
+class MapPicture(Struct, frozen=True):
     """Everything of the map, in the units of the picture."""
 
     says: str
@@ -66,8 +64,7 @@ class MapPicture:
         return {"at": self.at, "frames": self.frames, "jam": [disc.xy for disc in self.jam]}
 
 
-@dataclass(frozen=True, slots=True)
-class GraphPicture:
+class GraphPicture(Struct, frozen=True):
     """Everything of the graph, in the units of the picture."""
 
     says: str

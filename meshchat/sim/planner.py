@@ -3,9 +3,10 @@
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from meshchat.sim.ways import Contact, Wanted
 
@@ -59,8 +60,7 @@ def schedule(
     return plans
 
 
-@dataclass(slots=True, eq=False)
-class _Stay:
+class _Stay(Struct, eq=False):
     """A copy of the delivery being planned is on a node, ready to go on."""
 
     node: int

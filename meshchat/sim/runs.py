@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from meshchat import __version__
 from meshchat.core.limits import Limits

@@ -14,9 +14,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from meshchat import __version__
 from meshchat.errors import MeshchatError, TransportError, UsageError
@@ -46,8 +47,7 @@ Finished = tuple[Job, Document | None, str]
 """A job, its document or None, and what went wrong or nothing."""
 
 
-@dataclass(slots=True)
-class Sweep:
+class Sweep(Struct):
     """What came of a sweep."""
 
     rows: list[Row] = field(default_factory=list)

@@ -5,9 +5,11 @@ rate of one workload) does not shift the rest. What happens later is made when i
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshchat.core.limits import Limits
 from meshchat.sim.chance import Chance
@@ -29,8 +31,7 @@ Json = dict[str, Any]
 Deed = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Town:
+class Town(Struct, frozen=True):
     """A world that is about to live a scenario."""
 
     scenario: Scenario

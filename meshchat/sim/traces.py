@@ -20,9 +20,10 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+
+from msgspec import Struct
 
 from meshchat.core.sealed import FILE_MAX_BYTES
 from meshchat.errors import UsageError
@@ -43,8 +44,7 @@ Row = tuple[int, list[str]]
 _ADDRESS = re.compile(r"[^0-9]*([0-9]{1,9})", re.ASCII)  # The ONE's p12: host 12 of all groups
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """Who can talk to whom, and when."""
 
     contacts: list[Contact]

@@ -5,8 +5,9 @@ linear mode are generated from it. A command named ``x`` is carried out by ``Dee
 Nothing here knows Textual.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from meshchat.i18n import N_, _, local_words
 
@@ -28,8 +29,7 @@ Completes = (
 _CYRILLIC = dict(zip("qwertyuiopasdfghjklzxcvbnm", "йцукенгшщзфывапролдячсмить", strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One thing that can be done."""
 
     name: str

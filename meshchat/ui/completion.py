@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from meshchat.core.model import ChatId, Message
 from meshchat.ui import commands
@@ -17,8 +18,7 @@ _EMOJI = re.compile(r"(?:^|(?<=\s)):([a-z+-][a-z0-9_+-]{1,29})$")
 _WORD = re.compile(r"(?:^|(?<=\s))([@#]?[^\s@#]*)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One way to finish what is being typed."""
 
     start: int

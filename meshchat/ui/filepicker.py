@@ -4,11 +4,11 @@ import asyncio
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
+from msgspec import Struct
 from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
@@ -31,8 +31,7 @@ SHOWN_MAX = 1_000  # rows of the list; typing narrows it
 SIZE_CELLS, DAY_CELLS = 9, 10
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A file or a folder."""
 
     name: str

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from meshchat.i18n import _
 
@@ -25,8 +27,7 @@ _JOINED = re.compile(
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(Struct, frozen=True):
     """One set of signs."""
 
     name: str

@@ -17,8 +17,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from meshchat.core.events import AddContact, Send, SendFile
 from meshchat.core.limits import Limits

@@ -2,11 +2,11 @@
 
 import contextlib
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from world import START, Host, World
 
 from meshchat.core.body import Body, BodyType, message_id

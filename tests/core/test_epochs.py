@@ -1,10 +1,9 @@
 """Control messages as bytes, chains, and what a graph of epochs says about a group."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from meshchat.core.epochs import (
     Control,

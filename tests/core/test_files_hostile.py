@@ -1,7 +1,5 @@
 """Hostile authors of files, and what a reader takes on from anybody."""
 
-from dataclasses import replace
-
 import pytest
 from filetool import (
     HOUR,
@@ -18,6 +16,7 @@ from filetool import (
     whole,
 )
 from mallory import Mallory, Stranger
+from msgspec.structs import replace
 from world import Host, World
 
 from meshchat.core.body import Body, BodyType, encode_body

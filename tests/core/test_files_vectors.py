@@ -2,11 +2,11 @@
 
 import json
 import struct
-from dataclasses import replace
 from hashlib import blake2b, shake_256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from nacl import bindings as nacl
 
 from meshchat.core.body import (

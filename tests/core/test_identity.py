@@ -2,13 +2,13 @@
 
 import unicodedata
 from base64 import b32decode, b32encode
-from dataclasses import replace
 from hashlib import blake2b
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mnemonic import Mnemonic
+from msgspec.structs import replace
 from sealing import LOW_ORDER, VECTORS, fixed
 
 from meshchat.core import crypto, identity

@@ -1,10 +1,10 @@
 """Whole nodes on in-memory stores: what people see, and what peers can and cannot do."""
 
 from collections import deque
-from dataclasses import replace
 
 import pytest
 from mallory import Mallory, have, junk
+from msgspec.structs import replace
 from world import Host, World
 
 from meshchat.core import link as wire_link

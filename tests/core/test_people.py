@@ -1,9 +1,9 @@
 """Keys that change, are revoked, or fall silent; and who is hidden in a room."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from world import Host, SeededEntropy, World
 
 from meshchat.core.body import Body, BodyType, encode_body

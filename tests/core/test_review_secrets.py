@@ -2,9 +2,9 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from test_sessions import Party, friends, pair, restored, send, texts
 from world import Host, World
 

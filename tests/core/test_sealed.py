@@ -2,12 +2,12 @@
 
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import blake2b
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sealing import (
     ANNA,
     AUTHOR,

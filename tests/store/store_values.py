@@ -1,8 +1,9 @@
 """Values for the tests of the store. Run as a program, it writes until it is killed."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from meshchat.core.model import Contact, Fate, Held, Message, State
 from meshchat.sim.memory import MemoryStore

@@ -1,9 +1,9 @@
 """Search, and that what was destroyed is in no file any more: both stores, and the database."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from store_values import ANNA, BORIS, CHAT, KEY, AnyStore, b16, message
 
 from meshchat import schema

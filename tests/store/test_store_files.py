@@ -1,9 +1,9 @@
 """The store contract for files: whole ones, those under way, their pieces, ids sought again."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from store_values import ANNA, BORIS, KEY, AnyStore, add, b16, held, message
 
 from meshchat import schema

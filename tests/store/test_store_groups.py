@@ -1,8 +1,7 @@
 """Groups in both stores: epochs, chains, keys that are destroyed, control messages under way."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from store_values import ANNA, AnyStore, contact, message
 
 from meshchat.core.model import Epoch, Group, GroupMail, GroupMember, Membership

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from store_values import ANNA, BORIS, CHAT, KEY, AnyStore, b16, contact, held, message
 
 from meshchat.core.model import (

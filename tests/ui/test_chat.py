@@ -1,7 +1,6 @@
 """The main screen does what its keys and words say."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from screens import Person, until, wires
 from textual.events import Key
 from textual.widgets import OptionList

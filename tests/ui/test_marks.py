@@ -1,8 +1,7 @@
 """What the screens say of silence, revocations, hidden posts, files under way, and odd emoji."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from screens import NOON, Person, until
 
 from meshchat.config import RuntimeOptions

@@ -1,10 +1,10 @@
 """Locking by itself, destroying, and what a terminal, a title or a bell may say."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from screens import Person, until
 from textual import events
 

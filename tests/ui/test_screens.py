@@ -189,7 +189,7 @@ def test_figures_for_people() -> None:
 
 async def test_the_graph_has_a_branch_for_each_neighbour(me: Person, bob: Person) -> None:
     """Plain signs too; contacts that are away are named below, the blocked are not."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from meshchat.core.model import Neighbour
     from meshchat.ui.glyphs import PLAIN

@@ -4,7 +4,7 @@ A driver (asyncio or virtual time) feeds events to ``Node.handle`` inside one
 store transaction, commits, then carries out the effects in order.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshchat.core.events.commands import *
 from meshchat.core.events.commands import Command, Done, Refused
@@ -14,8 +14,7 @@ from meshchat.core.events.tells import *
 from meshchat.core.events.tells import Tell
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(Struct, frozen=True):
     """The time given by ``Node.next_wakeup`` has come."""
 
 

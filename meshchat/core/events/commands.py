@@ -1,18 +1,16 @@
 """Everything our user can ask of the node, and how it is answered."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from meshchat.core.model import ChatId, Mark, Notify
 from meshchat.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A wish of our user, answered by exactly one ``Done`` or ``Refused``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send(Command):
+class Send(Command, frozen=True):
     """Write a message. Result: the stored ``Message``."""
 
     chat: ChatId
@@ -24,21 +22,22 @@ class Send(Command):
     """Id of a message of the same chat, or empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendFile(Command):
+class SendFile(Command, frozen=True):
     """Send a file to a contact. Result: the stored ``Message``."""
 
     chat: ChatId
     name: str
     """Shown to the reader, 1 to 96 bytes; no path."""
-    data: bytes = field(repr=False)
+    data: bytes
     """1 byte to ``sealed.FILE_MAX_BYTES``."""
     life_s: float = 0.0
     """As in ``Send``."""
 
+    def __repr__(self) -> str:
+        return f"SendFile({self.name!r}, {len(self.data)} bytes)"
 
-@dataclass(frozen=True, slots=True)
-class AddContact(Command):
+
+class AddContact(Command, frozen=True):
     """Add a person by card text. Result: the ``Contact``."""
 
     card: str
@@ -48,53 +47,46 @@ class AddContact(Command):
     """Fingerprint of a contact this key takes the place of; that one becomes ``changed``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verify(Command):
+class Verify(Command, frozen=True):
     """Record that the safety words were compared (or that the mark is taken back)."""
 
     fp: bytes
     verified: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StartCheck(Command):
+class StartCheck(Command, frozen=True):
     """Begin a live check with a contact that is our neighbour. ``CheckShown`` follows soon."""
 
     fp: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCheck(Command):
+class AnswerCheck(Command, frozen=True):
     """The signs were compared. The same: the contact is verified; different: it is not."""
 
     fp: bytes
     same: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CancelCheck(Command):
+class CancelCheck(Command, frozen=True):
     """Do not compare now; the mark stays as it is."""
 
     fp: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WatchSilence(Command):
+class WatchSilence(Command, frozen=True):
     """Tell when nothing was heard of a contact for so many days; 0: do not. Result: the contact."""
 
     fp: bytes
     days: int
 
 
-@dataclass(frozen=True, slots=True)
-class GiveRevocation(Command):
+class GiveRevocation(Command, frozen=True):
     """Send a contact our signed revocation, to be released if we are lost. Result: ``Message``."""
 
     to: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRevocation(Command):
+class ReleaseRevocation(Command, frozen=True):
     """Make everybody freeze a contact whose revocation we keep, or ourselves (our own ``of``).
 
     For good: there is no way back. Result: the ``Contact``, or None of ourselves.
@@ -103,8 +95,7 @@ class ReleaseRevocation(Command):
     of: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MarkInRoom(Command):
+class MarkInRoom(Command, frozen=True):
     """Hide, block, show or make a moderator of somebody in a room; of a post hide or show it.
 
     Only here, unless ``publish``: then those who hold us for a moderator hide it (or show it) too.
@@ -117,36 +108,31 @@ class MarkInRoom(Command):
     publish: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rename(Command):
+class Rename(Command, frozen=True):
     fp: bytes
     petname: str
 
 
-@dataclass(frozen=True, slots=True)
-class Block(Command):
+class Block(Command, frozen=True):
     fp: bytes
     blocked: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Accept(Command):
+class Accept(Command, frozen=True):
     """Turn a stranger's request into a contact."""
 
     fp: bytes
     petname: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Introduce(Command):
+class Introduce(Command, frozen=True):
     """Send each of two contacts the other's card. Result: the two ``Message`` objects."""
 
     one: bytes
     other: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRoom(Command):
+class JoinRoom(Command, frozen=True):
     """Join a room. Result: the ``Room``. Passphrase hashing is slow, so the key comes ready."""
 
     name: str
@@ -154,13 +140,11 @@ class JoinRoom(Command):
     private: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveRoom(Command):
+class LeaveRoom(Command, frozen=True):
     rid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CreateGroup(Command):
+class CreateGroup(Command, frozen=True):
     """A private group of ourselves, its first admin, and contacts. Result: the ``Group``."""
 
     name: str
@@ -168,16 +152,14 @@ class CreateGroup(Command):
     """Fingerprints of contacts, at most 31."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddMember(Command):
+class AddMember(Command, frozen=True):
     """Add a contact to a group we are an admin of. Result: the ``Group``."""
 
     gid: bytes
     fp: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveMember(Command):
+class RemoveMember(Command, frozen=True):
     """Remove a member from a group we are an admin of. Result: the ``Group``."""
 
     gid: bytes
@@ -185,8 +167,7 @@ class RemoveMember(Command):
     """Or its first 16 bytes: members need not be our contacts."""
 
 
-@dataclass(frozen=True, slots=True)
-class MakeAdmin(Command):
+class MakeAdmin(Command, frozen=True):
     """Let a member add and remove others. Result: the ``Group``."""
 
     gid: bytes
@@ -194,23 +175,20 @@ class MakeAdmin(Command):
     """Or its first 16 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenameGroup(Command):
+class RenameGroup(Command, frozen=True):
     """Result: the ``Group``."""
 
     gid: bytes
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveGroup(Command):
+class LeaveGroup(Command, frozen=True):
     """Leave a group and destroy its keys here. Result: the ``Group``."""
 
     gid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReportSeized(Command):
+class ReportSeized(Command, frozen=True):
     """A person's device is in the wrong hands: out of every group. Result: the ``Group`` list."""
 
     fp: bytes
@@ -220,20 +198,17 @@ class ReportSeized(Command):
     meanwhile an admin must add again."""
 
 
-@dataclass(frozen=True, slots=True)
-class MarkRead(Command):
+class MarkRead(Command, frozen=True):
     chat: ChatId
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class SaveDraft(Command):
+class SaveDraft(Command, frozen=True):
     chat: ChatId
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class React(Command):
+class React(Command, frozen=True):
     """Answer a message with one emoji, or take that back. Result: the ``Message``."""
 
     mid: bytes
@@ -241,30 +216,26 @@ class React(Command):
     """Empty: take back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit(Command):
+class Edit(Command, frozen=True):
     """Change the text of a message of ours. Result: the ``Message``."""
 
     mid: bytes
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retract(Command):
+class Retract(Command, frozen=True):
     """Delete a message of ours and ask all readers to do the same. Result: what is left of it."""
 
     mid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delete(Command):
+class Delete(Command, frozen=True):
     """Destroy a message here; one of ours that still waits is not sent any more."""
 
     mid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SetChat(Command):
+class SetChat(Command, frozen=True):
     """Set what is ours alone; None leaves it. Result: the ``ChatOptions``."""
 
     chat: ChatId
@@ -275,8 +246,7 @@ class SetChat(Command):
     """Destroy older messages here, 1 to 3,650 days; 0: none."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer(Command):
+class SetTimer(Command, frozen=True):
     """Let new messages of both sides disappear. Result: the ``ChatOptions``."""
 
     chat: ChatId
@@ -284,8 +254,7 @@ class SetTimer(Command):
     """After being read, 5 seconds to a year; 0: they stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetPrivacy(Command):
+class SetPrivacy(Command, frozen=True):
     """Set what others may learn; None leaves it. Result: the ``Privacy``."""
 
     read_receipts: bool | None = None
@@ -293,31 +262,27 @@ class SetPrivacy(Command):
     retractions: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Typing(Command):
+class Typing(Command, frozen=True):
     """Our user writes, or stopped: told to that contact if it is our neighbour and we want it."""
 
     chat: ChatId
     on: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SetName(Command):
+class SetName(Command, frozen=True):
     """The name we give ourselves, sent inside messages and announces."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """A command was carried out and is durable once the transaction commits."""
 
     command: Command
     result: object
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A command was not carried out; nothing changed."""
 
     command: Command

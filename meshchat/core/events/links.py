@@ -1,10 +1,9 @@
 """Between a transport and the node: paths to neighbours, and frames on them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Struct, frozen=True):
     """A transport has a path to a neighbour; nothing has been said on it yet."""
 
     link: int
@@ -24,24 +23,21 @@ class LinkUp:
     link layer does: keep-alives would only cost air."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown:
+class LinkDown(Struct, frozen=True):
     """The path is gone. Nothing more may be sent on it."""
 
     link: int
     reason: str = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """Whole frames from a neighbour, in order."""
 
     link: int
     frames: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NewFace:
+class NewFace(Struct, frozen=True):
     """A radio shows another name and address from now on, and its links have ended.
 
     If nothing is linked any more, the node key changes with them: it would tie the old to the
@@ -49,14 +45,12 @@ class NewFace:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class SendFrames:
+class SendFrames(Struct, frozen=True):
     link: int
     frames: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CloseLink:
+class CloseLink(Struct, frozen=True):
     """End a link, after what was sent before. No ``LinkDown`` is expected back."""
 
     link: int

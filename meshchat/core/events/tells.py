@@ -1,38 +1,33 @@
 """What people hear of: news for screens, scripts and logs."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshchat.core.model import ChatId, ChatOptions, Contact, Group, Message, Neighbour, Room
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAdded:
+class MessageAdded(Struct, frozen=True):
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class MessageChanged:
+class MessageChanged(Struct, frozen=True):
     """State, carriers, reason, text, or the reactions to a message changed."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesGone:
+class MessagesGone(Struct, frozen=True):
     """Messages were destroyed here: deleted, disappeared, or too old."""
 
     chat: ChatId
     mids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ChatChanged:
+class ChatChanged(Struct, frozen=True):
     chat: ChatId
     options: ChatOptions
 
 
-@dataclass(frozen=True, slots=True)
-class ContactTyping:
+class ContactTyping(Struct, frozen=True):
     """A contact on a direct link writes to us. Never stored."""
 
     fp: bytes
@@ -40,8 +35,7 @@ class ContactTyping:
     """Wall time from which this says nothing any more; 0: they stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileComplete:
+class FileComplete(Struct, frozen=True):
     """A file sent to us is whole, checked, and in the store under the message's id."""
 
     message: Message
@@ -49,26 +43,22 @@ class FileComplete:
     """Bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContactChanged:
+class ContactChanged(Struct, frozen=True):
     contact: Contact
 
 
-@dataclass(frozen=True, slots=True)
-class RoomChanged:
+class RoomChanged(Struct, frozen=True):
     room: Room
     joined: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RoomMarksChanged:
+class RoomMarksChanged(Struct, frozen=True):
     """Other posts of a room are hidden than before."""
 
     rid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CheckShown:
+class CheckShown(Struct, frozen=True):
     """Seven signs to compare with the contact, who sees the same seven if nobody stands between."""
 
     fp: bytes
@@ -76,8 +66,7 @@ class CheckShown:
     """Places in ``signs.SIGNS``."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckEnded:
+class CheckEnded(Struct, frozen=True):
     """A live check is over."""
 
     fp: bytes
@@ -86,35 +75,30 @@ class CheckEnded:
     and loudly ``different`` (our user), ``denied`` (the other's), ``cheated``."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupChanged:
+class GroupChanged(Struct, frozen=True):
     """A group is new, or its members, its name or our membership changed."""
 
     group: Group
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourUp:
+class NeighbourUp(Struct, frozen=True):
     neighbour: Neighbour
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourDown:
+class NeighbourDown(Struct, frozen=True):
     link: int
     transport: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CustodyChanged:
+class CustodyChanged(Struct, frozen=True):
     """What we hold changed (at most one per handled event)."""
 
     stored: int
     dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """Something a person should know, as a stable code (``store_full``, ``clock_wrong``…)."""
 
     code: str

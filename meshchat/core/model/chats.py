@@ -1,7 +1,8 @@
 """What is set for a chat, and a row of the chat list."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from meshchat.core.model.messages import ChatId, Message
 from meshchat.text import Clean
@@ -15,8 +16,7 @@ class Notify(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
+class ChatOptions(Struct, frozen=True):
     """What is set for one chat. All but the timer is ours alone."""
 
     notify: Notify = Notify.ALL
@@ -31,8 +31,7 @@ class ChatOptions:
     """Of both sides' timers, the greatest ``(sent, number)`` counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Privacy:
+class Privacy(Struct, frozen=True):
     """What others may learn of us beside what we write."""
 
     read_receipts: bool = False
@@ -42,8 +41,7 @@ class Privacy:
     """Delete here what its author asks to be deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatSummary:
+class ChatSummary(Struct, frozen=True):
     """A row of the chat list."""
 
     chat: ChatId

@@ -1,8 +1,9 @@
 """Envelopes as whoever holds them sees them, and proofs that they arrived."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class Kind(IntEnum):
@@ -85,8 +86,7 @@ class Gone(NamedTuple):
     untried: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """A released delivery token."""
 
     done: bytes
@@ -96,8 +96,7 @@ class Proof:
     """Not offered to neighbours before this wall time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(Struct, frozen=True):
     """The first bytes of an envelope whose transfer was cut."""
 
     eid: bytes
@@ -105,8 +104,7 @@ class Partial:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """How much of the store one group of envelopes fills."""
 
     size_class: int

@@ -1,10 +1,9 @@
 """Files under way."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What the reader of a file needs to collect and check it."""
 
     key: bytes
@@ -20,8 +19,7 @@ class Manifest:
     the first chunk the id of that one alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenFile(Struct, frozen=True):
     """A file under way: one of ours that is not delivered yet, or one of which pieces lack."""
 
     mid: bytes

@@ -1,8 +1,9 @@
 """Private groups: members, epochs, control messages under way."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from meshchat.text import Clean
 
@@ -16,8 +17,7 @@ class Membership(StrEnum):
     """An admin told us so: we read and write nothing of it any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """A private group we are or were in."""
 
     gid: bytes
@@ -37,8 +37,7 @@ class GroupMember(NamedTuple):
     admin: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Struct, frozen=True):
     """One key generation of a group, and who is in it."""
 
     eid: bytes
@@ -59,8 +58,7 @@ class Epoch:
     """Wall time at which its keys are destroyed; 0: nothing has taken its place yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMail:
+class GroupMail(Struct, frozen=True):
     """A control message of a group: ours until it is proven, or theirs until we can judge it."""
 
     number: bytes
@@ -68,9 +66,12 @@ class GroupMail:
     gid: bytes
     fp: bytes
     """Fingerprint of whom it is for; of its author, if it came in."""
-    control: bytes = field(repr=False)
+    control: bytes
     until: float
     """Wall time at which we stop trying."""
     eid: bytes = b""
     """Envelope it travels in, or empty while it waits to be sealed."""
     incoming: bool = False
+
+    def __repr__(self) -> str:
+        return f"GroupMail({self.number.hex()})"  # it carries keys of the group

@@ -1,8 +1,9 @@
 """Messages, where they stand, and what is done to them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from meshchat.text import Clean
 
@@ -47,8 +48,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One message as a person reads it."""
 
     id: bytes
@@ -101,8 +101,7 @@ class Message:
     """Empty for what people write, else one of ``NOTE_...``: ``text`` has words of ours then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of a message's journey as far as we know it."""
 
     at: float
@@ -141,8 +140,7 @@ class Reaction(NamedTuple):
     own: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """Something done to a message: a reaction, an edit, a retraction; or a timer, done to a chat.
 
     Kept of our own until it is delivered or its time is over, of others while the message it is

@@ -1,7 +1,8 @@
 """People we know, and how far we trust their keys."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from meshchat.core.model.messages import NO_TEXT
 from meshchat.text import Clean
@@ -19,8 +20,7 @@ class Trust(StrEnum):
     """Its owner's signed revocation was released: frozen for good, nothing is taken from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(Struct, frozen=True):
     """A person we know by key, under the name *we* gave."""
 
     fp: bytes
@@ -56,8 +56,7 @@ class Contact:
         return bool(self.silent_days) and wall - since > self.silent_days * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
+class Revocation(Struct, frozen=True):
     """A contact's signed word that its key is not to be trusted any more."""
 
     fp: bytes

@@ -1,7 +1,8 @@
 """Rooms, and what is hidden in them."""
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from meshchat.text import Clean
 
@@ -17,8 +18,7 @@ class Mark(IntEnum):
     """Of our user only: what this author hides is hidden here."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomMark:
+class RoomMark(Struct, frozen=True):
     """One opinion on an author or a post of a room."""
 
     rid: bytes
@@ -31,8 +31,7 @@ class RoomMark:
     """Of a moderator's: grows with each word on the same target, so that a replay says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(Struct, frozen=True):
     """A named place anybody with the name (and passphrase, if private) can read and write."""
 
     rid: bytes

@@ -1,10 +1,9 @@
 """Keys of direct messages: our prekeys, and one ratchet for each way two people talk."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Prekey:
+class Prekey(Struct, frozen=True):
     """One of our daily X25519 key pairs that others seal first messages to."""
 
     public: bytes
@@ -15,8 +14,7 @@ class Prekey:
     """Wall time at which the secret half is destroyed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A Double Ratchet between us and one person."""
 
     sid: bytes

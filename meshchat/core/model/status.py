@@ -1,13 +1,13 @@
 """Facts about a running node, for status bars and scripts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshchat.text import Clean
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(Struct, frozen=True):
     """A live link, for status and screens."""
 
     link: int
@@ -23,8 +23,7 @@ class Neighbour:
     """Four characters of the peer's throw-away node key."""
 
 
-@dataclass(frozen=True, slots=True)
-class CustodyStatus:
+class CustodyStatus(Struct, frozen=True):
     """What we hold, in total and for whom."""
 
     own: int
@@ -37,8 +36,7 @@ class CustodyStatus:
     """Stored, but not yet checked for being addressed to us."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
+class NodeStatus(Struct, frozen=True):
     """Everything ``status`` says about the node itself."""
 
     fp: bytes

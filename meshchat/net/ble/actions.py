@@ -1,26 +1,24 @@
 """What the policy wants of a radio. Pure."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Advertise:
+class Advertise(Struct, frozen=True):
     """Be heard, with this token, so often; replaces what was advertised. None: be silent."""
 
     token: bytes | None
     every_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """Listen, or stop."""
 
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(Struct, frozen=True):
     """Connect; answer with ``dialled`` or ``dial_failed``. Never two at once."""
 
     address: Hashable
@@ -29,13 +27,11 @@ class Dial:
     """Of its advert; empty if it had none."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelDial:
+class CancelDial(Struct, frozen=True):
     """Stop connecting; no answer is wanted. If it stands already, end it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """End a link. ``turned_away`` is told to the peer (``Framer.bye``); no ``link_down`` is
     wanted for it."""
 
@@ -43,8 +39,7 @@ class Close:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rotate:
+class Rotate(Struct, frozen=True):
     """From now on this token and another node key, in this instant; and another address where
     a system lets programs choose, which none does yet.
 

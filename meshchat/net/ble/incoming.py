@@ -1,7 +1,8 @@
 """Frames on their way in: put together in any order within bounds, and acknowledged. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshchat.net.ble.fragments import INDEX_MAX, LAST, NOW, NUMBERS, OVERTAKEN, RANGE
 from meshchat.net.ble.limits import (
@@ -19,8 +20,7 @@ from meshchat.net.ble.limits import (
 )
 
 
-@dataclass(slots=True)
-class _In:
+class _In(Struct):
     """A frame that has begun to arrive."""
 
     chunks: dict[int, bytes] = field(default_factory=dict)

@@ -6,7 +6,8 @@ left before a POLL and is missing in the ACK that answers that one.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshchat.net.ble.fragments import DATA, INDEX_MAX, LAST, NOW, NUMBERS, RANGE
 from meshchat.net.ble.limits import (
@@ -21,8 +22,7 @@ from meshchat.net.ble.limits import (
 )
 
 
-@dataclass(slots=True)
-class _Out:
+class _Out(Struct):
     """A frame that has begun to leave."""
 
     number: int

@@ -17,8 +17,9 @@ share are for newcomers; the least useful stranger goes within half a minute.
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from meshchat.core.model import Now
 from meshchat.net.ble.actions import Action, Advertise, CancelDial, Close, Dial, Rotate, Scan
@@ -60,8 +61,7 @@ from meshchat.net.ble.sightings import Sighting, Sightings
 # --- what is known -------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Link:
+class _Link(Struct):
     """Somebody who is linked."""
 
     outbound: bool

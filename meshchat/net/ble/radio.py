@@ -6,8 +6,9 @@ pipes by dialling, the peripheral gets them when somebody dials us; both tell an
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from meshchat.errors import TransportError
 from meshchat.i18n import N_
@@ -61,8 +62,7 @@ class PipeLost(TransportError):
     """This pipe carries nothing any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """An advert of our service, heard just now."""
 
     token: bytes
@@ -73,8 +73,7 @@ class Sighting:
     """What this system calls the device; changes with its address, so never a name of a peer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
+class Adapter(Struct, frozen=True):
     """The adapter in use, as far as it concerns people."""
 
     name: str

@@ -1,8 +1,9 @@
 """Who was heard, who failed, and whom to dial of them: bounded against made-up peers. Pure."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from meshchat.net.ble.limits import (
     BACKOFF_FIRST_S,
@@ -15,8 +16,7 @@ from meshchat.net.ble.limits import (
 )
 
 
-@dataclass(slots=True)
-class Sighting:
+class Sighting(Struct):
     """Somebody who was heard."""
 
     address: Hashable

@@ -1,6 +1,6 @@
 """Messages and conversations: writing, reading, searching, changing, and what is set for a chat."""
 
-from dataclasses import asdict
+from msgspec.structs import asdict
 
 from meshchat.core.events import (
     Command,

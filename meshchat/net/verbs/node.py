@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from meshchat import __version__
 from meshchat.core.identity import key_tag

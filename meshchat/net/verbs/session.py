@@ -1,7 +1,8 @@
 """What a verb is, and what it works on."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from meshchat.core.identity import utf8
 from meshchat.errors import UsageError
@@ -13,15 +14,14 @@ from meshchat.text import Clean
 Json = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """What verbs work on: a running node and the profile it belongs to."""
 
     runtime: Runtime
     profile: Profile
     serving: bool = False
     """A node is running, rather than one command by itself."""
-    uploads: dict[str, bytes] = field(default_factory=dict, repr=False)
+    uploads: dict[str, bytes] = field(default_factory=dict)
     """Files that are being handed over in parts, the one that waits longest first."""
 
     def own_name(self) -> Clean:
@@ -29,8 +29,7 @@ class Session:
         return Clean.line(self.runtime.node.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Struct, frozen=True):
     """A row of the table."""
 
     run: Callable[[Session, "Args"], Awaitable[Json]]
