@@ -266,7 +266,12 @@ class Agent:
                 os.write(self.children[order["to"]][1], line + b"\n")
 
     def tick(self) -> None:
-        """Tell how late it is here: patience outside goes by this clock."""
+        """Tell how late it is here: patience outside goes by this clock; and if BlueZ died."""
+        if self.bluetoothd is not None and (status := self.bluetoothd.poll()) is not None:
+            log = Path("/run/bluetoothd.log").read_text(errors="replace")[-1_000:]
+            died = {"from": "lab", "kind": "died", "status": status, "log": log}
+            self.write(json.dumps(died).encode() + b"\n")
+            self.bluetoothd = None
         now = time.monotonic()
         if now >= self.ticked + TICK_S:
             self.ticked = now

@@ -1,5 +1,6 @@
-"""A test in which the kernel of the guest crashed is run once more, on another machine."""
+"""A test in which the guest crashed (its kernel, or BlueZ) is run once more, on another machine."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    if any(report.guest_crashed for report in reports):
+    if crashed := [report for report in reports if report.guest_crashed]:
+        with item.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(
+                f"\n{item.nodeid}: run again, {crashed[0].longreprtext[-1_500:]}", file=sys.stderr
+            )
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)

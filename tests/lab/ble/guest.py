@@ -53,7 +53,7 @@ def missing() -> str:
 
 
 class GuestCrashed(Exception):
-    """The kernel of the guest is broken, by a fault of its own: the test says nothing."""
+    """The guest's kernel or its BlueZ broke, by a fault of its own: the test says nothing."""
 
 
 class _Sink:
@@ -78,6 +78,7 @@ class Guest:
         self.clock = 0.0
         """Seconds since it booted, as it counts them."""
         self._heard_at = time.monotonic()
+        self._died = ""  # what BlueZ said last, if it ended without being told to
         self._privacy = ""
         self._servers: list[asyncio.Server] = []
         self._writers: dict[int, asyncio.StreamWriter] = {}
@@ -175,11 +176,11 @@ class Guest:
             writer.close()
 
     def crashed(self) -> bool:
-        """Whether its kernel is broken: Bluetooth of Linux 6.1 has list corruptions of its own.
+        """Whether its kernel broke or its BlueZ died: another machine has to be started.
 
-        Nothing in it can be relied on then; another machine has to be started.
+        Bluetooth of Linux 6.1 has list corruptions of its own, and BlueZ 5.66 crashes at times.
         """
-        return bool(CRASH.search(self.console.read_bytes()))
+        return bool(self._died or CRASH.search(self.console.read_bytes()))
 
     def stop(self) -> None:
         """End the machine, kindly at first."""
@@ -265,6 +266,8 @@ class Guest:
                 for said in map(json.loads, lines):
                     if said.get("kind") == "tick":
                         self.clock, self._heard_at = said["at"], time.monotonic()
+                    elif said.get("kind") == "died":
+                        self._died = f"BlueZ ended with status {said['status']}: {said['log']}"
                     else:
                         self.said.append(said)
                 self._more.notify_all()
@@ -319,7 +322,8 @@ class Guest:
             if (answer := found()) is not None:
                 return answer
             if self.crashed():
-                raise GuestCrashed(f"the kernel of the guest crashed while waiting for {what}")
+                why = self._died or "the kernel crashed"
+                raise GuestCrashed(f"while waiting for {what}: {why}")
             hangs = time.monotonic() > self._heard_at + silent_s
             if self.clock > end or hangs or self._machine.poll() is not None:
                 logs = self.console.read_text(errors="replace")[-1500:]

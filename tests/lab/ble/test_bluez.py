@@ -269,15 +269,17 @@ def pieces(data: list[bytes]) -> set[bytes]:
     return found
 
 
-CRASHES: list[Guest] = []
+CRASHES: dict[str, Guest] = {}
 
 
-def test_a_guest_whose_kernel_crashed_is_replaced(guest: Guest) -> None:
-    """Linux 6.1 has done it by itself. The test is run again, on another machine."""
-    CRASHES.append(guest)
-    if len(CRASHES) == 1:
-        guest.tell("lab", "sh", command="echo c > /proc/sysrq-trigger")
-        raise AssertionError("it goes on")
-    first, second = CRASHES
-    assert first is not second
-    guest.people("ab")
+@pytest.mark.parametrize(
+    "fault", ["echo c > /proc/sysrq-trigger", "pkill -SEGV -x bluetoothd"], ids=["kernel", "BlueZ"]
+)
+def test_a_guest_that_crashed_is_replaced(guest: Guest, fault: str) -> None:
+    """Both have done it by themselves. The test is run again, on another machine."""
+    if fault not in CRASHES:
+        CRASHES[fault] = guest
+        guest.tell("lab", "sh", command=fault)
+        guest.wait_for(lambda: False)
+    assert guest is not CRASHES[fault]
+    assert guest.tell("lab", "sh", command="pgrep -x bluetoothd")
