@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.geometry import Size
+from textual.geometry import Region, Size
+from textual.strip import Strip
 from textual.timer import Timer
+from textual.widget import Widget
 
 from meshchat.core import events as core
-from meshchat.core.model import ChatId, Contact, Message
+from meshchat.core.model import ChatId, Message
 from meshchat.errors import MeshchatError
 from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
 from meshchat.ui.chat_front import ChatFront
-from meshchat.ui.check import CheckScreen
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
@@ -27,10 +28,8 @@ from meshchat.ui.dialogs import Line, TextScreen
 from meshchat.ui.find import FindBar
 from meshchat.ui.group_deeds import member_names
 from meshchat.ui.header import about_text, header_parts, nothing_words
-from meshchat.ui.helptext import help_lines
 from meshchat.ui.history import History
 from meshchat.ui.names import Names
-from meshchat.ui.people import AddScreen, ContactScreen
 from meshchat.ui.reports import notice_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
 from meshchat.ui.signs import LOUD, check_wish, ended_words
@@ -47,7 +46,22 @@ RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged | core.Roo
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
-class ChatScreen(ChatFront):
+class Covered(Widget):
+    """Its children lie on all of it: no line is drawn to be painted over at once."""
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return [Strip.blank(crop.width, self.rich_style)] * crop.height
+
+
+class Panes(Covered, Horizontal):
+    """Side by side."""
+
+
+class Main(Covered, Vertical):
+    """The open chat."""
+
+
+class ChatScreen(Covered, ChatFront):
     """What a person looks at all day. Holds view state only; truth is in the store.
 
     Implements ``front.Front``: what commands do is in ``Deeds``.
@@ -72,13 +86,14 @@ class ChatScreen(ChatFront):
         self._stale = False
         self._news: list[News] = []
         self._end: Callable[[], None] | None = None
+        self._new = True  # never shown yet
 
     # --- layout ------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="panes"):
+        with Panes(id="panes"):
             yield Side(self.names, self.glyphs, id="side")
-            with Vertical(id="main"):
+            with Main(id="main"):
                 yield Line(id="header")
                 yield Line(id="empty")
                 yield History(
@@ -117,7 +132,9 @@ class ChatScreen(ChatFront):
         self._end = runtime.subscribe(self._hear)
         self.reload()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        if self._new:
+            event.refresh_styles = self._new = False  # as in ``LockScreen``
         self._fit()
         self._mark_read()
         self._show_alarm()
@@ -517,23 +534,31 @@ class ChatScreen(ChatFront):
         return self.query_one(History).chosen(number)
 
     def show_help(self, text: str) -> None:
+        from meshchat.ui.helptext import help_lines
+
         width = min(self.size.width, TextScreen.CELLS_MAX) - 8
         place = text or self.place
         self.reading(_("Help"), help_lines(place, width, self.glyphs, self._app.chosen_keys))
 
     async def add_contact(self, card: str) -> None:
+        from meshchat.ui.people import AddScreen
+
         contact = await self.app.push_screen_wait(AddScreen(self.runtime, card))
-        if isinstance(contact, Contact):
+        if contact is not None:
             self.reload()
             self.open(b"c" + contact.fp)
 
     async def show_contact(self) -> None:
+        from meshchat.ui.people import ContactScreen
+
         screen = ContactScreen(self.runtime, self._chat[1:], self.glyphs)
         await self.app.push_screen_wait(screen)
         if self.names.summary(self._chat) is None or self.names.contact(self._chat) is None:
             self.close_chat()
 
     async def check_signs(self) -> None:
+        from meshchat.ui.check import CheckScreen
+
         screen = CheckScreen(self.runtime, self.names.contacts[self._chat[1:]], self.glyphs)
         self._checking = self._chat[1:]
         name = self.names.of_chat(self._chat)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from textual import events
-from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message as UiMessage
 
@@ -38,14 +37,12 @@ class FindBar(Horizontal):
         self._hits: list[int] = []
         self._at = 0
 
-    def compose(self) -> ComposeResult:
-        yield Line(Clean(f" {_('find')} "), classes="label")
-        yield Field(compact=True)
-        yield Line(classes="count")
-
     def begin(self, chat: ChatId, words: str) -> None:
         """Ask for words, or look for these at once."""
         self._chat = chat
+        if not self.children:  # most people look for nothing: no start waits for these
+            label, count = Line(Clean(f" {_('find')} "), classes="label"), Line(classes="count")
+            self.mount(label, Field(compact=True), count)
         self.display = True
         field = self.query_one(Field)
         field.value = words

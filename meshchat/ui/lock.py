@@ -1,5 +1,6 @@
 """The passphrase screen: at the start, and when our user hides everything."""
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message as UiMessage
@@ -23,14 +24,22 @@ class LockScreen(Screen[None]):
     def __init__(self, busy: str = "") -> None:
         super().__init__()
         self._busy = Clean(busy)
+        self._new = True  # never shown yet
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
             yield Line((Clean("meshchat"), "bold"), classes="title")
-            yield Line(Clean(_("Passphrase")))
-            yield Field(password=True, compact=True, disabled=bool(self._busy))
+            if not self._busy:
+                yield from self._fields()
             yield Line(self._busy, classes="answer")
             yield Line(Clean(_("Enter open   Ctrl+Q quit")), classes="hint")
+
+    def _fields(self) -> tuple[Line, Field]:
+        return Line(Clean(_("Passphrase"))), Field(password=True, compact=True)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        event.refresh_styles = not self._new  # every widget was styled as it was mounted
+        self._new = False
 
     def on_input_submitted(self, event: Field.Submitted) -> None:
         event.stop()
@@ -40,7 +49,10 @@ class LockScreen(Screen[None]):
 
     def refuse(self, why: str) -> None:
         """Say why it stays locked, and ask again."""
-        self.query_one(".answer", Line).show(Clean(why))
+        answer = self.query_one(".answer", Line)
+        answer.show(Clean(why))
+        if not self.query(Field):  # there was a passphrase in a file, and it was the wrong one
+            self.query_one(".box").mount(*self._fields(), before=answer)
         field = self.query_one(Field)
         field.value = ""
         field.disabled = False

@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from meshchat.config import RuntimeOptions
 from meshchat.errors import StoreError
-from meshchat.net.control import NodeSettings
+from meshchat.net.settings import NodeSettings
 from meshchat.profile import Profile
 from meshchat.text import Clean
 from meshchat.ui.app import MeshApp
