@@ -18,8 +18,8 @@ import unicodedata
 from pathlib import Path
 
 import nacl.exceptions
-from nacl import bindings, pwhash
-from nacl.utils import random
+from nacl import bindings
+from nacl.bindings import randombytes as random
 
 from meshchat.errors import StoreError
 from meshchat.i18n import N_
@@ -212,7 +212,8 @@ def _normal(passphrase: str) -> bytes:
 def _stretch(passphrase: str, salt: bytes, passes: int, memory_kib: int) -> bytes:
     text = _normal(passphrase)
     try:
-        return pwhash.argon2id.kdf(32, text, salt, passes, memory_kib * 1024)
+        kind = bindings.crypto_pwhash_ALG_ARGON2ID13
+        return bindings.crypto_pwhash_alg(32, text, salt, passes, memory_kib * 1024, kind)
     except (MemoryError, nacl.exceptions.RuntimeError) as error:  # its only way to fail here
         raise StoreError(
             "no_memory",

@@ -46,22 +46,24 @@ RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged | core.Roo
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
-class Covered(Widget):
-    """Its children lie on all of it: no line is drawn to be painted over at once."""
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        return [Strip.blank(crop.width, self.rich_style)] * crop.height
+def _covered(widget: Widget, crop: Region) -> list[Strip]:
+    """Lines of a widget whose children lie on all of it: not drawn to be painted over at once."""
+    return [Strip.blank(crop.width, widget.rich_style)] * crop.height
 
 
-class Panes(Covered, Horizontal):
+class Panes(Horizontal):
     """Side by side."""
 
+    render_lines = _covered
 
-class Main(Covered, Vertical):
+
+class Main(Vertical):
     """The open chat."""
 
+    render_lines = _covered
 
-class ChatScreen(Covered, ChatFront):
+
+class ChatScreen(ChatFront):
     """What a person looks at all day. Holds view state only; truth is in the store.
 
     Implements ``front.Front``: what commands do is in ``Deeds``.
@@ -70,6 +72,7 @@ class ChatScreen(Covered, ChatFront):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide"), (130, "-broad")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#composer"
+    render_lines = _covered
     BINDINGS = chat_bindings()
 
     def __init__(self, runtime: Backend, app: BaseApp) -> None:
@@ -87,6 +90,7 @@ class ChatScreen(Covered, ChatFront):
         self._news: list[News] = []
         self._end: Callable[[], None] | None = None
         self._new = True  # never shown yet
+        self._bar = FindBar(runtime, id="find")  # mounted once somebody looks for something
 
     # --- layout ------------------------------------------------------------------------------
 
@@ -100,9 +104,7 @@ class ChatScreen(Covered, ChatFront):
                     self.runtime.store, self.names, self.glyphs, self._is_hidden, id="history"
                 )
                 yield Line(id="below")
-                yield FindBar(self.runtime, id="find")
                 yield Writing(self, self._choices, id="writing")
-            yield Line(id="about")
         yield StatusBar(self.glyphs, id="status")
 
     def _choices(self) -> dict[str, list[str]]:
@@ -275,6 +277,8 @@ class ChatScreen(Covered, ChatFront):
         writes = self._typing_until > self.runtime.now().wall
         self.query_one("#header", Line).show(back, *header_parts(self, self.narrow, writes))
         if self.has_class("-broad"):
+            if not self.query("#about"):
+                self.query_one(Panes).mount(Line(id="about"))
             self.query_one("#about", Line).show(about_text(self))
         self._show_status()
 
@@ -303,8 +307,7 @@ class ChatScreen(Covered, ChatFront):
             return "list"
         if isinstance(focused, History):
             return "message"
-        bar = self.query_one(FindBar)
-        return "find" if focused is not None and bar in focused.ancestors else "write"
+        return "find" if focused is not None and self._bar in focused.ancestors else "write"
 
     # --- chats -------------------------------------------------------------------------------
 
@@ -327,7 +330,7 @@ class ChatScreen(Covered, ChatFront):
             summary = self.names.summary(chat)
             self._chat = chat
             self.writing.open(chat, summary.draft if summary else "")
-            self.query_one(FindBar).close()
+            self._bar.close()
             self.query_one(History).open(chat, summary.read_seq if summary else 0)
             self._show_side()
         self._show_chat()
@@ -465,7 +468,9 @@ class ChatScreen(Covered, ChatFront):
     # --- finding -----------------------------------------------------------------------------
 
     def find(self, words: str) -> None:
-        self.query_one(FindBar).begin(self._chat, words)
+        if not self._bar.is_attached:
+            self.query_one(Main).mount(self._bar, before=self.writing)
+        self._bar.begin(self._chat, words)
 
     @on(FindBar.Found)
     def _found(self, event: FindBar.Found) -> None:
@@ -476,7 +481,7 @@ class ChatScreen(Covered, ChatFront):
 
     @on(FindBar.Left)
     def _end_finding(self) -> None:
-        self.query_one(FindBar).close()
+        self._bar.close()
         self.query_one(History).mark_words("")
         self.query_one(Composer).focus()
 

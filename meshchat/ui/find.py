@@ -38,9 +38,9 @@ class FindBar(Horizontal):
         self._at = 0
 
     def begin(self, chat: ChatId, words: str) -> None:
-        """Ask for words, or look for these at once."""
+        """Ask for words, or look for these at once. Mount it before."""
         self._chat = chat
-        if not self.children:  # most people look for nothing: no start waits for these
+        if not self.children:  # not ``compose``, which comes later than the next key
             label, count = Line(Clean(f" {_('find')} "), classes="label"), Line(classes="count")
             self.mount(label, Field(compact=True), count)
         self.display = True
