@@ -11,6 +11,7 @@ from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.commands import is_command
 from meshchat.ui.completion import Found, common
+from meshchat.ui.dialogs import be_compact
 from meshchat.ui.lines import clusters
 
 PASTE_ASK_LINES = 5  # more than this is often a slip of the middle button
@@ -80,8 +81,8 @@ class Composer(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
             placeholder=_("message…  (/ for commands)"),
-            compact=True,
         )
+        be_compact(self, TextArea.compact)
         self.cursor_blink = False
         self._finish, self._sent = finish, sent
         self._offers: list[Found] = []

@@ -9,6 +9,7 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
@@ -31,6 +32,12 @@ LIST_MAX_ROWS = 200  # a list to choose from; typing narrows it
 def plain(*parts: Part) -> Content:
     """Cleaned text as content that no markup parser ever sees."""
     return Content.assemble(*parts)
+
+
+def be_compact(widget: Widget, compact: reactive[bool]) -> None:
+    """The same as ``compact=True`` for its constructor, which would style it once more."""
+    widget.set_reactive(compact, True)
+    widget.add_class("-textual-compact", update=False)
 
 
 def glyphs_of(widget: Widget) -> Glyphs:

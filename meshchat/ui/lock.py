@@ -22,20 +22,23 @@ class LockScreen(Screen[None]):
             self.passphrase = passphrase
 
     def __init__(self, busy: str = "") -> None:
+        """``busy``: why there is nothing to type yet, until ``refuse``."""
         super().__init__()
         self._busy = Clean(busy)
         self._new = True  # never shown yet
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Line((Clean("meshchat"), "bold"), classes="title")
-            if not self._busy:
-                yield from self._fields()
-            yield Line(self._busy, classes="answer")
-            yield Line(Clean(_("Enter open   Ctrl+Q quit")), classes="hint")
+        yield Line(self._busy, classes="busy") if self._busy else self._box()
 
-    def _fields(self) -> tuple[Line, Field]:
-        return Line(Clean(_("Passphrase"))), Field(password=True, compact=True)
+    def _box(self) -> Vertical:
+        return Vertical(
+            Line((Clean("meshchat"), "bold"), classes="title"),
+            Line(Clean(_("Passphrase"))),
+            Field(password=True, compact=True),
+            Line(classes="answer"),
+            Line(Clean(_("Enter open   Ctrl+Q quit")), classes="hint"),
+            classes="box",
+        )
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         event.refresh_styles = not self._new  # every widget was styled as it was mounted
@@ -49,10 +52,10 @@ class LockScreen(Screen[None]):
 
     def refuse(self, why: str) -> None:
         """Say why it stays locked, and ask again."""
-        answer = self.query_one(".answer", Line)
-        answer.show(Clean(why))
         if not self.query(Field):  # there was a passphrase in a file, and it was the wrong one
-            self.query_one(".box").mount(*self._fields(), before=answer)
+            self.query(".busy").remove()
+            self.mount(self._box())
+        self.query_one(".answer", Line).show(Clean(why))
         field = self.query_one(Field)
         field.value = ""
         field.disabled = False

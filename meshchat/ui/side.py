@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 from meshchat.core.model import ChatId, ChatSummary
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Line, plain
+from meshchat.ui.dialogs import Line, be_compact, plain
 from meshchat.ui.glyphs import Glyphs, trust_sign
 from meshchat.ui.lines import fit
 from meshchat.ui.names import Names
@@ -52,7 +52,8 @@ class Rows(OptionList):
             self.step = step
 
     def __init__(self, id: str) -> None:
-        super().__init__(id=id, markup=False, compact=True)
+        super().__init__(id=id, markup=False)
+        be_compact(self, OptionList.compact)
         self.ids: list[ChatId] = []
 
     def on_focus(self) -> None:
