@@ -30,15 +30,15 @@ from meshchat.profile import Profile, wait_after
 from meshchat.system import harden
 from meshchat.ui import bindings
 from meshchat.ui.base import BaseApp, quiet_stderr
-from meshchat.ui.dialogs import Field
 from meshchat.ui.lock import LockScreen
+from meshchat.ui.parts import Field
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import Runtime
     from meshchat.net.settings import NodeSettings
     from meshchat.net.transport import Transport
-    from meshchat.ui.setup import SetupScreen
     from meshchat.store import SqlStore
+    from meshchat.ui.setup import SetupScreen
 
 
 WIPE_WAIT_S = 5.0  # until the node has let go of the profile

@@ -24,12 +24,12 @@ from meshchat.ui.chat_front import ChatFront
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
-from meshchat.ui.dialogs import Line, TextScreen
 from meshchat.ui.find import FindBar
 from meshchat.ui.group_deeds import member_names
 from meshchat.ui.header import about_text, header_parts, nothing_words
 from meshchat.ui.history import History
 from meshchat.ui.names import Names
+from meshchat.ui.parts import Line
 from meshchat.ui.reports import notice_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
 from meshchat.ui.signs import LOUD, check_wish, ended_words
@@ -539,6 +539,7 @@ class ChatScreen(ChatFront):
         return self.query_one(History).chosen(number)
 
     def show_help(self, text: str) -> None:
+        from meshchat.ui.dialogs import TextScreen
         from meshchat.ui.helptext import help_lines
 
         width = min(self.size.width, TextScreen.CELLS_MAX) - 8

@@ -10,7 +10,6 @@ from textual.screen import Screen
 
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Ask, Choose, Prompt, TextScreen
 
 if TYPE_CHECKING:
     from meshchat.ui.backend import Backend
@@ -38,17 +37,25 @@ class ChatFront(Screen[None]):
         raise NotImplementedError
 
     def reading(self, title: str, text: str) -> None:
+        from meshchat.ui.dialogs import TextScreen
+
         self.app.push_screen(TextScreen(title, text))
 
     async def ask(self, question: str) -> bool:
+        from meshchat.ui.dialogs import Ask
+
         screen: Screen[bool] = Ask(Clean(question))
         answer = await self.app.push_screen_wait(screen)
         return bool(answer)
 
     async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
+        from meshchat.ui.dialogs import Prompt
+
         return await self.app.push_screen_wait(Prompt(title, hint, password=secret))
 
     async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
+        from meshchat.ui.dialogs import Choose
+
         return await self.app.push_screen_wait(Choose(title, rows))
 
     async def choose_file(self, title: str) -> str | None:

@@ -11,8 +11,8 @@ from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.commands import is_command
 from meshchat.ui.completion import Found, common
-from meshchat.ui.dialogs import be_compact
 from meshchat.ui.lines import clusters
+from meshchat.ui.parts import be_compact
 
 PASTE_ASK_LINES = 5  # more than this is often a slip of the middle button
 PASTE_MAX_CHARS = 20_000  # a message holds 7,000 bytes: this much is a file, and is refused

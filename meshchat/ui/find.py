@@ -10,7 +10,7 @@ from meshchat.core.model import ChatId, Message
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.backend import Backend
-from meshchat.ui.dialogs import Field, Line
+from meshchat.ui.parts import Field, Line
 
 FOUND_MAX = 500  # nobody goes through more; further words narrow it
 AFTER_S = 0.15  # of quiet before the store is asked

@@ -15,9 +15,9 @@ from meshchat.ui.group_deeds import header_words, member_name
 from meshchat.ui.reports import moment, silent_words
 
 if TYPE_CHECKING:
-    from meshchat.ui.dialogs import Part
     from meshchat.ui.front import Front
     from meshchat.ui.glyphs import Glyphs
+    from meshchat.ui.parts import Part
 
 
 def header_parts(front: Front, brief: bool, writes: bool) -> tuple[Part, ...]:

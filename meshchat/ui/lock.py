@@ -8,7 +8,7 @@ from textual.screen import Screen
 
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Field, Line
+from meshchat.ui.parts import Field, Line
 
 
 class LockScreen(Screen[None]):

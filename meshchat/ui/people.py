@@ -13,17 +13,17 @@ from textual.content import Content
 from textual.widgets import Static
 
 from meshchat.core import events as core
-from meshchat.core.identity import card_text, key_tag, name_skeleton, safety_numbers
+from meshchat.core.identity import card_text, name_skeleton, safety_numbers
 from meshchat.core.model import Contact, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Ask, Closing, Field, Line, Prompt
+from meshchat.ui.dialogs import Ask, Closing, Prompt
 from meshchat.ui.filepicker import FileScreen, start_folder
 from meshchat.ui.files import read_card, save_new
 from meshchat.ui.glyphs import Glyphs
 from meshchat.ui.header import state_parts
-from meshchat.ui.reports import moment
+from meshchat.ui.parts import Field, Line
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -17,10 +17,10 @@ from textual.widgets.option_list import Option
 from meshchat.core.model import ChatId, ChatSummary
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Line, be_compact, plain
 from meshchat.ui.glyphs import Glyphs, trust_sign
 from meshchat.ui.lines import fit
 from meshchat.ui.names import Names
+from meshchat.ui.parts import Line, be_compact, plain
 
 SIDE_CELLS = 20
 UNREAD_SHOWN_MAX = 999

@@ -22,7 +22,7 @@ from meshchat.ui.commands import Command
 from meshchat.ui.completion import Found, authors_of, completions
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import sendable, unknown_command
-from meshchat.ui.dialogs import Line, Part
+from meshchat.ui.parts import Line, Part
 
 if TYPE_CHECKING:
     from meshchat.ui.chat import ChatScreen

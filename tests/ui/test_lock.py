@@ -17,8 +17,9 @@ from meshchat.ui.app import MeshApp
 from meshchat.ui.chat import ChatScreen
 from meshchat.ui.commands import BY_NAME
 from meshchat.ui.composer import Composer
-from meshchat.ui.dialogs import Ask, Field, Line, Prompt, TextScreen
+from meshchat.ui.dialogs import Ask, Prompt, TextScreen
 from meshchat.ui.lock import LockScreen
+from meshchat.ui.parts import Field, Line
 from meshchat.ui.people import AddScreen
 from meshchat.ui.setup import SUGGESTED_WORDS, SetupScreen
 
