@@ -40,8 +40,8 @@ from meshchat.ui.rows import NICK_STYLES, WIDE_CELLS, Rows, day_name
 PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
 PAGES_MAX = 32  # 2,048 messages with their text in memory
 LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
-FIRST_ROWS = 200  # read before the first paint: opening costs the same for any length
-EDGE_ROWS = 60  # this close to the edge of what was read first, all the rest is laid out
+FIRST_ROWS = 128  # two pages, read before the first paint: opening costs the same for any length
+EDGE_ROWS = 48  # this close to the edge of what was read first, all the rest is laid out
 GROUP_S = 300  # a pause this long starts a new group with its name and time
 COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
 
