@@ -5,6 +5,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message as UiMessage
 from textual.screen import Screen
+from textual.widget import Widget
 
 from meshchat.i18n import _
 from meshchat.text import Clean
@@ -28,17 +29,20 @@ class LockScreen(Screen[None]):
         self._new = True  # never shown yet
 
     def compose(self) -> ComposeResult:
-        yield Line(self._busy, classes="busy") if self._busy else self._box()
+        if self._busy:
+            yield Line(self._busy, classes="busy")
+        else:
+            with Vertical(classes="box"):
+                yield from self._parts()
 
-    def _box(self) -> Vertical:
-        return Vertical(
+    def _parts(self) -> list[Widget]:
+        return [
             Line((Clean("meshchat"), "bold"), classes="title"),
             Line(Clean(_("Passphrase"))),
             Field(password=True, compact=True),
             Line(classes="answer"),
             Line(Clean(_("Enter open   Ctrl+Q quit")), classes="hint"),
-            classes="box",
-        )
+        ]
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         event.refresh_styles = not self._new  # every widget was styled as it was mounted
@@ -54,7 +58,9 @@ class LockScreen(Screen[None]):
         """Say why it stays locked, and ask again."""
         if not self.query(Field):  # there was a passphrase in a file, and it was the wrong one
             self.query(".busy").remove()
-            self.mount(self._box())
+            box = Vertical(classes="box")
+            self.mount(box)
+            box.mount(*self._parts())
         self.query_one(".answer", Line).show(Clean(why))
         field = self.query_one(Field)
         field.value = ""

@@ -202,7 +202,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         )
     )
     try:
-        program.settle(b"public room")
+        program.settle(b"public: ")
         yield program
     finally:
         program.close()
