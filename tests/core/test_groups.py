@@ -5,8 +5,10 @@ from collections import Counter
 import pytest
 from grouptool import GroupWorld, befriend
 from mallory import totals_match
+from msgspec.structs import replace
 from world import Host
 
+from meshchat.core import group_book
 from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.envelope import envelope_id, open_sealed
 from meshchat.core.epochs import Gone, Keys, Leave, Rekey, Seized, decode_control, encode_control
@@ -717,3 +719,46 @@ def test_an_old_invitation_sealed_anew_brings_nobody_back(group: GroupWorld) -> 
     aida.do(AddMember(group.gid, carl.node.fp))
     group.share()
     assert membership(carl) is Membership.MEMBER
+
+
+def test_who_comes_back_after_others_did(group: GroupWorld) -> None:
+    """Dana goes, Carl goes, Dana comes back, Carl comes back: Carl writes again, to all of them.
+
+    He knows that Dana was put out, and has none of the epochs between.
+    """
+    aida, bolat, carl, dana = group.hosts
+    for admin, command, member in (
+        (bolat, RemoveMember, dana),
+        (aida, RemoveMember, carl),
+        (aida, AddMember, dana),
+        (aida, AddMember, carl),
+    ):
+        admin.do(command(group.gid, member.node.fp))
+        group.share()
+    assert group.roster(carl) == group.roster(aida)
+    group.write(carl, "I am back")
+    group.share()
+    assert all("I am back" in host.texts(group.chat) for host in group.hosts)
+
+
+def test_what_one_line_names_is_not_forgotten(
+    group: GroupWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the epoch that took Carl in again would seem to follow the line beside it."""
+    aida, bolat, carl, dana = group.hosts
+    aida.do(RemoveMember(group.gid, carl.node.fp))
+    group.share()
+    bolat.do(RenameGroup(group.gid, "Ward"))
+    for name in ("One", "Hospital"):
+        aida.do(RenameGroup(group.gid, name))
+    aida.do(AddMember(group.gid, carl.node.fp))
+    group.share([aida, dana])
+    group.share([bolat, dana])
+    book = dana.node._chats.groups.book
+    monkeypatch.setattr(group_book, "GROUP_EPOCHS_MAX", 0)
+    with dana.store.transaction():
+        for epoch in group.epochs(dana):
+            book.save(replace(epoch, head_key=b""))
+        assert len(book.line(group.gid).live) == 2
+        book.trim(group.gid)
+        assert len(book.line(group.gid).live) == 2
