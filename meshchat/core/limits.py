@@ -73,6 +73,7 @@ GROUP_JUMP_MAX = 512  # messages of one member passed over at once; the missing 
 GROUP_SKIPPED_MAX = 1_024  # message keys kept of one group for what was passed over
 GROUP_KEYS_S = 9 * 86_400.0  # after an epoch is followed, and a key passed over: mail ends by then
 GROUP_EPOCHS_MAX = 64  # remembered of one group: what two partitions have in common
+GROUP_LINES_MAX = 8  # ends of one admin, compared with each other end: its own follow one another
 GROUP_EPOCHS_SEEN_MAX = 256  # ids kept of a group we left: as many epochs as a member ever has
 GROUP_REKEY_S = 86_400.0  # between two rekeys of a group that is used ...
 GROUP_TURN_S = 43_200.0  # ... and how much later each further admin does it, if none did

@@ -27,7 +27,7 @@ from meshchat.core.events import (
     Send,
     SendFile,
 )
-from meshchat.core.limits import GROUP_KEYS_S, GROUP_MERGE_TURN_S, GROUP_REKEY_S
+from meshchat.core.limits import GROUP_KEYS_S, GROUP_LINES_MAX, GROUP_MERGE_TURN_S, GROUP_REKEY_S
 from meshchat.core.model import Group, GroupMember, Membership, State, contact_chat
 from meshchat.errors import TrustError, UsageError
 from meshchat.store import SqlStore
@@ -512,6 +512,24 @@ def test_who_is_no_admin_makes_no_epoch(group: GroupWorld) -> None:
     assert counters(c)["group_admin"] >= 2
     assert group.live(c) == [new]
     assert not any(mail.incoming for mail in c.store.group_mail())
+
+
+def test_an_admin_who_makes_line_after_line(group: GroupWorld) -> None:
+    """Each would be compared with every other. Putting us out and taking us in is no way round."""
+    a, _, c, _ = group.hosts
+    (old,) = group.live(a)
+    for _ in range(GROUP_LINES_MAX + 3):
+        control(group, a, c, rekey_by(a, group, old))
+    assert counters(c)["group_lines"] == 3
+    for _ in range(2):
+        control(group, a, c, Gone(group.gid, 9))
+        anew = rekey_by(a, group, old)
+        members = tuple(
+            one._replace(key=b"") if one.fp == c.node.fp[:16] else one for one in anew.members
+        )
+        control(group, a, c, Rekey(group.gid, (), anew.root, 0, members, 0, "N"))
+    assert counters(c)["group_lines"] == 5
+    assert len(group.epochs(c)) == GROUP_LINES_MAX + 2  # those of the beginning
 
 
 def test_a_removed_admin_goes_on_from_where_it_was(group: GroupWorld) -> None:
