@@ -1,5 +1,6 @@
 """Groups of real nodes: who reads what, who may do what, and what a hostile member can do."""
 
+import copy
 from collections import Counter
 
 import pytest
@@ -460,7 +461,7 @@ def test_nobody_writes_in_the_name_of_another(group: GroupWorld) -> None:
     group.give(a, group.forge(d, epoch, body, by=31))
     group.give(a, group.forge(d, epoch, body, n=5))  # its own signature, the wrong key
     assert a.texts(group.chat) == []
-    assert counters(a)["bad_signature"] == 2 and counters(a)["group_member"] == 1
+    assert counters(a)["bad_signature"] == 3 and counters(a)["group_member"] == 1
     assert counters(a)["bad_tag"] == 1
     group.write(d, "true")
     group.share()
@@ -780,3 +781,22 @@ def test_what_one_line_names_is_not_forgotten(
         assert len(book.line(group.gid).live) == 2
         book.trim(group.gid)
         assert len(book.line(group.gid).live) == 2
+
+
+def test_an_old_copy_of_a_member_goes_on_where_it_was(group: GroupWorld) -> None:
+    """What it wrote since comes back to it, so it uses no number twice, which all would drop."""
+    carl = group.hosts[2]
+    copied = copy.deepcopy(carl.store)
+    for number in range(3):
+        group.write(carl, f"then {number}")
+    group.share()
+    carl.store = copied
+    carl.crash()
+    group.share()
+    for number in range(2):
+        group.write(carl, f"now {number}")
+    group.share()
+    for host in group.hosts:
+        if host is not carl:
+            assert host.texts(group.chat) == ["then 0", "then 1", "then 2", "now 0", "now 1"]
+            assert not counters(host)["group_replay"]
