@@ -806,6 +806,24 @@ def test_written_in_1970(world: World) -> None:
     assert a.state(message) == State.DELIVERED
 
 
+def test_written_next_year(world: World) -> None:
+    """A post written while our clock was ahead is sealed again when it is right, and goes."""
+    a, b = pair(world)
+    room_key = public_room_key("x")
+    rooms = [host.do(JoinRoom("x", room_key, False)) for host in (a, b)]
+    chat = room_chat(rooms[0].rid)  # type: ignore[attr-defined]
+    world.wall += 365 * DAY
+    message = a.do(Send(chat, "what year is it?"))
+    assert isinstance(message, Message)
+    world.wall -= 365 * DAY
+    world.run(1_300)
+    world.meet(a, b, 20)
+    assert b.texts(chat) == ["what year is it?"]
+    stored = a.store.message(message.id)
+    assert stored is not None and stored.state is State.CARRIED
+    assert world.wall < stored.expires_at < world.wall + 8 * DAY
+
+
 def test_late_mail_does_not_bring_an_old_card_back(world: World) -> None:
     """Cards of one hour have an order: after a block, mail sent before it undoes nothing."""
     a, b = pair(world)
