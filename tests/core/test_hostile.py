@@ -824,6 +824,21 @@ def test_written_next_year(world: World) -> None:
     assert world.wall < stored.expires_at < world.wall + 8 * DAY
 
 
+def test_what_a_wrong_clock_refused_is_asked_for_again(world: World) -> None:
+    """Mail seems to be of the future until the clock is set; nothing is offered twice on a link."""
+    a, b = pair(world)
+    send(b, a, "six o'clock")
+    world.wall -= 9 * DAY
+    link, _ = world.link(a, b)
+    world.run(20)
+    assert link in a.links and inbox(a, b) == []
+    world.wall += 9 * DAY
+    world.run(20)
+    assert link not in a.links
+    world.meet(a, b)
+    assert inbox(a, b) == ["six o'clock"]
+
+
 def test_late_mail_does_not_bring_an_old_card_back(world: World) -> None:
     """Cards of one hour have an order: after a block, mail sent before it undoes nothing."""
     a, b = pair(world)
