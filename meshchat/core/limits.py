@@ -48,6 +48,7 @@ PARTIALS_PER_LINK_MAX = 4  # an honest sender is inside one envelope of each cla
 ROOM_KEPT_MAX = 20_000  # messages of one room on disk: anybody can fill a public one
 TRIM_EVERY = 16  # messages between two looks at that; destroying more at once is felt
 TRY_AT_ONCE_MAX = 32  # arrivals opened in the step that stored them; more wait for their turn
+TRY_OURS_AT_ONCE_MAX = 256  # ... of a contact, while most is for us: each step costs a commit
 TRY_PER_WAKE_MAX = 32  # trial opening costs up to 2 ms each
 TRY_GAP_S = 0.1  # between two such wakes while envelopes come in and none was for us ...
 TRY_QUIET_S = 0.1  # ... and when none came for so long

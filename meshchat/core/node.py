@@ -268,7 +268,7 @@ class Node:
             del self._tells[told:]
             # The first half of a command whose second half was refused.
             self._chats.groups.load()
-            self._chats.sealer.sealed.clear()
+            self._chats.sealer.undo()
             self._custody.undo()
             return Refused(command, error)
 

@@ -10,7 +10,7 @@ arrival are never used twice, so an order of arrival can always be found again.
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from meshchat import custody_tables
@@ -128,7 +128,9 @@ class MemoryCustody(MemoryProofs):
 
     # --- taking ---
 
-    def add_envelopes(self, held: Iterable[Held], at: float) -> None:
+    def add_envelopes(
+        self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()
+    ) -> None:
         del at  # nobody asks for it
         for one in list(held):
             log = self._changes()
@@ -138,7 +140,7 @@ class MemoryCustody(MemoryProofs):
             name = self._pool.name(one.eid, one.done, one.exp_h, one)
             self._remember(name, HELD)
             self._hold(name, name.body or Body(one, name.eid), lot)
-            if lot.carried:
+            if lot.carried and one.eid not in tried:
                 self._untried[name.no] = None
             log.append((self._untake, name))
 
@@ -253,7 +255,7 @@ class MemoryCustody(MemoryProofs):
         arrival = self._arrival
         best = min(found, key=lambda no: (state[no] != HELD, arrival[no]))
         name = self._name(best)
-        return Outline(name.eid, name.exp_h, state[best] == HELD)
+        return Outline(name.eid, name.exp_h, state[best] == HELD, len(found) == 1)
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         pair_of = self._pool.pairs.__getitem__
