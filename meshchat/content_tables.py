@@ -35,6 +35,8 @@ class ContentTables:
     """Of chats that were looked at; forgotten when something is undone."""
     _no_early: bool
     """There are no acts that wait for their message."""
+    _to_index: dict[int, str]
+    """Texts added in this transaction by ``seq``: each savepoint would write the index anew."""
 
     # --- reactions and versions ---
 
@@ -268,8 +270,16 @@ class ContentTables:
         if there:
             self._db.write("INSERT INTO words (rowid, text) VALUES (?, ?)", seq, there)
 
+    def _index_waiting(self) -> None:
+        """Index the texts that were added, but for those that were undone since."""
+        waiting, self._to_index = self._to_index, {}
+        for seq, text in waiting.items():
+            if text and self._db.row("SELECT 1 FROM messages WHERE seq = ?", seq):
+                self._index(seq, text)
+
     def _unindex(self, mid: bytes) -> bool:
         """Take the words of a message out of the index. False: there is no such message."""
+        self._index_waiting()
         row = self._db.row("SELECT seq, text, note FROM messages WHERE id = ?", mid)
         if row is None:
             return False

@@ -85,6 +85,8 @@ class Database:
             raise _explained(error) from error
         self.undone: list[Callable[[], None]] = []
         """Called whenever changes were undone: whoever remembers what is in the tables forgets."""
+        self.before_commit: list[Callable[[], None]] = []
+        """Called at the end of a transaction that was not undone, inside of it."""
         try:
             if key is not None:
                 self._run(f"PRAGMA key = \"x'{key.hex()}'\"")  # has to be the first statement
@@ -193,6 +195,8 @@ class Database:
             yield
             if not self._db.in_transaction:  # the body swallowed a failed write
                 raise StoreError("rolled_back", "A failed write undid the transaction.")
+            for write in self.before_commit:
+                write()
             self._run("COMMIT")
             kept = True
         finally:

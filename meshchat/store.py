@@ -54,7 +54,9 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         self._chat_nos: dict[ChatId, int] = {}  # of some; forgotten when something is undone
         self._options = {}
         self._no_early = False
+        self._to_index = {}
         db.undone += [self._chat_nos.clear, self._options.clear, self._doubt_early]
+        db.before_commit.append(self._index_waiting)
         migrate(db)
         self._index_all()
 
@@ -162,8 +164,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         )
         if not seq:
             return None
-        if message.note != NOTE_TIMER:
-            self._index(seq, message.text)
+        self._to_index[seq] = "" if message.note == NOTE_TIMER else message.text
         return structs.replace(message, seq=seq)
 
     def _chat_no(self, chat: ChatId) -> int:
@@ -272,6 +273,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
     def search(
         self, text: str, *, chat: ChatId | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
+        self._index_waiting()
         query = Query.parse(text)
         found: list[Message] = []
         if not query.starts:

@@ -97,10 +97,14 @@ class Custody:
         self.lost = False
         """Something is sought that neighbours know we had, since this was last reset."""
 
-    def undo(self) -> None:
-        """The store went back to where this step began."""
-        self.gone.clear()
-        self.stored = self.dropped = 0
+    def mark(self) -> tuple[int, int, int]:
+        """Where this step is now, for ``undo``."""
+        return len(self.gone), self.stored, self.dropped
+
+    def undo(self, mark: tuple[int, int, int]) -> None:
+        """The store went back to where this step was."""
+        gone, self.stored, self.dropped = mark
+        del self.gone[gone:]
         self.recount()
 
     def recount(self) -> None:

@@ -41,6 +41,7 @@ DECLINED_KEYS_MAX = 8  # neighbours remembered for each of them, the last that o
 DECLINED_REMEMBERED_MAX = 16_384  # ids of files we did not carry, should they be for us
 BUFFERED_MAX_BYTES = 2_097_152  # unfinished envelopes one neighbour may make us hold
 STALL_S = 60.0  # a neighbour that owes us bytes and sends none is cut off
+AT_HAND_MAX_BYTES = 1_048_576  # just stored, and in memory for whoever asks: a full window
 HOLD_S = 60.0  # then what one neighbour was asked for may be asked of another as well
 FULL_WAIT_S = 600.0  # what found no room is not asked for again sooner: each try costs air
 FULL_REMEMBERED_MAX = 8_192  # ids of such

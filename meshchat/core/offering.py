@@ -317,13 +317,13 @@ class Offering:
             eid = self._serving.head()
             data = self._loaded.get(eid)
             if data is None:
-                held = self._store.envelope(eid)
-                if held is None:
+                data = self._transfers.at_hand.get(eid) or self._read(eid)
+                if not data:
                     self._serving.drop()
                     del self._offsets[eid]
                     self._serve_proof(eid)
                     continue
-                data = self._loaded[eid] = held.data
+                self._loaded[eid] = data
             offset = self._offsets[eid]
             left = len(data) - offset
             size = -(-left // -(-left // room))  # even pieces: no frame for a last few bytes
@@ -341,6 +341,10 @@ class Offering:
             if whole:
                 del self._offsets[eid], self._loaded[eid]
                 self._unanswered.add(eid)
+
+    def _read(self, eid: bytes) -> bytes:
+        held = self._store.envelope(eid)
+        return held.data if held else b""
 
     def _serve_proof(self, done: bytes) -> None:
         proof = self._store.proof(done)

@@ -189,7 +189,7 @@ class Sealer:
             self._store.put("counter", self._counted_to.to_bytes(8, "little"))
         return self._counted
 
-    def undo(self) -> None:
-        """The store went back to where this step began; counters only rise."""
-        self.sealed.clear()
+    def undo(self, mark: int) -> None:
+        """The store went back to where so many were sealed in this step; counters only rise."""
+        del self.sealed[mark:]
         self._counted_to = 0
