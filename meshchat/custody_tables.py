@@ -134,6 +134,12 @@ class CustodyTables:
         row = self._db.row(f"{_HELD} {_JOINED} WHERE e.eid = ?", eid)
         return _held(row) if row else None
 
+    def envelope_data(self, eid: bytes) -> bytes | None:
+        row = self._db.row(
+            "SELECT b.data FROM envelopes e CROSS JOIN bodies b ON b.id = e.id WHERE e.eid = ?", eid
+        )
+        return row[0] if row else None
+
     def fate(self, eid: bytes) -> Fate | None:
         row = self._db.row("SELECT fate FROM envelopes WHERE eid = ?", eid)
         return Fate(row[0]) if row else None

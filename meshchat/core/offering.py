@@ -252,7 +252,7 @@ class Offering:
 
     def on_credit(self, body: bytes, now: Now) -> None:
         """Bytes of ours were processed there."""
-        self._window.credit(read_credit(body), now.mono)
+        self._window.credit(read_credit(body), now.idle)
 
     def on_stored(self, body: bytes) -> Stored:
         eids = read_ids(body)
@@ -317,8 +317,8 @@ class Offering:
             eid = self._serving.head()
             data = self._loaded.get(eid)
             if data is None:
-                data = self._transfers.at_hand.get(eid) or self._read(eid)
-                if not data:
+                data = self._transfers.at_hand.get(eid) or self._store.envelope_data(eid)
+                if data is None:
                     self._serving.drop()
                     del self._offsets[eid]
                     self._serve_proof(eid)
@@ -331,7 +331,7 @@ class Offering:
                 return
             part = write_part(eid, offset, len(data), data[offset : offset + size])
             self._link.send(records.PART, part)
-            self._window.send(len(part), now.mono)
+            self._window.send(len(part), now.idle)
             whole = offset + size == len(data)
             if whole:
                 self._serving.finish(len(part))
@@ -341,10 +341,6 @@ class Offering:
             if whole:
                 del self._offsets[eid], self._loaded[eid]
                 self._unanswered.add(eid)
-
-    def _read(self, eid: bytes) -> bytes:
-        held = self._store.envelope(eid)
-        return held.data if held else b""
 
     def _serve_proof(self, done: bytes) -> None:
         proof = self._store.proof(done)

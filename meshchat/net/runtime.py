@@ -104,6 +104,7 @@ class Runtime:
         self._waiting: dict[int, tuple[Command, asyncio.Future[object]]] = {}  # by id(command)
         self._subscribers: list[Callable[[News], None]] = []
         self._burst = BATCH_FIRST_COMMANDS
+        self._busy_s = 0.0  # spent in steps so far
         self._work = asyncio.Event()
         self._stopping = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -233,7 +234,7 @@ class Runtime:
         self._work.set()
 
     def _step(self) -> None:
-        now = self._clock()
+        now = self._clock()._replace(busy=self._busy_s)
         batch = self._take(now)
         effects: list[Effect] = []
         try:
@@ -255,6 +256,7 @@ class Runtime:
                 self._tell(Notice("store_writable"))
             self._perform(effects)
             self._truncate_later()
+        self._busy_s += self._clock().mono - now.mono
         self._arm()
         if self._events or self._commands:
             self._work.set()

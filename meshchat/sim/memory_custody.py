@@ -242,6 +242,10 @@ class MemoryCustody(MemoryProofs):
         no = self._find_held(eid)
         return self._as_held(no) if no else None
 
+    def envelope_data(self, eid: bytes) -> bytes | None:
+        held = self.envelope(eid)
+        return held.data if held else None
+
     def fate(self, eid: bytes) -> Fate | None:
         no = self._find(eid)
         return FATES[self._state[no]] if no else None

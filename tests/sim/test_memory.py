@@ -261,6 +261,7 @@ def custody_of(store: Store) -> dict[str, object]:
         "known": store.known(ids),
         "held": [store.envelope(eid) for eid in ids],
         "fates": [store.fate(eid) for eid in ids],
+        "data": [store.envelope_data(eid) for eid in ids],
         "holders": [store.holder_of(eid) for eid in ids],
         "offered": [store.offered(now_h) for now_h in (0, 4, 9)],
         "untried": [store.untried(limit) for limit in (0, 2, 99)],

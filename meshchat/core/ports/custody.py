@@ -31,6 +31,10 @@ class CustodyStore(Protocol):
         """With its data, or None if we do not hold it (any more)."""
         ...
 
+    def envelope_data(self, eid: bytes) -> bytes | None:
+        """The data alone."""
+        ...
+
     def fate(self, eid: bytes) -> Fate | None:
         """None: never seen."""
         ...
