@@ -61,9 +61,7 @@ class CustodyTables:
         )
         return {row[0] for row in rows}
 
-    def add_envelopes(
-        self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()
-    ) -> None:
+    def add_envelopes(self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()) -> None:
         offered = list(held)
         if not offered:
             return

@@ -132,7 +132,7 @@ class Custody:
         if eid in self._waiting:
             return Refusal.UNWANTED
         held = self.held(data, header, eid, origin, trusted=trusted)
-        if not self._make_room(held, trusted, now):
+        if not self._make_room(held, trusted):
             self.was_full = True
             return Refusal.FULL
         self._take(held, now)
@@ -166,7 +166,7 @@ class Custody:
         taken = [self.held(data, parse_header(data), eid, b"", Kind.OWN) for data, eid in made]
         for held in taken:
             over = self._used() + len(held.data) - self._limits.store_bytes
-            self._evict(None, ALL_CLASSES, over, None, now)
+            self._evict(None, ALL_CLASSES, over, None)
             self._take(held, now)
         self.flush()
         return taken
@@ -337,23 +337,23 @@ class Custody:
     def _used(self) -> int:
         return self._totals.used
 
-    def _make_room(self, held: Held, trusted: bool, now: Now) -> bool:
+    def _make_room(self, held: Held, trusted: bool) -> bool:
         """Evict by rule until the new one fits; False if it is the worst itself."""
         size, limits, by_class = len(held.data), self._limits, self._totals.by_class
         quota = limits.store_bytes
         share = limits.contact_share if trusted else limits.origin_share
         from_origin = self._totals.by_origin.get(held.origin, 0)
         if from_origin + size > quota * share and not self._evict(
-            held.origin, ALL_CLASSES, from_origin + size - quota * share, held, now
+            held.origin, ALL_CLASSES, from_origin + size - quota * share, held
         ):
             return False
         if held.size_class > 1:
             over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
-            if over > 0 and not self._evict(None, BULK_CLASSES, over, held, now):
+            if over > 0 and not self._evict(None, BULK_CLASSES, over, held):
                 return False
         if held.size_class:
             over = self._totals.used - by_class[0] + size - quota * (1 - limits.small_reserve)
-            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held, now):
+            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held):
                 return False
         over = self._used() + size - quota
         if over <= 0:
@@ -364,9 +364,9 @@ class Custody:
             # a late expiry costs a flood nothing.
             fuller = filled > by_origin.get(held.origin, 0) + size
             rival = None if fuller else held
-            if self._evict(origin, ALL_CLASSES, over, rival, now, spare_contacts=not trusted):
+            if self._evict(origin, ALL_CLASSES, over, rival, spare_contacts=not trusted):
                 return True
-        return self._evict(None, ALL_CLASSES, over, held, now, spare_contacts=not trusted)
+        return self._evict(None, ALL_CLASSES, over, held, spare_contacts=not trusted)
 
     def _evict(
         self,
@@ -374,7 +374,6 @@ class Custody:
         classes: tuple[int, ...],
         over: float,
         newcomer: Held | None,
-        now: Now,
         *,
         spare_contacts: bool = False,
     ) -> bool:

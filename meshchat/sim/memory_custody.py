@@ -128,9 +128,7 @@ class MemoryCustody(MemoryProofs):
 
     # --- taking ---
 
-    def add_envelopes(
-        self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()
-    ) -> None:
+    def add_envelopes(self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()) -> None:
         del at  # nobody asks for it
         for one in list(held):
             log = self._changes()

@@ -145,6 +145,7 @@ FATES = st.sampled_from((Fate.PROVEN, Fate.EVICTED, Fate.REFUSED))
 CUSTODY = (
     op("add_envelopes", st.lists(HELD, max_size=5), st.just(1.0)),
     op("add_envelopes", st.lists(HELD, min_size=3, max_size=9), st.just(1.0)),
+    op("add_envelopes", st.lists(HELD, max_size=5), st.just(1.0), st.frozensets(IDS)),
     op("add_refused", IDS, HOURS),
     op("tried", st.lists(IDS, max_size=4), st.sampled_from(Kind)),
     op("retry_all"),

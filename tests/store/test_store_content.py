@@ -72,6 +72,23 @@ def test_search_follows_changes(store: AnyStore) -> None:
     assert store.search("plum") == [] and ids(store.search("pear")) == [3]
 
 
+def test_search_knows_what_a_part_undid(store: AnyStore) -> None:
+    """Inside of a transaction too, and where the number of a message is used again."""
+    with store.transaction():
+        store.add_message(message(1, text=Clean("apple")))
+        with pytest.raises(RuntimeError), store.savepoint():
+            store.add_message(message(2, text=Clean("plum")))
+            raise RuntimeError
+        assert store.search("plum") == []
+        with pytest.raises(RuntimeError), store.savepoint():
+            store.add_message(message(3, text=Clean("cherry")))
+            raise RuntimeError
+        store.add_message(message(4, text=Clean("pear")))
+        store.change_message(message(1).id, text=Clean("quince"))
+    found = [ids(store.search(word)) for word in ("plum", "cherry", "apple", "pear", "quince")]
+    assert found == [[], [], [], [4], [1]]
+
+
 def test_destroyed_messages_do_not_come_back(store: AnyStore) -> None:
     """Until they are forgotten; those that were trimmed may."""
     write(store, "a", "b")

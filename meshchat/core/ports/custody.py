@@ -14,9 +14,7 @@ class CustodyStore(Protocol):
         """Which of these (at most 1,024) are ids of envelopes ever seen or ``done`` of proofs."""
         ...
 
-    def add_envelopes(
-        self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()
-    ) -> None:
+    def add_envelopes(self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()) -> None:
         """Take custody. An id that is known already is left as it is.
 
         ``tried``: ids of those of kind CARRIED that need not be checked any more.
