@@ -117,9 +117,13 @@ class Database:
             raise StoreError("cannot_open", text) from error
         return cls(str(path), key)
 
+    def _execute(self, sql: str, params: Row) -> Any:
+        """A cursor; errors as they come."""
+        return self._db.execute(sql, params)
+
     def _run(self, sql: str, params: Row = ()) -> list[Row]:
         try:
-            rows: list[Row] = self._db.execute(sql, params).fetchall()
+            rows: list[Row] = self._execute(sql, params).fetchall()
         except sqlcipher.Error as error:
             raise _explained(error) from error
         return rows
@@ -156,7 +160,7 @@ class Database:
         """
         self.need_transaction()
         try:
-            done = self._db.execute(sql, params)
+            done = self._execute(sql, params)
         except sqlcipher.Error as error:
             raise _explained(error) from error
         return (done.lastrowid or 0) if done.rowcount else 0
@@ -165,7 +169,7 @@ class Database:
         """Change something inside a transaction; returns how many rows were."""
         self.need_transaction()
         try:
-            count: int = self._db.execute(sql, params).rowcount
+            count: int = self._execute(sql, params).rowcount
         except sqlcipher.Error as error:
             raise _explained(error) from error
         return count

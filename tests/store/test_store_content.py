@@ -1,6 +1,7 @@
 """Search, and that what was destroyed is in no file any more: both stores, and the database."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -193,17 +194,17 @@ def test_an_index_of_another_folding_is_made_anew(tmp_path: Path) -> None:
 def test_search_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call of content reads a whole table."""
     store = SqlStore.memory()
-    run = store._db._run
+    execute = store._db._execute
     scans: list[str] = []
 
-    def explained(sql: str, params: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def explained(sql: str, params: tuple[object, ...]) -> Any:
         if sql.lstrip().startswith(("SELECT", "INSERT", "DELETE", "UPDATE")):
-            plan = [str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {sql}", params)]
+            plan = [str(row[3]) for row in execute(f"EXPLAIN QUERY PLAN {sql}", params)]
             scans.extend(f"{step}: {sql}" for step in plan if step in ("SCAN m", "SCAN messages"))
-        return run(sql, params)
+        return execute(sql, params)
 
     write(store, "a", "b")
-    monkeypatch.setattr(store._db, "_run", explained)
+    monkeypatch.setattr(store._db, "_execute", explained)
     mid = message(1).id
     with store.transaction():
         store.search("a", chat=CHAT)
