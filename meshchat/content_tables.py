@@ -37,6 +37,8 @@ class ContentTables:
     """There are no acts that wait for their message."""
     _to_index: dict[int, str]
     """Texts added in this transaction by ``seq``: each savepoint would write the index anew."""
+    _index_unsure: bool
+    """Some of them may have been undone."""
 
     # --- reactions and versions ---
 
@@ -273,8 +275,10 @@ class ContentTables:
     def _index_waiting(self) -> None:
         """Index the texts that were added, but for those that were undone since."""
         waiting, self._to_index = self._to_index, {}
+        unsure, self._index_unsure = self._index_unsure, False
+        here = "SELECT 1 FROM messages WHERE seq = ?"
         for seq, text in waiting.items():
-            if text and self._db.row("SELECT 1 FROM messages WHERE seq = ?", seq):
+            if text and not (unsure and self._db.row(here, seq) is None):
                 self._index(seq, text)
 
     def _unindex(self, mid: bytes) -> bool:

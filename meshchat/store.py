@@ -54,8 +54,8 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         self._chat_nos: dict[ChatId, int] = {}  # of some; forgotten when something is undone
         self._options = {}
         self._no_early = False
-        self._to_index = {}
-        db.undone += [self._chat_nos.clear, self._options.clear, self._doubt_early]
+        self._to_index, self._index_unsure = {}, False
+        db.undone += [self._chat_nos.clear, self._options.clear, self._doubt]
         db.before_commit.append(self._index_waiting)
         migrate(db)
         self._index_all()
@@ -87,8 +87,8 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             db.close()
             raise
 
-    def _doubt_early(self) -> None:
-        self._no_early = False
+    def _doubt(self) -> None:
+        self._no_early, self._index_unsure = False, bool(self._to_index)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()
