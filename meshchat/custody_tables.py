@@ -185,6 +185,7 @@ class CustodyTables:
             row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
             if row is None:
                 continue
+            self._db.need_transaction()
             no, _, old, lot, size, size_class, origin, untried = row
             waited.append(bool(untried))
             if untried:
