@@ -221,6 +221,11 @@ class Neighbours:
         """Be somebody new on the links to come, and so be offered again what we lost."""
         self._key_made = -NEVER
 
+    def part(self, now: Now) -> None:
+        """End all links; their transports make new ones."""
+        for peer in list(self._peers.values()):
+            self._close(peer, "clock", wire_link.CLOSE_DONE, now)
+
     def new_face(self) -> None:
         """A radio has other names now; a key that some link shows anyway need not change."""
         if not self._peers:

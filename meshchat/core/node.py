@@ -34,6 +34,7 @@ from meshchat.core.exchange import Exchange
 from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
     CLOCK_FLOOR_S,
+    CLOCK_JUMP_S,
     HOUSEKEEPING_S,
     QUIET_HOUSEKEEPING_S,
     Limits,
@@ -142,6 +143,7 @@ class Node:
         self._neighbours.prefer(waiting)  # a restart knows no more of what is dear
         self._sought: dict[bytes, None] | None = None
         self._house_at = now.mono
+        self._clock = now.wall - now.mono
         self._clock_told = False
 
     @staticmethod
@@ -157,11 +159,13 @@ class Node:
         """Take one event; returns what the driver must do after the commit, in order."""
         if isinstance(event, Command):
             return self.obey((event,), now)
+        self._look_at_clock(now)
         self._inputs[type(event)](self, event, now)
         return self._end_step((), now)
 
     def obey(self, commands: Sequence[Command], now: Now) -> list[Effect]:
         """Take several wishes of our user in one step, each with its own answer."""
+        self._look_at_clock(now)
         return self._end_step([self._command(command, now) for command in commands], now)
 
     def _end_step(self, answers: Sequence[Done | Refused], now: Now) -> list[Effect]:
@@ -231,6 +235,17 @@ class Node:
         self._exchange.wake(now)
         if now.mono >= self._house_at:
             self._house(now)
+
+    def _look_at_clock(self, now: Now) -> None:
+        """A clock that was set: what we refused as expired, or from the future, we may want now.
+
+        Neighbours do not offer twice on one link what was refused, so the links begin anew. What
+        we hold ourselves waits for the next housekeeping: the clock may be set back at once.
+        """
+        clock = now.wall - now.mono
+        if abs(clock - self._clock) > CLOCK_JUMP_S:
+            self._neighbours.part(now)
+        self._clock = clock
 
     def _house(self, now: Now) -> None:
         """Now and then: expiry, prekeys, announces, and messages whose time is over."""

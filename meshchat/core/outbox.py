@@ -12,14 +12,14 @@ from meshchat.core.addressing import Addressing
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType, message_id
 from meshchat.core.contacts import People
 from meshchat.core.content import Content
-from meshchat.core.custody import Custody
+from meshchat.core.custody import HOUR_S, Custody
 from meshchat.core.events import MessageAdded, MessageChanged, Tell
 from meshchat.core.files import Files
 from meshchat.core.group_talk import NOT_MEMBER
 from meshchat.core.groups import Groups
 from meshchat.core.identity import NAME_MAX_BYTES
 from meshchat.core.keeping import Keeping
-from meshchat.core.limits import CLOCK_FLOOR_S
+from meshchat.core.limits import CLOCK_FLOOR_S, EXPIRY_AHEAD_MAX_H
 from meshchat.core.model import (
     NO_TEXT,
     NOTE_INTRODUCTION,
@@ -305,6 +305,10 @@ class Outbox:
                 self._store.change_message(message.id, expires_at=end_of(message.life_s, now))
             elif message.expires_at <= now.wall and message.reason != "ended":
                 self._fail(message, "expired", now)
+            elif message.eid and _is_too_far(message, now):
+                self._custody.drop(message.eid, Fate.EVICTED)
+                ends_at = end_of(message.life_s, now)
+                self._store.change_message(message.id, eid=b"", expires_at=ends_at)
 
     def key_replaced(self, fp: bytes, now: Now, reason: str = "key_changed") -> None:
         """What waits for a frozen key is not sent again, and not carried on by us.
@@ -333,6 +337,15 @@ class Outbox:
 def _fitting(name: str) -> str:
     """As much of a name of ours as a body takes."""
     return name.encode()[:NAME_MAX_BYTES].decode("utf-8", "ignore")
+
+
+def _is_too_far(message: Message, now: Now) -> bool:
+    """Whether it was sealed while our clock was ahead, so that nobody takes the envelope.
+
+    One to a contact ends with their prekey, whatever the clock said.
+    """
+    alone = message.chat[:1] != b"c" and message.state is State.QUEUED and not message.carriers
+    return alone and message.expires_at > now.wall + EXPIRY_AHEAD_MAX_H * HOUR_S
 
 
 def _is_over(message: Message, now: Now) -> bool:
