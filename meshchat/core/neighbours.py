@@ -41,7 +41,7 @@ from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
 from meshchat.core.sync import Sync
-from meshchat.core.transfers import Outcome, Transfers
+from meshchat.core.transfers import AtHand, Outcome, Transfers
 from meshchat.core.wire import PROOF_HINT, read_typing, write_typing
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
@@ -184,8 +184,14 @@ class Neighbours:
             if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
+    def keep_at_hand(self, eid: bytes, data: bytes) -> None:
+        """A neighbour will ask for this soon: it need not be read from the store again."""
+        self._transfers.at_hand.add(eid, data)
+
     def withdraw(self, eids: Iterable[bytes]) -> None:
         """These are not to be had here any more."""
+        eids = list(eids)
+        self._transfers.at_hand.drop(eids)
         self._transfers.shelf.remove(eids)
 
     def renew(self, now: Now) -> None:
@@ -193,6 +199,7 @@ class Neighbours:
         if hours(now.wall) == self._renewed_h:
             return
         self._renewed_h = hours(now.wall)
+        self._transfers.at_hand = AtHand()
         offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         offers += [
             offer

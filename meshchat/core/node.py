@@ -7,7 +7,7 @@ a peer sends escapes as an exception: it is counted, and the link that brought i
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from meshchat.core.chats import Chats
@@ -157,17 +157,20 @@ class Node:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event; returns what the driver must do after the commit, in order."""
-        answer: Done | Refused | None = None
-        self._look_at_clock(now)
         if isinstance(event, Command):
-            answer = self._command(event, now)
-        else:
-            self._inputs[type(event)](self, event, now)
+            return self.obey((event,), now)
+        self._look_at_clock(now)
+        self._inputs[type(event)](self, event, now)
+        return self._end_step((), now)
+
+    def obey(self, commands: Sequence[Command], now: Now) -> list[Effect]:
+        """Take several wishes of our user in one step, each with its own answer."""
+        self._look_at_clock(now)
+        return self._end_step([self._command(command, now) for command in commands], now)
+
+    def _end_step(self, answers: Sequence[Done | Refused], now: Now) -> list[Effect]:
         self._settle(now)
-        effects: list[Effect] = [*self._neighbours.flush(now)]
-        if answer is not None:
-            effects.append(answer)
-        effects += self._tells
+        effects: list[Effect] = [*self._neighbours.flush(now), *answers, *self._tells]
         self._tells.clear()
         return effects
 
@@ -193,6 +196,7 @@ class Node:
                 self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
                 self._neighbours.offer(held.eid, held.hint, dear=bool(readers))
+            self._neighbours.keep_at_hand(held.eid, held.data)
         self._chats.sealer.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
@@ -273,7 +277,7 @@ class Node:
     # --- commands -----------------------------------------------------------------------------
 
     def _command(self, command: Command, now: Now) -> Done | Refused:
-        told = len(self._tells)
+        told, sealed, held = len(self._tells), len(self._chats.sealer.sealed), self._custody.mark()
         self._house_at = min(self._house_at, now.mono + HOUSEKEEPING_S)  # it may have to wait
         try:
             with self._store.savepoint():
@@ -282,8 +286,8 @@ class Node:
             del self._tells[told:]
             # The first half of a command whose second half was refused.
             self._chats.groups.load()
-            self._chats.sealer.sealed.clear()
-            self._custody.undo()
+            self._chats.sealer.undo(sealed)
+            self._custody.undo(held)
             return Refused(command, error)
 
     def _on_revoked(self, contact: Contact, now: Now) -> None:

@@ -112,9 +112,8 @@ class Outbox:
             replace(message, eid=eid, reason=reason, vanish_at=vanish_at)
         )
         assert stored is not None, "a fresh random number cannot be known"
-        self._store.add_step(message.id, Step(now.wall, "written"))
-        if eid:
-            self._store.add_step(message.id, Step(now.wall, "sealed"))
+        steps = [Step(now.wall, "written"), Step(now.wall, "sealed")]
+        self._store.add_step(message.id, *steps[: 1 + bool(eid)])
         if vanish_at:
             self._keeping.plan(now)
         self._tell(MessageAdded(stored))
@@ -232,7 +231,9 @@ class Outbox:
         """It is carried once somebody else has it, or all of its parts somebody."""
         if message.state in (State.QUEUED, State.CARRIED):
             state = State.CARRIED if self._files.all_out(message.id) else message.state
-            changed = self._store.change_message(message.id, state=state, carriers=carriers)
+            changed = self._store.change_message(
+                message.id, state=state, carriers=carriers, was=message
+            )
             self._store.add_step(message.id, Step(now.wall, "handed", where))
             self._tell(MessageChanged(changed))
 
@@ -263,7 +264,7 @@ class Outbox:
         if message.state not in (State.DELIVERED, State.READ):
             state = State.READ if message.read_at else State.DELIVERED
             changed = self._store.change_message(
-                message.id, state=state, delivered_at=now.wall, reason=""
+                message.id, state=state, delivered_at=now.wall, reason="", was=message
             )
             self._store.add_step(message.id, Step(now.wall, "delivered"))
             self._files.close(message.id, Fate.PROVEN)
