@@ -40,6 +40,7 @@ from meshchat.core.livecheck import Line, LiveChecks
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
+from meshchat.core.shelf import Shelf
 from meshchat.core.sync import Sync
 from meshchat.core.transfers import Outcome, Transfers
 from meshchat.core.wire import PROOF_HINT, read_typing, write_typing
@@ -110,6 +111,7 @@ class Neighbours:
         withheld: Mapping[bytes, tuple[int, Collection[bytes]]],
         hidden: Set[bytes],
         show_typing: Callable[[], bool],
+        shelf: Shelf,
     ) -> None:
         """
         Args:
@@ -118,6 +120,7 @@ class Neighbours:
             withheld: Ours that only their readers may be offered yet: id to hint and readers.
             hidden: As in ``Transfers``.
             show_typing: Whether our user lets contacts see that they write.
+            shelf: Empty.
         """
         self._log = log
         self._withheld = withheld
@@ -136,7 +139,7 @@ class Neighbours:
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
         self._transfers = Transfers(
-            Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, partials=set(store.partials())
+            Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, shelf, partials=set(store.partials())
         )
         self._renewed_h = -1
         self.renew(now)

@@ -54,6 +54,7 @@ from meshchat.core.neighbours import Neighbours
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.releases import Releases
 from meshchat.core.shape import Handover, Shape
+from meshchat.core.shelf import Ids, Shelf
 from meshchat.errors import UsageError
 
 OPEN_MESH_PSK = H(b"mc1 mesh-psk", b"open mesh", 32)
@@ -76,6 +77,7 @@ class Node:
         receipts: bool = True,
         log: FrameLog | None = None,
         shape: Shape | None = None,
+        ids: Ids | None = None,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -88,6 +90,7 @@ class Node:
             receipts: Whether contacts may learn that their messages reached us.
             log: Told of each frame that is made; for measuring.
             shape: How our own mail is hidden among that of others; None: not at all.
+            ids: Empty; where those of what we offer are kept.
         """
         self._store = store
         limits = limits or Limits()
@@ -124,6 +127,7 @@ class Node:
             self._handover.held,
             releases.hidden,
             lambda: self._chats.content.privacy.typing,
+            Shelf(ids),
         )
         self._exchange = Exchange(
             store,

@@ -30,6 +30,7 @@ from meshchat.sim import fast
 from meshchat.sim.adapters import Adapter
 from meshchat.sim.links import Way
 from meshchat.sim.memory import MemoryStore
+from meshchat.sim.shared_ids import SharedIds
 
 if TYPE_CHECKING:
     from meshchat.sim.measure import FrameLoad
@@ -117,6 +118,7 @@ class Person:
         self._limits, self._receipts = limits, receipts
         self._entropy = SeededEntropy(world.seed, "node", self.number)
         self.store: MemoryStore = (Hole if conduct == "black_hole" else MemoryStore)(world.pool)
+        self._ids = SharedIds(world.id_pool)
         with self.store.transaction():
             Node.create(self.store, self._entropy, self.clock, self.name)
         self.node = self._build()
@@ -131,6 +133,7 @@ class Person:
         self._switch_adapters()
 
     def _build(self) -> Node:
+        self._ids.clear()
         with fast.mode(self.world.fast), self.store.transaction():
             return Node(
                 self.store,
@@ -139,6 +142,7 @@ class Person:
                 limits=self._limits,
                 receipts=self._receipts,
                 log=self._log,
+                ids=self._ids,
             )
 
     def _log(self, link: int, size: int, pieces: Sequence[bytes]) -> None:
