@@ -28,6 +28,7 @@ from meshchat.core.events import (
 )
 from meshchat.core.hello import HELLO_TAGS, make_hello, read_hello
 from meshchat.core.limits import (
+    DAY_S,
     HELLO_WAIT_S,
     NODE_KEY_LIFE_S,
     REHELLO_S,
@@ -141,7 +142,7 @@ class Neighbours:
         self._transfers = Transfers(
             Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, shelf, partials=set(store.partials())
         )
-        self._renewed_h = -1
+        self._renewed_day = -1
         self.renew(now)
         self._admission = Admission(limits, now)
         self._heard_at = -NEVER  # when any neighbour said something
@@ -192,10 +193,11 @@ class Neighbours:
         self._transfers.shelf.remove(eids)
 
     def renew(self, now: Now) -> None:
-        """Take what is on offer from the store anew once an hour: without what has expired."""
-        if hours(now.wall) == self._renewed_h:
+        """Take what is on offer from the store anew once a day, whatever went astray."""
+        day = int(now.wall // DAY_S)
+        if day == self._renewed_day:
             return
-        self._renewed_h = hours(now.wall)
+        self._renewed_day = day
         offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         offers += [
             offer

@@ -109,13 +109,16 @@ class Shelf:
 
     def remove(self, eids: Iterable[bytes]) -> None:
         """These are not to be had any more."""
+        places: dict[int, list[int]] = {}
         for eid in eids:
             number = self._ids.number(eid)
             if number is not None:
-                mask = ~(1 << number)
-                self._live[rank_of(self._hints[number])] &= mask
+                places.setdefault(rank_of(self._hints[number]), []).append(number)
                 if self._sketch is not None:
                     self._sketch.remove(eid)
+        for rank, numbers in places.items():
+            self._live[rank] &= ~_mask(numbers)
+        self._tidy()
 
     def renew(self, offered: Iterable[tuple[bytes, int]]) -> None:
         """Make this all there is, in order of arrival within each class, and forget the rest."""
@@ -168,8 +171,11 @@ class Shelf:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
         at, hints, given = self._ids.at, self._hints, self._given
         dear = self._dear & ~given & ~known if contact else 0
+        unknown = ~known
         for rank in RANKS:
-            live = self._live[rank] & ~known
+            live = self._live[rank] & unknown
+            if not live and not (dear and rank == PROOF_RANK):
+                continue
             if rank == PROOF_RANK:
                 parts = [live] + [self._live[small] & dear for small in SMALL_RANKS]
             elif rank < BULK_RANK:
