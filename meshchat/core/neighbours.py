@@ -28,7 +28,6 @@ from meshchat.core.events import (
 )
 from meshchat.core.hello import HELLO_TAGS, make_hello, read_hello
 from meshchat.core.limits import (
-    DAY_S,
     HELLO_WAIT_S,
     NODE_KEY_LIFE_S,
     REHELLO_S,
@@ -113,6 +112,7 @@ class Neighbours:
         hidden: Set[bytes],
         show_typing: Callable[[], bool],
         shelf: Shelf,
+        renew_s: float,
     ) -> None:
         """
         Args:
@@ -122,6 +122,7 @@ class Neighbours:
             hidden: As in ``Transfers``.
             show_typing: Whether our user lets contacts see that they write.
             shelf: Empty.
+            renew_s: As in ``Node``.
         """
         self._log = log
         self._withheld = withheld
@@ -142,7 +143,8 @@ class Neighbours:
         self._transfers = Transfers(
             Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, shelf, partials=set(store.partials())
         )
-        self._renewed_day = -1
+        self._renew_s = renew_s
+        self._renewed = -1
         self.renew(now)
         self._admission = Admission(limits, now)
         self._heard_at = -NEVER  # when any neighbour said something
@@ -193,11 +195,11 @@ class Neighbours:
         self._transfers.shelf.remove(eids)
 
     def renew(self, now: Now) -> None:
-        """Take what is on offer from the store anew once a day, whatever went astray."""
-        day = int(now.wall // DAY_S)
-        if day == self._renewed_day:
+        """Now and then take what is on offer from the store anew, whatever went astray."""
+        turn = int(now.wall // self._renew_s)
+        if turn == self._renewed:
             return
-        self._renewed_day = day
+        self._renewed = turn
         offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         offers += [
             offer

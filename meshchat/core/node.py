@@ -34,6 +34,7 @@ from meshchat.core.exchange import Exchange
 from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
     CLOCK_FLOOR_S,
+    DAY_S,
     HOUSEKEEPING_S,
     QUIET_HOUSEKEEPING_S,
     Limits,
@@ -78,6 +79,7 @@ class Node:
         log: FrameLog | None = None,
         shape: Shape | None = None,
         ids: Ids | None = None,
+        renew_s: float = DAY_S,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -91,6 +93,7 @@ class Node:
             log: Told of each frame that is made; for measuring.
             shape: How our own mail is hidden among that of others; None: not at all.
             ids: Empty; where those of what we offer are kept.
+            renew_s: How often what we offer is taken from the store anew, should it differ.
         """
         self._store = store
         limits = limits or Limits()
@@ -128,6 +131,7 @@ class Node:
             releases.hidden,
             lambda: self._chats.content.privacy.typing,
             Shelf(ids),
+            renew_s,
         )
         self._exchange = Exchange(
             store,

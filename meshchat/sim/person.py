@@ -22,7 +22,7 @@ from meshchat.core.events import (
     SendFrames,
     Wake,
 )
-from meshchat.core.limits import Limits
+from meshchat.core.limits import DAY_S, Limits
 from meshchat.core.model import Held, Message, Now
 from meshchat.core.node import Node
 from meshchat.errors import StoreError, UsageError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Conduct = Literal["honest", "selfish", "black_hole"]
 """``selfish``: has no room for anybody's mail. ``black_hole``: takes all of it and gives none."""
 
+HOLE_RENEW_S = 3_600.0  # what a black hole took, it offers no longer
 REBUILD_S = 5.0  # after a failed commit the runtime tries again no sooner
 NEVER = float("inf")
 _CODES = {LinkUp: 1, LinkDown: 2, Wake: 4}
@@ -143,6 +144,7 @@ class Person:
                 receipts=self._receipts,
                 log=self._log,
                 ids=self._ids,
+                renew_s=HOLE_RENEW_S if isinstance(self.store, Hole) else DAY_S,
             )
 
     def _log(self, link: int, size: int, pieces: Sequence[bytes]) -> None:

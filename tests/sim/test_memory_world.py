@@ -11,6 +11,7 @@ from meshchat.core.events import AddContact, Effect, JoinRoom, MarkRead, Refused
 from meshchat.core.identity import public_room_key
 from meshchat.core.limits import Limits
 from meshchat.core.model import NodeStatus, Room, contact_chat
+from meshchat.core.neighbours import Neighbours
 from meshchat.core.ports import Store
 from meshchat.errors import UsageError
 from meshchat.sim.memory import MemoryStore, Pool
@@ -118,7 +119,10 @@ def test_a_life_is_the_same_on_both(
 ) -> None:
     """Every word told to every person, every list kept, every byte sent. What neighbours are
     offered is what is held, without being taken from the store anew."""
-    monkeypatch.setattr("meshchat.core.neighbours.DAY_S", 1e12)
+    renew = Neighbours.renew
+    monkeypatch.setattr(
+        Neighbours, "renew", lambda self, now: self._renewed < 0 and renew(self, now)
+    )
     pool = Pool()
     on_database = life(seed, SqlStore.memory, limits)
     in_plain_data = life(seed, lambda: MemoryStore(pool), limits)
