@@ -211,7 +211,9 @@ class ControlServer:
                     "no_control_socket", f"The control socket {path} cannot be made: {why}."
                 ) from error
             self.ready.set()
-            await server.serve_forever()
+            # Not serve_forever: when cancelled it waits, since Python 3.12, for the connections,
+            # and some of those wait for us to end.
+            await asyncio.get_running_loop().create_future()
         finally:
             if server is not None:
                 server.close()

@@ -91,10 +91,14 @@ def make_folder(folder: Path) -> None:
 
 def _target(path: str | Path) -> Path:
     """Where to write: a link stays a link."""
+    ring = OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     try:
-        return Path(path).resolve()
+        target = Path(path).resolve()
     except RuntimeError:  # what Python before 3.13 says of links in a ring
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        raise ring from None
+    if target.is_symlink():  # since then it says nothing
+        raise ring
+    return target
 
 
 def _replace(target: Path, raw: bytes) -> None:

@@ -148,6 +148,6 @@ def header_words(front: Front, group: Group) -> str:
         return _("group · you were removed") if removed else _("group · you left")
     count = len(front.backend.node.members(group.gid))
     if count == 1:
-        return _("group · only you · /invite NAME")
+        return _("only you · /invite NAME")
     text = ngettext("group · {count} member", "group · {count} members", count)
     return text.format(count=count)

@@ -39,7 +39,7 @@ def header_parts(front: Front, brief: bool, writes: bool) -> tuple[Part, ...]:
             parts.append(Clean("  " + _("is writing")))
         return tuple(parts)
     if room is not None:
-        kind = _("private room") if room.private else _("public room: anyone may read")
+        kind = _("private room") if room.private else _("public: anyone may read")
         return name, Clean(f"  {kind}")
     if group is not None:
         return name, Clean(f"  {header_words(front, group)}")

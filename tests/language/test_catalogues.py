@@ -77,8 +77,8 @@ PLACES = {  # how many cells there are for what does not wrap, on a screen of 40
     11: NAMES,  # of checks, before a sentence
     20: ("requests",),  # a title in the list of chats
     26: (  # behind "‹ &" and a name of eight letters
-        *("group · only you · /invite NAME", "group · you were removed", "group · you left"),
-        *("public room: anyone may read", "private room"),
+        *("only you · /invite NAME", "group · you were removed", "group · you left"),
+        *("public: anyone may read", "private room"),
         *("verified", "not verified", "key changed", "key revoked"),
     ),
     38: ("F3 mesh  F4 radios  PgDn  Esc back", "PgDn more   Esc back", "Enter go   Esc back"),

@@ -104,7 +104,7 @@ async def test_groups() -> None:
         desk = Desk(app, pilot)
         await desk.says(
             "/group подъезд",
-            _("group · only you · /invite NAME"),
+            _("only you · /invite NAME"),
             _("You are alone in it: /invite NAME adds a contact."),
         )
         added = _("{name} is added, and reads what is written from now on.")

@@ -51,6 +51,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._came_back)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the threads: since Python 3.12 by a timer, which would run out at once here."""
+        await super().shutdown_default_executor()
+
     def _came_back(self, _: object) -> None:
         self.threads -= 1
 
