@@ -76,7 +76,7 @@ class Shelf:
     """Shared by all links of a node."""
 
     def __init__(self, ids: Ids | None = None) -> None:
-        self._ids = ids or Ids()
+        self._ids = Ids() if ids is None else ids  # an empty one is false
         self._hints = array("H")
         self._live = dict.fromkeys(RANKS, 0)
         self._given = 0  # what some neighbour took from us: what nobody has yet goes before it
