@@ -246,7 +246,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def make_parser() -> Parser:
-    """Parses to a namespace with ``verb``, a key of ``commands.COMMANDS``; empty: the screens."""
+    """Parses to a namespace with ``verb``, as ``commands.find`` takes it; empty: the screens."""
     parser = Parser(
         prog="meshchat",
         description="A messenger that needs no internet. Without a command: the terminal screens.",

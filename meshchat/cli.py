@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
 
         args = parse(words)
         sys.excepthook = _crashed(args.home)
-        from meshchat.commands import COMMANDS
+        from meshchat import commands
 
-        code = COMMANDS[args.verb](args)
+        code = commands.find(args.verb)(args)
         sys.stdout.flush()
     except MeshchatError as error:
         if args is None:

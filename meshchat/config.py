@@ -1,6 +1,5 @@
 """The settings in ``config.toml`` (docs/reference/config.md): written by the user, never by us."""
 
-import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -152,6 +151,8 @@ class _File:
         try:
             with self._path.open("rb") as file:
                 raw = file.read(CONFIG_MAX_BYTES + 1)
+            import tomllib  # most people have no settings
+
             self._text = raw.decode()
             if len(raw) > CONFIG_MAX_BYTES:
                 self._bad_config("", f"is over {CONFIG_MAX_BYTES} bytes")

@@ -31,6 +31,14 @@ class ContentTables:
     """Reactions, versions, acts on their way, chat options, search, destruction."""
 
     _db: Database
+    _options: dict[ChatId, ChatOptions]
+    """Of chats that were looked at; forgotten when something is undone."""
+    _no_early: bool
+    """There are no acts that wait for their message."""
+    _to_index: dict[int, str]
+    """Texts added in this transaction by ``seq``: each savepoint would write the index anew."""
+    _index_unsure: bool
+    """Some of them may have been undone."""
 
     # --- reactions and versions ---
 
@@ -103,6 +111,7 @@ class ContentTables:
         self._db.write("DELETE FROM acts WHERE id = ?", mid)
 
     def save_early(self, act: Act, keep: int, keep_of_author: int) -> None:
+        self._no_early = False
         self._db.write(
             """DELETE FROM early WHERE target = ? AND author = ? AND kind = ?
                 AND (sent, number) < (?, ?)""",
@@ -123,18 +132,26 @@ class ContentTables:
             self._db.write(surplus.format(newest), value, most)
 
     def take_early(self, target: bytes) -> list[Act]:
+        if self._no_early:
+            return []
         rows = self._db.rows(f"SELECT {_ACT} FROM early WHERE target = ? ORDER BY no", target)
         if rows:
             self._db.write("DELETE FROM early WHERE target = ?", target)
+        else:
+            self._no_early = self._db.row("SELECT 1 FROM early LIMIT 1") is None
         return [Act(*row) for row in rows]
 
     # --- chats ---
 
     def chat_options(self, chat: ChatId) -> ChatOptions:
-        row = self._db.row(f"SELECT {_OPTIONS} FROM chats WHERE chat = ?", chat)
-        return options_of(row) if row else ChatOptions()
+        found = self._options.get(chat)
+        if found is None:
+            row = self._db.row(f"SELECT {_OPTIONS} FROM chats WHERE chat = ?", chat)
+            found = self._options[chat] = options_of(row) if row else ChatOptions()
+        return found
 
     def save_chat_options(self, chat: ChatId, options: ChatOptions) -> None:
+        self._options.pop(chat, None)
         self._db.write(
             f"""INSERT INTO chats (chat, {_OPTIONS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (chat) DO UPDATE SET notify = excluded.notify, pinned = excluded.pinned,
@@ -255,8 +272,18 @@ class ContentTables:
         if there:
             self._db.write("INSERT INTO words (rowid, text) VALUES (?, ?)", seq, there)
 
+    def _index_waiting(self) -> None:
+        """Index the texts that were added, but for those that were undone since."""
+        waiting, self._to_index = self._to_index, {}
+        unsure, self._index_unsure = self._index_unsure, False
+        here = "SELECT 1 FROM messages WHERE seq = ?"
+        for seq, text in waiting.items():
+            if text and not (unsure and self._db.row(here, seq) is None):
+                self._index(seq, text)
+
     def _unindex(self, mid: bytes) -> bool:
         """Take the words of a message out of the index. False: there is no such message."""
+        self._index_waiting()
         row = self._db.row("SELECT seq, text, note FROM messages WHERE id = ?", mid)
         if row is None:
             return False

@@ -8,7 +8,7 @@ import heapq
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
@@ -28,6 +28,7 @@ from meshchat.core.model import (
 from meshchat.database import Database, Row
 
 SEEN_MAX_COUNT = 1_000_000  # ids remembered, some 150 MB; a flood forgets the soonest to expire
+LOTS_REMEMBERED_MAX = 256  # numbers of lots, so that most that arrive need no look
 PARTIALS_MAX_COUNT = 64  # cut transfers kept, at most 2 MiB
 
 # CROSS JOIN, here and below: SQLite then keeps the order of tables and uses their indexes.
@@ -42,6 +43,14 @@ class CustodyTables:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._lots: dict[tuple[int, bytes, Kind], int] = {}  # numbers of some
+        self._next = 0  # number of the next envelope; 0: not looked up
+        self._proofs = -1  # how many there are; -1: not counted
+        db.undone.append(self._look_again)
+
+    def _look_again(self) -> None:
+        self._lots.clear()
+        self._next, self._proofs = 0, -1
 
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
         asked = json.dumps([some.hex() for some in ids])  # one statement for any number
@@ -53,7 +62,7 @@ class CustodyTables:
         )
         return {row[0] for row in rows}
 
-    def add_envelopes(self, held: Iterable[Held], at: float) -> None:
+    def add_envelopes(self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()) -> None:
         offered = list(held)
         if not offered:
             return
@@ -61,24 +70,27 @@ class CustodyTables:
             group: self._lot(*group)
             for group in dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
         }
-        first: int = self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
+        first = self._next or self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
+        self._next = first + len(offered)
         rows = [
             (no, x.eid, x.done, x.exp_h, lots[x.size_class, x.origin, x.kind], x.stamp, at)
             for no, x in enumerate(offered, first)
         ]
-        self._db.write_many(
+        taken = self._db.write_many(
             "INSERT INTO envelopes VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT (eid) DO NOTHING",
             rows,
         )
         numbered = list(enumerate(offered, first))
-        taken: int = self._db.value("SELECT count(*) FROM envelopes WHERE id >= ?", first)
         if taken < len(rows):
+            self._next = 0
             new = {row[0] for row in self._db.rows("SELECT id FROM envelopes WHERE id >= ?", first)}
             numbered = [entry for entry in numbered if entry[0] in new]
         self._db.write_many(
             "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, one in numbered]
         )
-        untried = [(no,) for no, one in numbered if one.kind is Kind.CARRIED]
+        untried = [
+            (no,) for no, one in numbered if one.kind is Kind.CARRIED and one.eid not in tried
+        ]
         if untried:
             self._db.write_many("INSERT INTO untried VALUES (?)", untried)
         counts, sizes = Counter[int](), Counter[int]()
@@ -91,12 +103,15 @@ class CustodyTables:
     def _lot(self, size_class: int, origin: bytes, kind: Kind) -> int:
         """Number of the lot for these, made if there is none."""
         key = (size_class, origin, kind)
-        where = "WHERE size_class = ? AND origin = ? AND kind = ?"
-        row = self._db.row(f"SELECT no FROM lots {where}", *key)
-        if row is None:
-            into = "INSERT INTO lots (size_class, origin, kind) VALUES (?, ?, ?) RETURNING no"
-            row = self._db.write(into, *key)[0]
-        no: int = row[0]
+        no = self._lots.get(key)
+        if no is None:
+            where = "WHERE size_class = ? AND origin = ? AND kind = ?"
+            row = self._db.row(f"SELECT no FROM lots {where}", *key)
+            into = "INSERT INTO lots (size_class, origin, kind) VALUES (?, ?, ?)"
+            no = row[0] if row else self._db.insert(into, *key)
+            if len(self._lots) >= LOTS_REMEMBERED_MAX:
+                self._lots.clear()
+            self._lots[key] = no
         return no
 
     def _count(self, counts: Counter[int], sizes: Counter[int]) -> None:
@@ -107,6 +122,7 @@ class CustodyTables:
         )
 
     def add_refused(self, eid: bytes, exp_h: int) -> None:
+        self._next = 0
         self._db.write(
             """INSERT INTO envelopes (eid, exp_h, fate, stamp, at) VALUES (?, ?, ?, 0, 0)
             ON CONFLICT (eid) DO NOTHING""",
@@ -117,18 +133,27 @@ class CustodyTables:
         row = self._db.row(f"{_HELD} {_JOINED} WHERE e.eid = ?", eid)
         return _held(row) if row else None
 
+    def envelope_data(self, eid: bytes) -> bytes | None:
+        row = self._db.row(
+            "SELECT b.data FROM envelopes e CROSS JOIN bodies b ON b.id = e.id WHERE e.eid = ?", eid
+        )
+        return row[0] if row else None
+
     def fate(self, eid: bytes) -> Fate | None:
         row = self._db.row("SELECT fate FROM envelopes WHERE eid = ?", eid)
         return Fate(row[0]) if row else None
 
     def holder_of(self, done: bytes) -> Outline | None:
         """A copied ``done`` gives several: then one that is held, else the oldest."""
-        row = self._db.row(
+        rows = self._db.rows(
             """SELECT eid, exp_h, lot IS NOT NULL FROM envelopes WHERE done = ?
-            ORDER BY lot IS NULL, id LIMIT 1""",
+            ORDER BY lot IS NULL, id LIMIT 2""",
             done,
         )
-        return Outline(row[0], row[1], bool(row[2])) if row else None
+        if not rows:
+            return None
+        eid, exp_h, held = rows[0]
+        return Outline(eid, exp_h, bool(held), len(rows) == 1)
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         small = self._db.rows(
@@ -161,6 +186,7 @@ class CustodyTables:
             row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
             if row is None:
                 continue
+            self._db.need_transaction()
             no, _, old, lot, size, size_class, origin, untried = row
             waited.append(bool(untried))
             if untried:
@@ -268,6 +294,8 @@ class CustodyTables:
         self._db.write("DELETE FROM envelopes WHERE lot IS NULL AND exp_h <= ?", now_h - 1)
         proofs = self._db.write("DELETE FROM proofs WHERE exp_h <= ? RETURNING done", now_h - 1)
         self._db.write("DELETE FROM lots WHERE count = 0")
+        self._lots.clear()
+        self._proofs = -1
         self._forget_beyond(SEEN_MAX_COUNT)
         return Expired([(row[1], Kind(row[2])) for row in rows], sorted(done for (done,) in proofs))
 
@@ -290,12 +318,13 @@ class CustodyTables:
     # --- delivery proofs ---
 
     def add_proof(self, proof: Proof) -> bool:
-        return bool(
-            self._db.write(
-                "INSERT INTO proofs VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
-                *(proof.done, proof.token, proof.exp_h, proof.release_at),
-            )
+        new = self._db.change(
+            "INSERT INTO proofs VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            *(proof.done, proof.token, proof.exp_h, proof.release_at),
         )
+        if self._proofs >= 0:
+            self._proofs += new
+        return bool(new)
 
     def proof(self, done: bytes) -> Proof | None:
         row = self._db.row("SELECT * FROM proofs WHERE done = ?", done)
@@ -312,8 +341,9 @@ class CustodyTables:
         return [row[0] for row in rows]
 
     def count_proofs(self) -> int:
-        count: int = self._db.value("SELECT count(*) FROM proofs")
-        return count
+        if self._proofs < 0:
+            self._proofs = self._db.value("SELECT count(*) FROM proofs")
+        return self._proofs
 
     # --- transfers cut in their middle ---
 

@@ -7,7 +7,7 @@ Every way the file can fail comes out as a ``StoreError`` with one of the reason
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,6 +83,10 @@ class Database:
             )
         except sqlcipher.Error as error:
             raise _explained(error) from error
+        self.undone: list[Callable[[], None]] = []
+        """Called whenever changes were undone: whoever remembers what is in the tables forgets."""
+        self.before_commit: list[Callable[[], None]] = []
+        """Called at the end of a transaction that was not undone, inside of it."""
         try:
             if key is not None:
                 self._run(f"PRAGMA key = \"x'{key.hex()}'\"")  # has to be the first statement
@@ -113,9 +117,13 @@ class Database:
             raise StoreError("cannot_open", text) from error
         return cls(str(path), key)
 
+    def _execute(self, sql: str, params: Row) -> Any:
+        """A cursor; errors as they come."""
+        return self._db.execute(sql, params)
+
     def _run(self, sql: str, params: Row = ()) -> list[Row]:
         try:
-            rows: list[Row] = self._db.execute(sql, params).fetchall()
+            rows: list[Row] = self._execute(sql, params).fetchall()
         except sqlcipher.Error as error:
             raise _explained(error) from error
         return rows
@@ -145,13 +153,35 @@ class Database:
         self.need_transaction()
         return self._run(sql, params)
 
-    def write_many(self, sql: str, rows: Iterable[Row]) -> None:
-        """The same change for each row, inside a transaction."""
+    def insert(self, sql: str, *params: object) -> int:
+        """Insert one row inside a transaction; its number, or 0 if it was there already.
+
+        Quicker than ``RETURNING``, for which SQLite makes a table of its own.
+        """
         self.need_transaction()
         try:
-            self._db.executemany(sql, rows)
+            done = self._execute(sql, params)
         except sqlcipher.Error as error:
             raise _explained(error) from error
+        return (done.lastrowid or 0) if done.rowcount else 0
+
+    def change(self, sql: str, *params: object) -> int:
+        """Change something inside a transaction; returns how many rows were."""
+        self.need_transaction()
+        try:
+            count: int = self._execute(sql, params).rowcount
+        except sqlcipher.Error as error:
+            raise _explained(error) from error
+        return count
+
+    def write_many(self, sql: str, rows: Iterable[Row]) -> int:
+        """The same change for each row, inside a transaction; returns how many rows were."""
+        self.need_transaction()
+        try:
+            count: int = self._db.executemany(sql, rows).rowcount
+        except sqlcipher.Error as error:
+            raise _explained(error) from error
+        return count
 
     def need_transaction(self) -> None:
         """Raises ``StoreError`` outside of one; for writers that may find nothing to write."""
@@ -164,14 +194,20 @@ class Database:
         if self._db.in_transaction:
             raise StoreError("nested_transaction")
         self._run("BEGIN IMMEDIATE")
+        kept = False
         try:
             yield
             if not self._db.in_transaction:  # the body swallowed a failed write
                 raise StoreError("rolled_back", "A failed write undid the transaction.")
+            for write in self.before_commit:
+                write()
             self._run("COMMIT")
+            kept = True
         finally:
             if self._db.in_transaction:
                 self._run("ROLLBACK")
+            if not kept:
+                self._forget()
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -187,6 +223,12 @@ class Database:
                 if not kept:
                     self._run("ROLLBACK TO part")
                 self._run("RELEASE part")
+            if not kept:
+                self._forget()
+
+    def _forget(self) -> None:
+        for forget in self.undone:
+            forget()
 
     def checkpoint(self, mode: str) -> None:
         """Copy the write-ahead log back into the file; ``PASSIVE`` or ``TRUNCATE``."""

@@ -10,6 +10,7 @@ Without this file the store is noise, so overwriting it is how a profile is wipe
 """
 
 import contextlib
+import io
 import math
 import os
 import struct
@@ -18,8 +19,8 @@ import unicodedata
 from pathlib import Path
 
 import nacl.exceptions
-from nacl import bindings, pwhash
-from nacl.utils import random
+from nacl import bindings
+from nacl.bindings import randombytes as random
 
 from meshchat.errors import StoreError
 from meshchat.i18n import N_
@@ -163,23 +164,28 @@ def _rewrite(path: Path, data: bytes) -> None:
     with contextlib.ExitStack() as stack:
         before = None
         if os.name == "posix":  # elsewhere an open file cannot be replaced
-            before = stack.enter_context(path.open("r+b", buffering=0))
+            try:
+                before = stack.enter_context(_open(path))
+            except OSError as error:
+                raise _unwritable(error) from error
         _replace(path, data)
         if before is not None:
-            _overwrite(before.fileno())
+            with contextlib.suppress(OSError):  # the new file counts already
+                _overwrite(before.fileno())
 
 
 def destroy(path: Path) -> None:
     """Overwrite and remove the file; no error if there is none.
 
-    On flash an old copy may survive this; Argon2id still stands before it.
+    On flash, and where a full disk or its owner forbids the overwriting, an old copy may
+    survive this; Argon2id still stands before it.
 
     Raises:
         StoreError: ``cannot_write``.
     """
     for victim in (path, _beside(path)):
         try:
-            with victim.open("r+b", buffering=0) as file:
+            with contextlib.suppress(OSError), _open(victim) as file:
                 _overwrite(file.fileno())
             victim.unlink()
             _sync_folder(path)
@@ -212,7 +218,8 @@ def _normal(passphrase: str) -> bytes:
 def _stretch(passphrase: str, salt: bytes, passes: int, memory_kib: int) -> bytes:
     text = _normal(passphrase)
     try:
-        return pwhash.argon2id.kdf(32, text, salt, passes, memory_kib * 1024)
+        kind = bindings.crypto_pwhash_ALG_ARGON2ID13
+        return bindings.crypto_pwhash_alg(32, text, salt, passes, memory_kib * 1024, kind)
     except (MemoryError, nacl.exceptions.RuntimeError) as error:  # its only way to fail here
         raise StoreError(
             "no_memory",
@@ -249,6 +256,13 @@ def _replace(path: Path, data: bytes) -> None:
         _sync_folder(path)
     except OSError as error:
         raise _unwritable(error) from error
+
+
+def _open(path: Path) -> io.FileIO:
+    """To be overwritten. A profile copied back from a disc for reading only kept that mode."""
+    with contextlib.suppress(OSError):
+        path.chmod(0o600)
+    return path.open("r+b", buffering=0)
 
 
 def _overwrite(handle: int) -> None:

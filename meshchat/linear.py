@@ -17,8 +17,9 @@ from meshchat.core import events as core
 from meshchat.core.model import Message, State
 from meshchat.errors import MeshchatError, TransportError
 from meshchat.i18n import _, ngettext, said
-from meshchat.net.control import ControlServer, NodeSettings, open_session
+from meshchat.net.control import ControlServer, open_session
 from meshchat.net.runtime import News, Runtime
+from meshchat.net.settings import NodeSettings
 from meshchat.net.verbs import Session
 from meshchat.profile import Profile, wait_after
 from meshchat.text import Clean

@@ -43,7 +43,11 @@ class PeopleTables:
 
     def save_session(self, session: Session) -> None:
         self._db.write(
-            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            # Whose it is never changes: the index of that is not written again.
+            """INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (sid) DO UPDATE SET ratchet = excluded.ratchet, ek = excluded.ek,
+                past = excluded.past, closed = excluded.closed, made_at = excluded.made_at,
+                heard_at = excluded.heard_at, told_h = excluded.told_h""",
             *_SESSION_FIELDS(session),  # astuple would copy each deeply
         )
 

@@ -51,6 +51,12 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
 
     def __init__(self, db: Database) -> None:
         super().__init__(db)
+        self._chat_nos: dict[ChatId, int] = {}  # of some; forgotten when something is undone
+        self._options = {}
+        self._no_early = False
+        self._to_index, self._index_unsure = {}, False
+        db.undone += [self._chat_nos.clear, self._options.clear, self._doubt]
+        db.before_commit.append(self._index_waiting)
         migrate(db)
         self._index_all()
 
@@ -80,6 +86,9 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         except StoreError:
             db.close()
             raise
+
+    def _doubt(self) -> None:
+        self._no_early, self._index_unsure = False, bool(self._to_index)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()
@@ -118,15 +127,14 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
     # --- conversations ---
 
     def add_message(self, message: Message) -> Message | None:
-        if self.buried(message.id):
-            return None
-        stored = self._db.write(
+        seq = self._db.insert(
             """INSERT INTO messages (id, chat, author, author_name, outgoing, size, sent_at,
                 received_at, state, carriers, delivered_at, expires_at, reason, eid, number, about,
                 life_s, reply_to, edited, retracted, read_at, mention, vanish_s, vanish_at, note,
                 text)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (id) DO NOTHING RETURNING seq""",
+            SELECT ?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+            WHERE NOT EXISTS (SELECT 1 FROM buried WHERE id = ?1)
+            ON CONFLICT (id) DO NOTHING""",
             message.id,
             self._chat_no(message.chat),
             message.author,
@@ -154,17 +162,17 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             message.note,
             message.text,
         )
-        if not stored:
+        if not seq:
             return None
-        if message.note != NOTE_TIMER:
-            self._index(stored[0][0], message.text)
-        return structs.replace(message, seq=stored[0][0])
+        self._to_index[seq] = "" if message.note == NOTE_TIMER else message.text
+        return structs.replace(message, seq=seq)
 
     def _chat_no(self, chat: ChatId) -> int:
-        row = self._db.row("SELECT no FROM chats WHERE chat = ?", chat)
-        if row is None:
-            row = self._db.write("INSERT INTO chats (chat) VALUES (?) RETURNING no", chat)[0]
-        no: int = row[0]
+        no = self._chat_nos.get(chat)
+        if no is None:
+            row = self._db.row("SELECT no FROM chats WHERE chat = ?", chat)
+            no = row[0] if row else self._db.insert("INSERT INTO chats (chat) VALUES (?)", chat)
+            self._chat_nos[chat] = no
         return no
 
     def message(self, mid: bytes) -> Message | None:
@@ -191,6 +199,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         retracted: float | None = None,
         read_at: float | None = None,
         vanish_at: float | None = None,
+        was: Message | None = None,
     ) -> Message:
         """Raises StoreError ``unknown_message`` if there is none."""
         self._db.need_transaction()
@@ -214,7 +223,11 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
             columns = ", ".join(f"{name} = ?" for name in changes)
-            self._db.write(f"UPDATE messages SET {columns} WHERE id = ?", *changes.values(), mid)
+            update = f"UPDATE messages SET {columns} WHERE id = ?"
+            if not self._db.change(update, *changes.values(), mid):
+                raise StoreError("unknown_message")
+        if was is not None and text is None:
+            return structs.replace(was, **changes)
         message = self.message(mid)
         if message is None:
             raise StoreError("unknown_message")
@@ -260,6 +273,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
     def search(
         self, text: str, *, chat: ChatId | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
+        self._index_waiting()
         query = Query.parse(text)
         found: list[Message] = []
         if not query.starts:
@@ -316,9 +330,9 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             *(chat, Clean(text), at),
         )
 
-    def add_step(self, mid: bytes, step: Step) -> None:
-        row = (mid, step.at, step.what, step.detail)
-        self._db.write("INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)", *row)
+    def add_step(self, mid: bytes, *steps: Step) -> None:
+        rows = [(mid, step.at, step.what, step.detail) for step in steps]
+        self._db.write_many("INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)", rows)
 
     def journey(self, mid: bytes) -> list[Step]:
         rows = self._db.rows("SELECT at, what, detail FROM steps WHERE mid = ? ORDER BY no", mid)

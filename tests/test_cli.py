@@ -1,5 +1,6 @@
 """The command line as people and scripts use it: real processes, real profiles."""
 
+import contextlib
 import json
 import os
 import pty
@@ -16,8 +17,11 @@ from typing import Any
 import pytest
 
 from meshchat.arguments import make_parser, parse
-from meshchat.errors import UsageError
+from meshchat.commands import profile as profile_commands
+from meshchat.errors import StoreError, UsageError
+from meshchat.net.control import CONNECTIONS_MAX
 from meshchat.net.verbs import VERBS
+from meshchat.profile import Profile
 
 PASSPHRASE = "five random words are good"
 CONTROL = ("\x1b", "\x07", "\u202e")
@@ -405,6 +409,27 @@ def test_wipe_ends_the_node_and_leaves_nothing(alice: Path, start: Start) -> Non
     assert not alice.exists()
 
 
+def test_wipe_tells_of_a_node_that_does_not_end(
+    alice: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hears nobody, or hangs: the key goes, and the sentence names the process."""
+    monkeypatch.setattr(profile_commands, "STOP_WAIT_S", 0.3)
+    args = parse(["wipe", "--yes", "--home", str(alice)])
+    node = start(alice, "--no-lan")
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            caller.connect(str(Profile(alice).socket_path))
+        for hangs in (False, True):
+            if hangs:
+                node.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(StoreError, match="The key is destroyed") as caught:
+                profile_commands.COMMANDS["wipe"](args)
+            assert f"in use by process {node.process.pid};" in str(caught.value)
+            assert not (alice / "key").exists()
+        node.process.send_signal(signal.SIGCONT)
+
+
 def test_a_port_in_use_is_exit_code_5(alice: Path, passfile: Path) -> None:
     """The node does not start half-way."""
     with socket.socket() as taken:
@@ -654,7 +679,7 @@ def test_a_bug_is_logged_without_what_people_wrote(alice: Path, passfile: Path) 
     code = (
         "import sys, meshchat.cli as cli, meshchat.commands as commands\n"
         "def broken(args):\n    secret = 'dear Bob'; raise ValueError(secret)\n"
-        "commands.COMMANDS['status'] = broken\nsys.exit(cli.main(['status']))"
+        "commands.find = lambda verb: broken\nsys.exit(cli.main(['status']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False,

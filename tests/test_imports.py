@@ -59,6 +59,22 @@ def test_a_headless_node_loads_no_screen_and_no_radio() -> None:
     assert not loaded & {"textual", "rich", "bleak", "dbus_fast"}
 
 
+def test_a_start_loads_no_screen_that_nobody_asked_for() -> None:
+    """Up to the first frame of a chat: no question, no report, no server, no settings parser."""
+    code = (
+        "import sys\nfrom meshchat import arguments, commands\n"
+        "commands.find(arguments.parse([]).verb)\n"
+        "from meshchat.config import RuntimeOptions\nfrom meshchat.ui.app import _prepare\n"
+        "_prepare(RuntimeOptions(lan=False, ble=False))\n"
+        "late = {'ui.dialogs', 'ui.people', 'ui.mesh', 'ui.check', 'ui.setup', 'ui.filepicker',"
+        " 'ui.helptext', 'net.control', 'net.verbs', 'net.lan', 'net.ble.transport', 'doctor',"
+        " 'commands.chats'}\n"
+        "found = late & {name.removeprefix('meshchat.') for name in sys.modules}\n"
+        "assert not found, found\n"
+    )
+    assert not loaded_by(code) & {"tomllib", "segno", "mnemonic", "zeroconf", "bleak"}
+
+
 def test_importing_the_package_loads_nothing() -> None:
     """``meshchat`` itself holds the version only."""
     bare = loaded_by("")

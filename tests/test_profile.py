@@ -200,6 +200,24 @@ def test_init_on_a_bad_disk_leaves_nothing(tmp_path: Path, options: str, says: s
     assert done.stderr.count("\n") == 1
 
 
+def test_a_full_stick_and_a_read_only_home(tmp_path: Path) -> None:
+    """Half a card is not left in the way of the next; the passphrase is not changed."""
+    home, stick, passfile = tmp_path / "home", tmp_path / "stick", tmp_path / "pw"
+    stick.mkdir()
+    passfile.write_text(PASSPHRASE)
+    Profile(home).init("a", PASSPHRASE, small=True)
+    run = f"{sys.executable} -m meshchat --home {home} --passphrase-file {passfile}"
+    done = _in_namespace(
+        f"mount -t tmpfs -o size=4k,mode=700 none {stick}; set +e; cat /dev/zero > {stick}/more; "
+        f"{run} card --out {stick}/card; echo code $?; ls {stick}; "
+        f"mount --bind {home} {home}; mount -o remount,ro,bind {home}; "
+        f"{run} passphrase --small --new-passphrase-file {passfile}; echo code $?"
+    )
+    assert done.stdout == "code 2\nmore\ncode 4\n", done.stderr
+    _, card, passphrase = done.stderr.splitlines()  # the first is of cat
+    assert "No space left" in card and "Read-only file system" in passphrase
+
+
 # --- settings -----------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """What runs here: the screens, the node without one, and reports on it and this device."""
 
 import argparse
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def _screens(args: argparse.Namespace) -> int:
     if args.linear:
         return _linear(args)
     need_terminal()
+    gc.disable()  # what a start makes stays: ``MeshApp`` looks for garbage once it is over
     profile = profile_of(args)
     options = runtime_options(args, profile)
     from meshchat.ui.app import AGAIN, run_app

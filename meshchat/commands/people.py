@@ -16,7 +16,12 @@ def _card(args: argparse.Namespace) -> int:
     if args.out:
         try:
             with Path(args.out).open("x", encoding="ascii") as file:
-                file.write(card + "\n")
+                try:
+                    file.write(card + "\n")
+                    file.flush()
+                except OSError:  # a full disk: half a card would be in the way of the next try
+                    Path(args.out).unlink(missing_ok=True)
+                    raise
         except OSError as error:
             raise UsageError(
                 "unwritable", f"{args.out} cannot be written: {error.strerror}."

@@ -1,6 +1,7 @@
 """The profile: its birth, backup, passphrase, decoy and end."""
 
 import argparse
+import contextlib
 import sys
 
 from meshchat.commands.console import (
@@ -14,7 +15,7 @@ from meshchat.commands.console import (
     say,
     show,
 )
-from meshchat.errors import StoreError, UsageError
+from meshchat.errors import MeshchatError, StoreError, UsageError
 from meshchat.i18n import N_, said
 
 STOP_WAIT_S = 15.0  # for a node asked to end before a wipe
@@ -114,7 +115,9 @@ def _wipe(args: argparse.Namespace) -> int:
 
         keyfile.destroy(profile.key_path)
     if client is not None:
-        with client:
+        # One that hangs or hears nobody is told of below, by the lock it holds.
+        with client, contextlib.suppress(MeshchatError, OSError):
+            client.patience(STOP_WAIT_S)
             client.call("stop")
             for _ in client.events():
                 pass  # until it has ended

@@ -81,7 +81,11 @@ class Custody:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
-        self._waiting: dict[bytes, Held] = {}  # admitted in this step, written by ``flush``
+        # Admitted in this step, written by ``flush``: what opens before that is written once.
+        self._waiting: dict[bytes, Held] = {}
+        self._waiting_done: dict[bytes, Held] = {}
+        self._waiting_tried: set[bytes] = set()
+        self._waiting_since = 0.0
         self.recount()
         self._unmatched: Counter[bytes] = Counter()  # tokens kept in this run, by neighbour
         self.stored = 0
@@ -93,10 +97,14 @@ class Custody:
         self.lost = False
         """Something is sought that neighbours know we had, since this was last reset."""
 
-    def undo(self) -> None:
-        """The store went back to where this step began."""
-        self.gone.clear()
-        self.stored = self.dropped = 0
+    def mark(self) -> tuple[int, int, int]:
+        """Where this step is now, for ``undo``."""
+        return len(self.gone), self.stored, self.dropped
+
+    def undo(self, mark: tuple[int, int, int]) -> None:
+        """The store went back to where this step was."""
+        gone, self.stored, self.dropped = mark
+        del self.gone[gone:]
         self.recount()
 
     def recount(self) -> None:
@@ -124,10 +132,10 @@ class Custody:
         if eid in self._waiting:
             return Refusal.UNWANTED
         held = self.held(data, header, eid, origin, trusted=trusted)
-        if not self._make_room(held, trusted, now):
+        if not self._make_room(held, trusted):
             self.was_full = True
             return Refusal.FULL
-        self._take(held)
+        self._take(held, now)
         self._untried += 1
         return held
 
@@ -158,16 +166,19 @@ class Custody:
         taken = [self.held(data, parse_header(data), eid, b"", Kind.OWN) for data, eid in made]
         for held in taken:
             over = self._used() + len(held.data) - self._limits.store_bytes
-            self._evict(None, ALL_CLASSES, over, None, now)
-            self._take(held)
-        self.flush(now)
+            self._evict(None, ALL_CLASSES, over, None)
+            self._take(held, now)
+        self.flush()
         return taken
 
-    def flush(self, now: Now) -> None:
+    def flush(self) -> None:
         """Write what was admitted in this step."""
         if self._waiting:
-            self._store.add_envelopes(self._waiting.values(), now.wall)
+            waiting, since = self._waiting.values(), self._waiting_since
+            self._store.add_envelopes(waiting, since, self._waiting_tried)
             self._waiting.clear()
+            self._waiting_done.clear()
+            self._waiting_tried.clear()
 
     @staticmethod
     def held(
@@ -185,8 +196,10 @@ class Custody:
         worth = worth_of(stamp, header.part, trusted)
         return Held(eid, header.size_class, header.exp_h, header.done, data, origin, kind, worth)
 
-    def _take(self, held: Held) -> None:
+    def _take(self, held: Held, now: Now) -> None:
         self._waiting[held.eid] = held
+        self._waiting_done[held.done] = held
+        self._waiting_since = now.wall
         self._worst = None
         self._totals.add(held.size_class, held.origin, held.kind, 1, len(held.data))
         self.stored += 1
@@ -205,10 +218,15 @@ class Custody:
 
     def tried(self, held: Held, kind: Kind) -> bool:
         """Record that an envelope was checked, and what it turned out to be. False: not held."""
-        waited = self._store.tried([held.eid], kind)
-        if not waited:
-            return False  # it had to make room before its turn came
-        self._untried -= sum(waited)
+        if held.eid in self._waiting:
+            self._untried -= held.eid not in self._waiting_tried
+            self._waiting_tried.add(held.eid)
+            self._waiting[held.eid] = held._replace(kind=kind)
+        else:
+            waited = self._store.tried([held.eid], kind)
+            if not waited:
+                return False  # it had to make room before its turn came
+            self._untried -= sum(waited)
         if kind is not held.kind:
             self._totals.add(held.size_class, held.origin, held.kind, -1, -len(held.data))
             self._totals.add(held.size_class, held.origin, kind, 1, len(held.data))
@@ -217,15 +235,18 @@ class Custody:
 
     def recount_untried(self) -> None:
         """Take their number from the store: a count that is off would leave mail unread."""
+        self.flush()
         self._untried = self._store.count_untried()
 
     def retry_all(self) -> None:
         """A new key is known: what we carry may be for us after all."""
+        self.flush()
         self._store.retry_all()
         self._untried = self._store.count_untried()
 
     def seek(self, eids: Sequence[bytes]) -> None:
         """These are wanted: look again at what we carry of them, and take again what had to go."""
+        self.flush()
         made_room = (Fate.EVICTED, Fate.REFUSED)
         self.lost |= any(self._store.fate(eid) in made_room for eid in eids)
         self._store.seek(eids)
@@ -235,6 +256,7 @@ class Custody:
 
     def drop(self, eid: bytes, fate: Fate) -> bool:
         """Destroy a copy; False if we did not hold it."""
+        self.flush()
         for gone in self._store.drop_envelopes([eid], fate):
             self._totals.add(gone.size_class, gone.origin, gone.kind, -1, -gone.size_bytes)
             self._untried -= gone.untried
@@ -246,6 +268,7 @@ class Custody:
 
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
         """Destroy what has expired; returns it."""
+        self.flush()
         expired = self._store.expire(hours(now.wall))
         if expired.envelopes:
             self.recount()
@@ -256,7 +279,9 @@ class Custody:
 
     def holder_of(self, token: bytes) -> Outline | None:
         """What this token proves, as far as we know it."""
-        return self._store.holder_of(done_of(token))
+        done = done_of(token)
+        held = self._waiting_done.get(done)
+        return Outline(held.eid, held.exp_h, True) if held else self._store.holder_of(done)
 
     # --- proofs -------------------------------------------------------------------------------
 
@@ -314,23 +339,23 @@ class Custody:
     def _used(self) -> int:
         return self._totals.used
 
-    def _make_room(self, held: Held, trusted: bool, now: Now) -> bool:
+    def _make_room(self, held: Held, trusted: bool) -> bool:
         """Evict by rule until the new one fits; False if it is the worst itself."""
         size, limits, by_class = len(held.data), self._limits, self._totals.by_class
         quota = limits.store_bytes
         share = limits.contact_share if trusted else limits.origin_share
         from_origin = self._totals.by_origin.get(held.origin, 0)
         if from_origin + size > quota * share and not self._evict(
-            held.origin, ALL_CLASSES, from_origin + size - quota * share, held, now
+            held.origin, ALL_CLASSES, from_origin + size - quota * share, held
         ):
             return False
         if held.size_class > 1:
             over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
-            if over > 0 and not self._evict(None, BULK_CLASSES, over, held, now):
+            if over > 0 and not self._evict(None, BULK_CLASSES, over, held):
                 return False
         if held.size_class:
             over = self._totals.used - by_class[0] + size - quota * (1 - limits.small_reserve)
-            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held, now):
+            if over > 0 and not self._evict(None, LARGER_CLASSES, over, held):
                 return False
         over = self._used() + size - quota
         if over <= 0:
@@ -341,9 +366,9 @@ class Custody:
             # a late expiry costs a flood nothing.
             fuller = filled > by_origin.get(held.origin, 0) + size
             rival = None if fuller else held
-            if self._evict(origin, ALL_CLASSES, over, rival, now, spare_contacts=not trusted):
+            if self._evict(origin, ALL_CLASSES, over, rival, spare_contacts=not trusted):
                 return True
-        return self._evict(None, ALL_CLASSES, over, held, now, spare_contacts=not trusted)
+        return self._evict(None, ALL_CLASSES, over, held, spare_contacts=not trusted)
 
     def _evict(
         self,
@@ -351,14 +376,13 @@ class Custody:
         classes: tuple[int, ...],
         over: float,
         newcomer: Held | None,
-        now: Now,
         *,
         spare_contacts: bool = False,
     ) -> bool:
         """Free ``over`` bytes from the worst; never anything better than the newcomer."""
         if over <= 0:
             return True
-        self.flush(now)  # so that the query sees them
+        self.flush()  # so that the query sees them
         worst: list[bytes] = []
         bulk = newcomer is not None and newcomer.size_class in BULK_CLASSES
         freed = 0

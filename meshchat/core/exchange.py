@@ -14,6 +14,7 @@ from meshchat.core.limits import (
     RECEIPT_DELAY_S,
     TRY_AT_ONCE_MAX,
     TRY_GAP_S,
+    TRY_OURS_AT_ONCE_MAX,
     TRY_PER_WAKE_MAX,
     TRY_QUIET_GAP_S,
     TRY_QUIET_S,
@@ -55,7 +56,7 @@ class Exchange:
         self._counters = counters
         self._origin_key = origin_key
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
-        self._fresh: list[Held] = []
+        self._fresh: list[tuple[Held, bool]] = []  # and whether a contact brought it
         self._unheld: list[Held] = []  # found no room, and still to be tried
         self._try_at: float | None = now.mono if custody.untried else None
         self._arrived_at = float("-inf")
@@ -64,17 +65,27 @@ class Exchange:
         """End a step: judge what arrived in it, hold it, open it."""
         if self._arrivals:
             self._judge(now)
-        self._custody.flush(now)
-        few = len(self._fresh) <= TRY_AT_ONCE_MAX
-        for held in self._fresh:
-            if few or self._chats.files.wants(held.eid):
-                self._open(held, now)
-        self._fresh.clear()
+        if self._fresh:
+            self._open_fresh(now)
+        self._custody.flush()
         for held in self._unheld[:TRY_AT_ONCE_MAX]:  # the rest comes again
             self._open(held, now)
         self._unheld.clear()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
+
+    def _open_fresh(self, now: Now) -> None:
+        """Open what arrived before it is written, if it is little or most of it is for us."""
+        few = len(self._fresh) <= TRY_AT_ONCE_MAX
+        spare, left = TRY_AT_ONCE_MAX, TRY_OURS_AT_ONCE_MAX
+        for held, from_contact in self._fresh:
+            ours = from_contact and spare > 0 and left > 0
+            if few or ours or self._chats.files.wants(held.eid):
+                mine = self._custody.mine
+                self._open(held, now)
+                left -= 1
+                spare -= self._custody.mine == mine
+        self._fresh.clear()
 
     # --- what neighbours tell -----------------------------------------------------------------
 
@@ -134,7 +145,7 @@ class Exchange:
                     peer.sync.settle(eid, verdict)
                 else:
                     peer.sync.settle(eid, None)
-                    self._fresh.append(verdict)
+                    self._fresh.append((verdict, bool(peer.contact)))
                     taken.append((eid, verdict.hint))
                     if peer.contact:
                         dear.append(eid)
@@ -170,6 +181,8 @@ class Exchange:
         """
         copy = told or self._store.holder_of(done)
         while copy and copy.held and self._custody.drop(copy.eid, Fate.PROVEN):
+            if copy.alone:
+                return
             copy = self._store.holder_of(done)
             if copy and not (told and copy.eid == told.eid):
                 self._chats.outbox.delivered(copy.eid, now)
@@ -205,8 +218,13 @@ class Exchange:
             self.release_due(now)
         if self._try_at is not None and now.mono >= self._try_at:
             mine = self._custody.mine
-            for held in self._store.untried(TRY_PER_WAKE_MAX):
-                self._open(held, now)
+            for _ in range(TRY_OURS_AT_ONCE_MAX // TRY_PER_WAKE_MAX):
+                before = self._custody.mine
+                untried = self._store.untried(TRY_PER_WAKE_MAX)
+                for held in untried:
+                    self._open(held, now)
+                if 2 * (self._custody.mine - before) < TRY_PER_WAKE_MAX:
+                    break  # what is for others can wait
             self._custody.recount_untried()
             quiet = now.mono - self._arrived_at > TRY_QUIET_S
             gap = TRY_QUIET_GAP_S if quiet or self._custody.mine > mine else TRY_GAP_S

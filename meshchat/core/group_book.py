@@ -162,11 +162,15 @@ class Book:
         self._store.drop_epoch(epoch.eid)
 
     def trim(self, gid: bytes) -> None:
-        """Forget the oldest of what every line has in its past; where they parted stays."""
+        """Forget the oldest of what every line has in its past; where they parted stays.
+
+        So does what an epoch of one line alone names: without it that seems to follow all.
+        """
         line = self.line(gid)
         shared = frozenset.intersection(*(line.past(head.eid) for head in line.heads))
         before = frozenset().union(*(line.past(eid) - {eid} for eid in sorted(shared)))
-        old = [self.epochs[eid] for eid in sorted(shared & before)]
+        apart = [one.parents for one in self.epochs_of(gid) if one.eid not in shared]
+        old = [self.epochs[eid] for eid in sorted((shared & before).difference(*apart))]
         old = sorted((one for one in old if not one.head_key), key=lambda one: one.generation)
         for epoch in old[: max(0, len(self.epochs_of(gid)) - GROUP_EPOCHS_MAX)]:
             self.forget(epoch)

@@ -27,6 +27,7 @@ from meshchat.core.inbox import Inbox, Letter
 from meshchat.core.limits import (
     GROUP_EPOCHS_MAX,
     GROUP_GENERATIONS_AHEAD_MAX,
+    GROUP_LINES_MAX,
     GROUP_REPORTS_MAX,
     GROUPS_MAX,
     GROUPS_PER_CONTACT_MAX,
@@ -108,6 +109,7 @@ class ControlReader:
             raise AuthError("group_key")
         if not any(member.fp == author and member.admin for member in rekey.members):
             raise AuthError("group_admin")
+        self._need_room(author, rekey)
         group = self._book.groups.get(gid)
         if group is None or group.membership is not Membership.MEMBER:
             if self._rekeying.was_in(gid, keys.eid):  # sealed anew for us: it invites us to nothing
@@ -122,6 +124,19 @@ class ControlReader:
             return False
         self._take(fp, rekey, now)
         return True
+
+    def _need_room(self, author: bytes, rekey: Rekey) -> None:
+        """Who is in is computed from all epochs, and each end is compared with every other.
+
+        Raises:
+            QuotaError: There would be too many. It comes again, and may find room then.
+        """
+        if len(self._book.epochs_of(rekey.gid)) >= 4 * GROUP_EPOCHS_MAX:
+            raise QuotaError("group_epochs")
+        heads = self._book.line(rekey.gid).heads
+        ends = [end for end in heads if end.author == author and end.eid not in rekey.parents]
+        if len(ends) >= GROUP_LINES_MAX:
+            raise QuotaError("group_lines")
 
     def _invited(self, fp: bytes, rekey: Rekey, now: Now) -> None:
         """A contact brings us into a group, for the first time or again."""
@@ -148,8 +163,6 @@ class ControlReader:
         for epoch in self._book.epochs.values():
             if keys.eid in epoch.parents and epoch.generation <= rekey.generation:
                 raise AuthError("group_parents")
-        if len(self._book.epochs_of(rekey.gid)) >= 4 * GROUP_EPOCHS_MAX:
-            raise QuotaError("group_epochs")
         if len(before) < len(rekey.parents):
             return author in line.roster.admins
         if rekey.generation != 1 + max(epoch.generation for epoch in before):

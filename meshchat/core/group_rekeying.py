@@ -74,12 +74,18 @@ class Rekeying:
     def follow(
         self, gid: bytes, members: Iterable[GroupMember], now: Now, name: Clean | None = None
     ) -> None:
-        """The next epoch, with these members; it names the lines it joins."""
-        line = self._book.line(gid)
+        """The next epoch, with these members; it names the lines it joins.
+
+        Who was in before missed the epochs between: the last that listed them is named too, or
+        they could not tell that this one follows what they know.
+        """
+        line, listed = self._book.line(gid), tuple(members)
+        back = {one.fp for one in listed} - {one.fp for one in line.roster.members}
         chosen = line.live[:2]
         chosen += [head for head in line.heads if head not in chosen][: 2 - len(chosen)]
+        chosen += line.last_with(back)[: 2 - len(chosen)]
         parents = tuple(sorted(head.eid for head in chosen))
-        self.rekey(gid, parents, members, name or line.roster.name, now)
+        self.rekey(gid, parents, listed, name or line.roster.name, now)
 
     def without(self, gid: bytes, fp: bytes, now: Now) -> None:
         """The next epoch, with all members but this one."""

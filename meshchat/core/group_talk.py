@@ -15,6 +15,7 @@ from meshchat.core.limits import GROUP_SKIPPED_MAX
 from meshchat.core.model import NO_TEXT, Epoch, GroupMember, Held, Kind, Now, group_chat
 from meshchat.core.ports import Store
 from meshchat.core.sealed import (
+    GroupPost,
     check_group_message,
     group_message,
     open_group_message,
@@ -109,8 +110,11 @@ class Talk:
         if post.by >= len(epoch.members):
             raise AuthError("group_member")
         author = epoch.members[post.by]
-        if author.fp == self._book.me or not author.key:
-            return Kind.CARRIED  # our own come back; or tried again when the key is known
+        if author.fp == self._book.me:
+            self._wrote_before(epoch, post, e)
+            return Kind.CARRIED
+        if not author.key:
+            return Kind.CARRIED  # tried again when the key is known
         check_group_message(post, author.key, place, e)
         found = self._store.group_chain(eid, post.by)
         assert found is not None, "an epoch with a head key has its chains"
@@ -144,6 +148,19 @@ class Talk:
                 now,
             )
         return Kind.MINE
+
+    def _wrote_before(self, epoch: Epoch, post: GroupPost, e: bytes) -> None:
+        """One of ours comes back: if we do not know it, we are an old copy of ourselves.
+
+        Its number is used up for its readers, who would drop what we write with it.
+        """
+        check_group_message(post, self._book.own_key(epoch.gid), epoch.gid + epoch.eid, e)
+        found = self._store.group_chain(epoch.eid, post.by)
+        if found is not None and found[0] <= post.n:
+            n, chain = found
+            for _ in range(n, post.n + 1):  # signed by us: nobody else makes us count far
+                chain, _key = step(chain)
+            self._store.save_group_chain(epoch.eid, post.by, post.n + 1, chain)
 
     def _used(self, epoch: Epoch, by: int, n: int, reached: Reached | None, now: Now) -> None:
         """A message opened: its key goes, and what was passed over is kept for a while."""

@@ -90,6 +90,10 @@ class Lineage:
         line = self._joined([each for each in found if each])
         return line.roster if line and all(found) else None
 
+    def last_with(self, fps: set[bytes]) -> list[Epoch]:
+        """The newest epoch that lists one of these, if there is any."""
+        return [each for each in self._in_order if fps & _fps(each)][-1:]
+
     # --- the graph ----------------------------------------------------------------------------
 
     def past(self, eid: bytes) -> frozenset[bytes]:

@@ -42,7 +42,7 @@ from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
 from meshchat.core.shelf import Shelf
 from meshchat.core.sync import Sync
-from meshchat.core.transfers import Outcome, Transfers
+from meshchat.core.transfers import AtHand, Outcome, Transfers
 from meshchat.core.wire import PROOF_HINT, read_typing, write_typing
 from meshchat.errors import HandshakeError, ProtocolError, QuotaError
 
@@ -190,8 +190,14 @@ class Neighbours:
             if peer.sync is not None and peer.sync.offer(eid, hint):
                 self._touched[peer.link.id] = peer
 
+    def keep_at_hand(self, eid: bytes, data: bytes) -> None:
+        """A neighbour will ask for this soon: it need not be read from the store again."""
+        self._transfers.at_hand.add(eid, data)
+
     def withdraw(self, eids: Iterable[bytes]) -> None:
         """These are not to be had here any more."""
+        eids = list(eids)
+        self._transfers.at_hand.drop(eids)
         self._transfers.shelf.remove(eids)
 
     def renew(self, now: Now) -> None:
@@ -200,6 +206,7 @@ class Neighbours:
         if turn == self._renewed:
             return
         self._renewed = turn
+        self._transfers.at_hand = AtHand()
         offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         offers += [
             offer
@@ -220,6 +227,11 @@ class Neighbours:
     def renew_key(self) -> None:
         """Be somebody new on the links to come, and so be offered again what we lost."""
         self._key_made = -NEVER
+
+    def part(self, now: Now) -> None:
+        """End all links; their transports make new ones."""
+        for peer in list(self._peers.values()):
+            self._close(peer, "clock", wire_link.CLOSE_DONE, now)
 
     def new_face(self) -> None:
         """A radio has other names now; a key that some link shows anyway need not change."""

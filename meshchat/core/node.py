@@ -7,7 +7,7 @@ a peer sends escapes as an exception: it is counted, and the link that brought i
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from meshchat.core.chats import Chats
@@ -34,6 +34,7 @@ from meshchat.core.exchange import Exchange
 from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
     CLOCK_FLOOR_S,
+    CLOCK_JUMP_S,
     DAY_S,
     HOUSEKEEPING_S,
     QUIET_HOUSEKEEPING_S,
@@ -150,6 +151,7 @@ class Node:
         self._neighbours.prefer(waiting)  # a restart knows no more of what is dear
         self._sought: dict[bytes, None] | None = None
         self._house_at = now.mono
+        self._clock = now.wall - now.mono
         self._clock_told = False
 
     @staticmethod
@@ -163,16 +165,20 @@ class Node:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event; returns what the driver must do after the commit, in order."""
-        answer: Done | Refused | None = None
         if isinstance(event, Command):
-            answer = self._command(event, now)
-        else:
-            self._inputs[type(event)](self, event, now)
+            return self.obey((event,), now)
+        self._look_at_clock(now)
+        self._inputs[type(event)](self, event, now)
+        return self._end_step((), now)
+
+    def obey(self, commands: Sequence[Command], now: Now) -> list[Effect]:
+        """Take several wishes of our user in one step, each with its own answer."""
+        self._look_at_clock(now)
+        return self._end_step([self._command(command, now) for command in commands], now)
+
+    def _end_step(self, answers: Sequence[Done | Refused], now: Now) -> list[Effect]:
         self._settle(now)
-        effects: list[Effect] = [*self._neighbours.flush(now)]
-        if answer is not None:
-            effects.append(answer)
-        effects += self._tells
+        effects: list[Effect] = [*self._neighbours.flush(now), *answers, *self._tells]
         self._tells.clear()
         return effects
 
@@ -198,6 +204,7 @@ class Node:
                 self._neighbours.offer_to(readers, held.eid, held.hint)
             else:
                 self._neighbours.offer(held.eid, held.hint, dear=bool(readers))
+            self._neighbours.keep_at_hand(held.eid, held.data)
         self._chats.sealer.sealed.clear()
         if self._custody.gone:
             self._neighbours.withdraw(self._custody.gone)
@@ -237,6 +244,17 @@ class Node:
         if now.mono >= self._house_at:
             self._house(now)
 
+    def _look_at_clock(self, now: Now) -> None:
+        """A clock that was set: what we refused as expired, or from the future, we may want now.
+
+        Neighbours do not offer twice on one link what was refused, so the links begin anew. What
+        we hold ourselves waits for the next housekeeping: the clock may be set back at once.
+        """
+        clock = now.wall - now.mono
+        if abs(clock - self._clock) > CLOCK_JUMP_S:
+            self._neighbours.part(now)
+        self._clock = clock
+
     def _house(self, now: Now) -> None:
         """Now and then: expiry, prekeys, announces, and messages whose time is over."""
         waiting = bool(self._store.pending())
@@ -267,7 +285,7 @@ class Node:
     # --- commands -----------------------------------------------------------------------------
 
     def _command(self, command: Command, now: Now) -> Done | Refused:
-        told = len(self._tells)
+        told, sealed, held = len(self._tells), len(self._chats.sealer.sealed), self._custody.mark()
         self._house_at = min(self._house_at, now.mono + HOUSEKEEPING_S)  # it may have to wait
         try:
             with self._store.savepoint():
@@ -276,8 +294,8 @@ class Node:
             del self._tells[told:]
             # The first half of a command whose second half was refused.
             self._chats.groups.load()
-            self._chats.sealer.sealed.clear()
-            self._custody.undo()
+            self._chats.sealer.undo(sealed)
+            self._custody.undo(held)
             return Refused(command, error)
 
     def _on_revoked(self, contact: Contact, now: Now) -> None:

@@ -252,7 +252,7 @@ class Offering:
 
     def on_credit(self, body: bytes, now: Now) -> None:
         """Bytes of ours were processed there."""
-        self._window.credit(read_credit(body), now.mono)
+        self._window.credit(read_credit(body), now.idle)
 
     def on_stored(self, body: bytes) -> Stored:
         eids = read_ids(body)
@@ -317,13 +317,13 @@ class Offering:
             eid = self._serving.head()
             data = self._loaded.get(eid)
             if data is None:
-                held = self._store.envelope(eid)
-                if held is None:
+                data = self._transfers.at_hand.get(eid) or self._store.envelope_data(eid)
+                if data is None:
                     self._serving.drop()
                     del self._offsets[eid]
                     self._serve_proof(eid)
                     continue
-                data = self._loaded[eid] = held.data
+                self._loaded[eid] = data
             offset = self._offsets[eid]
             left = len(data) - offset
             size = -(-left // -(-left // room))  # even pieces: no frame for a last few bytes
@@ -331,7 +331,7 @@ class Offering:
                 return
             part = write_part(eid, offset, len(data), data[offset : offset + size])
             self._link.send(records.PART, part)
-            self._window.send(len(part), now.mono)
+            self._window.send(len(part), now.idle)
             whole = offset + size == len(data)
             if whole:
                 self._serving.finish(len(part))

@@ -12,14 +12,14 @@ from meshchat.core.addressing import Addressing
 from meshchat.core.body import NUMBER_BYTES, Body, BodyType, message_id
 from meshchat.core.contacts import People
 from meshchat.core.content import Content
-from meshchat.core.custody import Custody
+from meshchat.core.custody import HOUR_S, Custody
 from meshchat.core.events import MessageAdded, MessageChanged, Tell
 from meshchat.core.files import Files
 from meshchat.core.group_talk import NOT_MEMBER
 from meshchat.core.groups import Groups
 from meshchat.core.identity import NAME_MAX_BYTES
 from meshchat.core.keeping import Keeping
-from meshchat.core.limits import CLOCK_FLOOR_S
+from meshchat.core.limits import CLOCK_FLOOR_S, EXPIRY_AHEAD_MAX_H
 from meshchat.core.model import (
     NO_TEXT,
     NOTE_INTRODUCTION,
@@ -112,9 +112,8 @@ class Outbox:
             replace(message, eid=eid, reason=reason, vanish_at=vanish_at)
         )
         assert stored is not None, "a fresh random number cannot be known"
-        self._store.add_step(message.id, Step(now.wall, "written"))
-        if eid:
-            self._store.add_step(message.id, Step(now.wall, "sealed"))
+        steps = [Step(now.wall, "written"), Step(now.wall, "sealed")]
+        self._store.add_step(message.id, *steps[: 1 + bool(eid)])
         if vanish_at:
             self._keeping.plan(now)
         self._tell(MessageAdded(stored))
@@ -232,7 +231,9 @@ class Outbox:
         """It is carried once somebody else has it, or all of its parts somebody."""
         if message.state in (State.QUEUED, State.CARRIED):
             state = State.CARRIED if self._files.all_out(message.id) else message.state
-            changed = self._store.change_message(message.id, state=state, carriers=carriers)
+            changed = self._store.change_message(
+                message.id, state=state, carriers=carriers, was=message
+            )
             self._store.add_step(message.id, Step(now.wall, "handed", where))
             self._tell(MessageChanged(changed))
 
@@ -263,7 +264,7 @@ class Outbox:
         if message.state not in (State.DELIVERED, State.READ):
             state = State.READ if message.read_at else State.DELIVERED
             changed = self._store.change_message(
-                message.id, state=state, delivered_at=now.wall, reason=""
+                message.id, state=state, delivered_at=now.wall, reason="", was=message
             )
             self._store.add_step(message.id, Step(now.wall, "delivered"))
             self._files.close(message.id, Fate.PROVEN)
@@ -304,6 +305,10 @@ class Outbox:
                 self._store.change_message(message.id, expires_at=end_of(message.life_s, now))
             elif message.expires_at <= now.wall and message.reason != "ended":
                 self._fail(message, "expired", now)
+            elif message.eid and _is_too_far(message, now):
+                self._custody.drop(message.eid, Fate.EVICTED)
+                ends_at = end_of(message.life_s, now)
+                self._store.change_message(message.id, eid=b"", expires_at=ends_at)
 
     def key_replaced(self, fp: bytes, now: Now, reason: str = "key_changed") -> None:
         """What waits for a frozen key is not sent again, and not carried on by us.
@@ -332,6 +337,15 @@ class Outbox:
 def _fitting(name: str) -> str:
     """As much of a name of ours as a body takes."""
     return name.encode()[:NAME_MAX_BYTES].decode("utf-8", "ignore")
+
+
+def _is_too_far(message: Message, now: Now) -> bool:
+    """Whether it was sealed while our clock was ahead, so that nobody takes the envelope.
+
+    One to a contact ends with their prekey, whatever the clock said.
+    """
+    alone = message.chat[:1] != b"c" and message.state is State.QUEUED and not message.carriers
+    return alone and message.expires_at > now.wall + EXPIRY_AHEAD_MAX_H * HOUR_S
 
 
 def _is_over(message: Message, now: Now) -> bool:

@@ -41,6 +41,7 @@ class Window:
 
     Grows while credit comes back about as quickly as it ever did, or quickly at all, and shrinks
     when bytes begin to queue somewhere on the way, so that chat never waits long behind a file.
+    Its times are ``Now.idle``: what we were at work ourselves is no waiting.
     """
 
     def __init__(self) -> None:

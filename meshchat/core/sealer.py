@@ -18,6 +18,7 @@ from meshchat.core.sessions import Sessions
 from meshchat.errors import UsageError
 
 COVER_KIND = b"\x07"  # of an inner that nobody can open
+COUNTERS_AT_ONCE = 64  # taken from the store by one write; a restart leaves the rest unused
 COVER_BYTES = 64  # padded to 512 like any short message
 
 
@@ -64,6 +65,7 @@ class Sealer:
         self._people = people
         self._custody = custody
         self._counted: int | None = None
+        self._counted_to = 0  # what the store has: no number up to this is used again
         self.sealed: list[tuple[Held, Sequence[bytes]]] = []
         """Envelopes of ours made in this step, for the node to offer, each with the fingerprints
         of its readers, or none if it is for whoever is there."""
@@ -181,6 +183,13 @@ class Sealer:
     def _counter(self) -> int:
         if self._counted is None:
             self._counted = int.from_bytes(self._store.get("counter") or b"", "little")
-        self._counted += 1  # also where a refused command undoes the next line: it only rises
-        self._store.put("counter", self._counted.to_bytes(8, "little"))
+        self._counted += 1
+        if self._counted > self._counted_to:
+            self._counted_to = self._counted + COUNTERS_AT_ONCE
+            self._store.put("counter", self._counted_to.to_bytes(8, "little"))
         return self._counted
+
+    def undo(self, mark: int) -> None:
+        """The store went back to where so many were sealed in this step; counters only rise."""
+        del self.sealed[mark:]
+        self._counted_to = 0

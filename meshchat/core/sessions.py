@@ -52,6 +52,8 @@ class Opening(NamedTuple):
     skipped: list[Skipped]
     used: Skipped | None
     """The key it opened with, if that was kept aside."""
+    is_new: bool
+    """The session is not stored yet."""
 
 
 class Unreadable(AuthError):
@@ -144,11 +146,12 @@ class Sessions:
             card, ek, message = read_first_dm(inner)
             header = Header.decode(message)
             session = self._store.session(header.sid)
+            is_new = session is None
             if session is None:
                 session = self._answered(prekey, card, ek, header, now)
             elif session.fp != card.fp:
                 raise AuthError("session_owner")
-            return self._open(session, card, header, message, e, now)
+            return self._open(session, card, header, message, e, now, is_new)
         message = read_next_dm(inner)
         header = Header.decode(message)
         session = self._store.session(header.sid)
@@ -174,6 +177,7 @@ class Sessions:
         message: bytes,
         e: bytes,
         now: Now,
+        is_new: bool = False,
     ) -> Opening:
         ratchet = Ratchet.decode(session.ratchet)
         ends = session.fp + self._people.identity.fp
@@ -185,7 +189,7 @@ class Sessions:
             body = crypto.aead_open(mixed(kept, e), sealed, ad)
             used = Skipped(header.key, header.number, kept)
             heard = replace(session, heard_at=now.wall)
-            return Opening(session.fp, card, body, heard, [], used)
+            return Opening(session.fp, card, body, heard, [], used, is_new)
         past, newest = session.past, header.key[:PAST_KEY_BYTES]
         if header.key != ratchet.theirs:
             seen = range(0, len(past), PAST_KEY_BYTES)
@@ -209,7 +213,7 @@ class Sessions:
         # Whoever answered has the session: it needs no more first messages.
         ek = session.ek if header.key == ratchet.theirs else b""
         heard = replace(session, ratchet=after.encode(), ek=ek, past=past, heard_at=now.wall)
-        return Opening(session.fp, card, body, heard, skipped, None)
+        return Opening(session.fp, card, body, heard, skipped, None, is_new)
 
     def keep(self, opening: Opening, now: Now, *, stranger: bool = False) -> None:
         """Its message counts: keys that are used up are destroyed, the session moves on.
@@ -217,7 +221,7 @@ class Sessions:
         Strangers were not answered yet, so each message of theirs opens by itself: little is kept.
         """
         session = opening.session
-        if self._store.session(session.sid) is None:
+        if opening.is_new:
             most = SESSIONS_PER_STRANGER_MAX if stranger else SESSIONS_PER_CONTACT_MAX
             self._make_room(session.fp, most)
         self._store.save_session(session)

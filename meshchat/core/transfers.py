@@ -5,12 +5,12 @@ hand up, the order in which things are asked for and served, and the state that 
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import NamedTuple
 
 from msgspec import Struct, field
 
-from meshchat.core.limits import DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX
+from meshchat.core.limits import AT_HAND_MAX_BYTES, DECLINED_KEYS_MAX, DECLINED_REMEMBERED_MAX
 from meshchat.core.relay import Relay
 from meshchat.core.shelf import BULK_RANK, PROOF_RANK, RANKS, Shelf, rank_of
 
@@ -151,6 +151,27 @@ class Serving:
         heapq.heappop(heap)
 
 
+class AtHand:
+    """Envelopes stored a moment ago, in memory too: the newest, up to ``AT_HAND_MAX_BYTES``."""
+
+    def __init__(self) -> None:
+        self._data: dict[bytes, bytes] = {}
+        self._size = 0
+
+    def add(self, eid: bytes, data: bytes) -> None:
+        self._data[eid] = data
+        self._size += len(data)
+        while self._size > AT_HAND_MAX_BYTES:
+            self.drop([next(iter(self._data))])
+
+    def get(self, eid: bytes) -> bytes | None:
+        return self._data.get(eid)
+
+    def drop(self, eids: Iterable[bytes]) -> None:
+        for eid in eids:
+            self._size -= len(self._data.pop(eid, b""))
+
+
 class Transfers(Struct):
     """Shared by all links of a node: nothing is fetched from two neighbours at once."""
 
@@ -174,6 +195,8 @@ class Transfers(Struct):
     """Chunks of files for us: asked for before all else."""
     declined: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
     """What we did not want to carry: id -> hint by the node keys that offered it."""
+    at_hand: AtHand = field(default_factory=AtHand)
+    """What need not be read from the store to be served."""
     freed: bool = False
     """Something that was asked of one link will not come from it: others may be asked."""
 

@@ -64,6 +64,10 @@ class Client:
         self._file.close()
         self._connection.close()
 
+    def patience(self, seconds: float) -> None:
+        """From now on raise ``TimeoutError`` when nothing comes or goes for so long."""
+        self._connection.settimeout(seconds)
+
     def call(self, verb: str, args: Mapping[str, object] | None = None) -> Json:
         """Ask for one verb; returns its result.
 

@@ -45,7 +45,9 @@ from meshchat.store import SqlStore
 from meshchat.system import system_now
 
 BATCH_MAX_EVENTS = 256  # one commit each: large enough to hide fsync, small enough to stay lively
-BATCH_MAX_COMMANDS = 32  # of our user: neighbours begin on the first while the next are written
+BATCH_FIRST_COMMANDS = 32  # of our user: neighbours begin on these while the next are written;
+# twice as many in the next batch while more wait, because each batch costs a flush of the disk
+BATCH_MAX_COMMANDS = 128  # half of a batch: neighbours are heard too
 GATHER_MAX_ROUNDS = 8  # of reading before a commit: half of what may be in flight on one link
 RETRY_FIRST_S = 2.0  # after a failed commit; doubles, so a full disk costs no CPU
 RETRY_MAX_S = 60.0
@@ -101,6 +103,8 @@ class Runtime:
         self._commands: deque[Command] = deque()
         self._waiting: dict[int, tuple[Command, asyncio.Future[object]]] = {}  # by id(command)
         self._subscribers: list[Callable[[News], None]] = []
+        self._burst = BATCH_FIRST_COMMANDS
+        self._busy_s = 0.0  # spent in steps so far
         self._work = asyncio.Event()
         self._stopping = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -230,7 +234,7 @@ class Runtime:
         self._work.set()
 
     def _step(self) -> None:
-        now = self._clock()
+        now = self._clock()._replace(busy=self._busy_s)
         batch = self._take(now)
         effects: list[Effect] = []
         try:
@@ -239,7 +243,10 @@ class Runtime:
             with self.store.transaction():
                 if self.trouble is not None:
                     self.store.put("write_probe", str(int(now.wall)).encode())
-                for event in batch:
+                commands = [event for event in batch if isinstance(event, Command)]
+                if commands:  # they are the first of a batch
+                    effects += self.node.obey(commands, now)
+                for event in batch[len(commands) :]:
                     effects += self.node.handle(event, now)
         except StoreError as error:
             self._recover(batch, error, now)
@@ -249,13 +256,16 @@ class Runtime:
                 self._tell(Notice("store_writable"))
             self._perform(effects)
             self._truncate_later()
+        self._busy_s += self._clock().mono - now.mono
         self._arm()
         if self._events or self._commands:
             self._work.set()
 
     def _take(self, now: Now) -> list[Event]:
         """The next batch; what a closed link still had to say is dropped here."""
-        most = min(len(self._commands), BATCH_MAX_COMMANDS)
+        most = min(len(self._commands), self._burst)
+        more = len(self._commands) > most
+        self._burst = min(2 * self._burst, BATCH_MAX_COMMANDS) if more else BATCH_FIRST_COMMANDS
         batch: list[Event] = [self._commands.popleft() for _ in range(most)]
         came: dict[int, int] = {}  # where the frames of a link stand in it
         for _ in range(min(len(self._events), BATCH_MAX_EVENTS - most)):

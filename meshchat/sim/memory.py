@@ -179,6 +179,7 @@ class MemoryStore(MemoryContent):
         retracted: float | None = None,
         read_at: float | None = None,
         vanish_at: float | None = None,
+        was: Message | None = None,  # noqa: ARG002
     ) -> Message:
         """Raises StoreError ``unknown_message`` if there is none."""
         log = self._changes()
@@ -393,7 +394,11 @@ class MemoryStore(MemoryContent):
         self._set(found, "draft", Clean())
         return True
 
-    def add_step(self, mid: bytes, step: Step) -> None:
+    def add_step(self, mid: bytes, *steps: Step) -> None:
+        for step in steps:
+            self._add_step(mid, step)
+
+    def _add_step(self, mid: bytes, step: Step) -> None:
         log = self._changes()
         steps = self._steps.get(mid)
         if steps is None:

@@ -10,7 +10,7 @@ arrival are never used twice, so an order of arrival can always be found again.
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from meshchat import custody_tables
@@ -128,7 +128,7 @@ class MemoryCustody(MemoryProofs):
 
     # --- taking ---
 
-    def add_envelopes(self, held: Iterable[Held], at: float) -> None:
+    def add_envelopes(self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()) -> None:
         del at  # nobody asks for it
         for one in list(held):
             log = self._changes()
@@ -138,7 +138,7 @@ class MemoryCustody(MemoryProofs):
             name = self._pool.name(one.eid, one.done, one.exp_h, one)
             self._remember(name, HELD)
             self._hold(name, name.body or Body(one, name.eid), lot)
-            if lot.carried:
+            if lot.carried and one.eid not in tried:
                 self._untried[name.no] = None
             log.append((self._untake, name))
 
@@ -240,6 +240,10 @@ class MemoryCustody(MemoryProofs):
         no = self._find_held(eid)
         return self._as_held(no) if no else None
 
+    def envelope_data(self, eid: bytes) -> bytes | None:
+        held = self.envelope(eid)
+        return held.data if held else None
+
     def fate(self, eid: bytes) -> Fate | None:
         no = self._find(eid)
         return FATES[self._state[no]] if no else None
@@ -253,7 +257,7 @@ class MemoryCustody(MemoryProofs):
         arrival = self._arrival
         best = min(found, key=lambda no: (state[no] != HELD, arrival[no]))
         name = self._name(best)
-        return Outline(name.eid, name.exp_h, state[best] == HELD)
+        return Outline(name.eid, name.exp_h, state[best] == HELD, len(found) == 1)
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         pair_of = self._pool.pairs.__getitem__

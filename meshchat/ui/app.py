@@ -8,13 +8,14 @@ screen is up, because Textual paints there.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from textual import on
 from textual.await_complete import AwaitComplete
@@ -29,19 +30,20 @@ from meshchat.profile import Profile, wait_after
 from meshchat.system import harden
 from meshchat.ui import bindings
 from meshchat.ui.base import BaseApp, quiet_stderr
-from meshchat.ui.dialogs import Field
 from meshchat.ui.lock import LockScreen
-from meshchat.ui.setup import SetupScreen
+from meshchat.ui.parts import Field
 
 if TYPE_CHECKING:
-    from meshchat.net.control import NodeSettings
     from meshchat.net.runtime import Runtime
+    from meshchat.net.settings import NodeSettings
     from meshchat.net.transport import Transport
     from meshchat.store import SqlStore
+    from meshchat.ui.setup import SetupScreen
 
 
 WIPE_WAIT_S = 5.0  # until the node has let go of the profile
 IDLE_LOOK_S = 5.0  # between two looks at the clock
+PAINTED_MAX_S = 1.0  # a frame takes a tenth of that
 PREPARE_AFTER_S = 0.1  # behind the first frame: its last bytes are under way
 AGAIN = "MESHCHAT_LOCKED"
 """Set for the process that follows a lock: it asks, also where a file holds the passphrase."""
@@ -64,13 +66,29 @@ def start_again() -> NoReturn:
 
 def _prepare(options: RuntimeOptions) -> None:
     """Import the node, its store and the radios that are on; half a second on a small machine."""
-    import meshchat.net.control
+    import meshchat.net.runtime
+    import meshchat.net.settings
     import meshchat.ui.chat
 
     if options.lan:
         import meshchat.net.lan  # zeroconf
     if options.ble:
         import meshchat.net.ble.transport  # noqa: F401
+
+
+async def _painted(screen: Screen[None]) -> None:
+    """Wait until a screen was shown; not for ever, because another may lie on it already."""
+    shown = asyncio.Event()
+    screen.call_after_refresh(shown.set)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(shown.wait(), PAINTED_MAX_S)
+
+
+def _collect_from_now_on() -> None:
+    """Look for garbage again, but not through the 75,000 objects that the start has made."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 class MeshApp(BaseApp):
@@ -102,6 +120,8 @@ class MeshApp(BaseApp):
     def get_default_screen(self) -> Screen[None]:
         """What the first frame shows."""
         if not self._profile.exists():
+            from meshchat.ui.setup import SetupScreen
+
             return SetupScreen()
         return LockScreen(_("One moment…") if self._given is not None else "")
 
@@ -109,7 +129,7 @@ class MeshApp(BaseApp):
         super().on_mount()
         if self._options.idle_minutes:
             self.set_interval(IDLE_LOOK_S, self._look_idle)
-        if not isinstance(self.screen, LockScreen | SetupScreen):
+        if self._runtime is not None:
             return
         if self._given is not None:
             self.call_after_refresh(self._begin_unlock, self._given)
@@ -124,19 +144,19 @@ class MeshApp(BaseApp):
             self._preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, self._options))
         return self._preparing
 
-    @on(SetupScreen.Ready)
-    def _set_up(self, event: SetupScreen.Ready) -> None:
-        self.run_worker(self._create(event.name, event.passphrase, event.seed))
+    def on_setup_screen_ready(self, event: SetupScreen.Ready) -> None:
+        setup = cast("SetupScreen", self.screen)
+        self.run_worker(self._create(setup, event.name, event.passphrase, event.seed))
 
-    async def _create(self, name: str, passphrase: str, seed: bytes | None) -> None:
-        setup = self.screen
+    async def _create(
+        self, setup: SetupScreen, name: str, passphrase: str, seed: bytes | None
+    ) -> None:
         try:
             await asyncio.to_thread(self._profile.init, name, passphrase, seed)
             self.held.enter_context(self._profile.locked())
             await self._unlock(passphrase)
         except MeshchatError as error:
-            if isinstance(setup, SetupScreen):
-                setup.refuse(said(error))
+            setup.refuse(said(error))
             return
         for field in setup.query(Field):  # this screen stays underneath
             field.value = ""
@@ -178,7 +198,7 @@ class MeshApp(BaseApp):
         slot, key = await asyncio.to_thread(self._profile.find_key, passphrase)
         await self._prepared()
         if self._store is None:
-            from meshchat.net.control import NodeSettings
+            from meshchat.net.settings import NodeSettings
 
             self._settings = NodeSettings.of(self._options)
             start_log(self._profile.log_path, self._options.log_level)
@@ -188,30 +208,35 @@ class MeshApp(BaseApp):
             raise StoreError("wrong_passphrase", "The passphrase is wrong. Try again.")
 
     async def _show_chats(self, first: bool = False) -> None:
-        from meshchat.net.control import transports
+        from meshchat.net.settings import transports
         from meshchat.ui.chat import ChatScreen
 
-        self._start(transports(self._options))
-        assert self._runtime is not None
-        await self.push_screen(ChatScreen(self._runtime, self))
+        runtime = self._runtime = self._make(transports(self._options))
+        screen = ChatScreen(runtime, self)
+        await self.push_screen(screen)
+        await _painted(screen)
+        _collect_from_now_on()
+        self._run(runtime)
         if first:
             from meshchat.ui.people import CardScreen
 
-            card = self._runtime.node.card_text()
+            card = runtime.node.card_text()
             await self.push_screen(CardScreen(card, _("Your card   4 of 4"), first=True))
             from meshchat.ui.mesh import FirstRadios
 
-            await self.push_screen(FirstRadios(self._runtime, self.glyphs))
+            await self.push_screen(FirstRadios(runtime, self.glyphs))
 
     # --- the node ----------------------------------------------------------------------------
 
-    def _start(self, ways: Sequence[Transport]) -> None:
+    def _make(self, ways: Sequence[Transport]) -> Runtime:
         from meshchat.net.runtime import Runtime
 
         store, settings = self._store, self._settings
         assert store is not None and settings is not None
-        self._runtime = Runtime(store, settings.builder(store), ways)
-        self.run_worker(self._drive(self._runtime), exit_on_error=True)
+        return Runtime(store, settings.builder(store), ways)
+
+    def _run(self, runtime: Runtime) -> None:
+        self.run_worker(self._drive(runtime), exit_on_error=True)
 
     async def _drive(self, runtime: Runtime) -> None:
         from meshchat.net.control import ControlServer
@@ -232,9 +257,8 @@ class MeshApp(BaseApp):
         """A transport needs something mended: go on reading and writing without it."""
         from meshchat.ui.chat import ChatScreen
 
-        self._start(())
-        runtime = self._runtime
-        assert runtime is not None
+        runtime = self._runtime = self._make(())
+        self._run(runtime)
         self._leave_screens()  # they hold the runtime that ended
 
         def go_on(chat: ChatScreen) -> None:

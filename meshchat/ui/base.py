@@ -93,6 +93,7 @@ class BaseApp(App[None]):
     def __init__(self, options: RuntimeOptions) -> None:
         super().__init__()
         self.animation_level = "none"
+        self._disable_tooltips = True  # Textual's: a widget less on every screen; we have none
         self.options = options
         self.glyphs = glyphs.choose(options.glyphs, emoji=options.emoji)
         self.chosen_keys = dict(options.keys)

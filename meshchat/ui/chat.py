@@ -8,29 +8,28 @@ from typing import TYPE_CHECKING
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.geometry import Size
+from textual.geometry import Region, Size
+from textual.strip import Strip
 from textual.timer import Timer
+from textual.widget import Widget
 
 from meshchat.core import events as core
-from meshchat.core.model import ChatId, Contact, Message
+from meshchat.core.model import ChatId, Message
 from meshchat.errors import MeshchatError
 from meshchat.i18n import _, ngettext, said
 from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
 from meshchat.ui.chat_front import ChatFront
-from meshchat.ui.check import CheckScreen
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
-from meshchat.ui.dialogs import Line, TextScreen
 from meshchat.ui.find import FindBar
 from meshchat.ui.group_deeds import member_names
 from meshchat.ui.header import about_text, header_parts, nothing_words
-from meshchat.ui.helptext import help_lines
 from meshchat.ui.history import History
 from meshchat.ui.names import Names
-from meshchat.ui.people import AddScreen, ContactScreen
+from meshchat.ui.parts import Line
 from meshchat.ui.reports import notice_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
 from meshchat.ui.signs import LOUD, check_wish, ended_words
@@ -47,6 +46,23 @@ RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged | core.Roo
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
+def _covered(widget: Widget, crop: Region) -> list[Strip]:
+    """Lines of a widget whose children lie on all of it: not drawn to be painted over at once."""
+    return [Strip.blank(crop.width, widget.rich_style)] * crop.height
+
+
+class Panes(Horizontal):
+    """Side by side."""
+
+    render_lines = _covered
+
+
+class Main(Vertical):
+    """The open chat."""
+
+    render_lines = _covered
+
+
 class ChatScreen(ChatFront):
     """What a person looks at all day. Holds view state only; truth is in the store.
 
@@ -56,6 +72,7 @@ class ChatScreen(ChatFront):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide"), (130, "-broad")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#composer"
+    render_lines = _covered
     BINDINGS = chat_bindings()
 
     def __init__(self, runtime: Backend, app: BaseApp) -> None:
@@ -72,22 +89,22 @@ class ChatScreen(ChatFront):
         self._stale = False
         self._news: list[News] = []
         self._end: Callable[[], None] | None = None
+        self._new = True  # never shown yet
+        self._bar = FindBar(runtime, id="find")  # mounted once somebody looks for something
 
     # --- layout ------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="panes"):
+        with Panes(id="panes"):
             yield Side(self.names, self.glyphs, id="side")
-            with Vertical(id="main"):
+            with Main(id="main"):
                 yield Line(id="header")
                 yield Line(id="empty")
                 yield History(
                     self.runtime.store, self.names, self.glyphs, self._is_hidden, id="history"
                 )
                 yield Line(id="below")
-                yield FindBar(self.runtime, id="find")
                 yield Writing(self, self._choices, id="writing")
-            yield Line(id="about")
         yield StatusBar(self.glyphs, id="status")
 
     def _choices(self) -> dict[str, list[str]]:
@@ -117,7 +134,9 @@ class ChatScreen(ChatFront):
         self._end = runtime.subscribe(self._hear)
         self.reload()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        if self._new:
+            event.refresh_styles = self._new = False  # as in ``LockScreen``
         self._fit()
         self._mark_read()
         self._show_alarm()
@@ -258,6 +277,8 @@ class ChatScreen(ChatFront):
         writes = self._typing_until > self.runtime.now().wall
         self.query_one("#header", Line).show(back, *header_parts(self, self.narrow, writes))
         if self.has_class("-broad"):
+            if not self.query("#about"):
+                self.query_one(Panes).mount(Line(id="about"))
             self.query_one("#about", Line).show(about_text(self))
         self._show_status()
 
@@ -286,8 +307,7 @@ class ChatScreen(ChatFront):
             return "list"
         if isinstance(focused, History):
             return "message"
-        bar = self.query_one(FindBar)
-        return "find" if focused is not None and bar in focused.ancestors else "write"
+        return "find" if focused is not None and self._bar in focused.ancestors else "write"
 
     # --- chats -------------------------------------------------------------------------------
 
@@ -310,7 +330,7 @@ class ChatScreen(ChatFront):
             summary = self.names.summary(chat)
             self._chat = chat
             self.writing.open(chat, summary.draft if summary else "")
-            self.query_one(FindBar).close()
+            self._bar.close()
             self.query_one(History).open(chat, summary.read_seq if summary else 0)
             self._show_side()
         self._show_chat()
@@ -448,7 +468,9 @@ class ChatScreen(ChatFront):
     # --- finding -----------------------------------------------------------------------------
 
     def find(self, words: str) -> None:
-        self.query_one(FindBar).begin(self._chat, words)
+        if not self._bar.is_attached:
+            self.query_one(Main).mount(self._bar, before=self.writing)
+        self._bar.begin(self._chat, words)
 
     @on(FindBar.Found)
     def _found(self, event: FindBar.Found) -> None:
@@ -459,7 +481,7 @@ class ChatScreen(ChatFront):
 
     @on(FindBar.Left)
     def _end_finding(self) -> None:
-        self.query_one(FindBar).close()
+        self._bar.close()
         self.query_one(History).mark_words("")
         self.query_one(Composer).focus()
 
@@ -517,23 +539,32 @@ class ChatScreen(ChatFront):
         return self.query_one(History).chosen(number)
 
     def show_help(self, text: str) -> None:
+        from meshchat.ui.dialogs import TextScreen
+        from meshchat.ui.helptext import help_lines
+
         width = min(self.size.width, TextScreen.CELLS_MAX) - 8
         place = text or self.place
         self.reading(_("Help"), help_lines(place, width, self.glyphs, self._app.chosen_keys))
 
     async def add_contact(self, card: str) -> None:
+        from meshchat.ui.people import AddScreen
+
         contact = await self.app.push_screen_wait(AddScreen(self.runtime, card))
-        if isinstance(contact, Contact):
+        if contact is not None:
             self.reload()
             self.open(b"c" + contact.fp)
 
     async def show_contact(self) -> None:
+        from meshchat.ui.people import ContactScreen
+
         screen = ContactScreen(self.runtime, self._chat[1:], self.glyphs)
         await self.app.push_screen_wait(screen)
         if self.names.summary(self._chat) is None or self.names.contact(self._chat) is None:
             self.close_chat()
 
     async def check_signs(self) -> None:
+        from meshchat.ui.check import CheckScreen
+
         screen = CheckScreen(self.runtime, self.names.contacts[self._chat[1:]], self.glyphs)
         self._checking = self._chat[1:]
         name = self.names.of_chat(self._chat)

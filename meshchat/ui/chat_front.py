@@ -10,10 +10,6 @@ from textual.screen import Screen
 
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Ask, Choose, Prompt, TextScreen
-from meshchat.ui.filepicker import FileScreen, start_folder
-from meshchat.ui.mesh import MeshScreen, RadiosScreen
-from meshchat.ui.people import CardScreen
 
 if TYPE_CHECKING:
     from meshchat.ui.backend import Backend
@@ -29,7 +25,8 @@ class ChatFront(Screen[None]):
         super().__init__(classes=classes)
         self.runtime = runtime
         self.glyphs = app.glyphs
-        self._folder = start_folder()
+        self._folder: Path | None = None
+        """Where our user last looked for a file."""
 
     @property
     def _app(self) -> BaseApp:
@@ -40,21 +37,32 @@ class ChatFront(Screen[None]):
         raise NotImplementedError
 
     def reading(self, title: str, text: str) -> None:
+        from meshchat.ui.dialogs import TextScreen
+
         self.app.push_screen(TextScreen(title, text))
 
     async def ask(self, question: str) -> bool:
+        from meshchat.ui.dialogs import Ask
+
         screen: Screen[bool] = Ask(Clean(question))
         answer = await self.app.push_screen_wait(screen)
         return bool(answer)
 
     async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
+        from meshchat.ui.dialogs import Prompt
+
         return await self.app.push_screen_wait(Prompt(title, hint, password=secret))
 
     async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
+        from meshchat.ui.dialogs import Choose
+
         return await self.app.push_screen_wait(Choose(title, rows))
 
     async def choose_file(self, title: str) -> str | None:
-        chosen = await self.app.push_screen_wait(FileScreen(title, self._folder))
+        from meshchat.ui.filepicker import FileScreen, start_folder
+
+        folder = self._folder or start_folder()
+        chosen = await self.app.push_screen_wait(FileScreen(title, folder))
         if chosen is None:
             return None
         self._folder = chosen.parent
@@ -68,12 +76,18 @@ class ChatFront(Screen[None]):
         self.say(_("Copied, if this terminal allows it."))
 
     def show_card(self, card: str, title: str) -> None:
+        from meshchat.ui.people import CardScreen
+
         self.app.push_screen(CardScreen(card, title))
 
     def show_mesh(self) -> None:
+        from meshchat.ui.mesh import MeshScreen
+
         self.app.push_screen(MeshScreen(self.runtime, self.glyphs))
 
     def show_radios(self) -> None:
+        from meshchat.ui.mesh import RadiosScreen
+
         self.app.push_screen(RadiosScreen(self.runtime, self.glyphs))
 
     def palette(self) -> None:

@@ -16,8 +16,9 @@ from meshchat.core import events as core
 from meshchat.errors import MeshchatError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Closing, Line
+from meshchat.ui.dialogs import Closing
 from meshchat.ui.glyphs import Glyphs
+from meshchat.ui.parts import Line
 from meshchat.ui.signs import check_title, sign_lines
 
 if TYPE_CHECKING:

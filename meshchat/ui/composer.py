@@ -12,6 +12,7 @@ from meshchat.text import Clean
 from meshchat.ui.commands import is_command
 from meshchat.ui.completion import Found, common
 from meshchat.ui.lines import clusters
+from meshchat.ui.parts import be_compact
 
 PASTE_ASK_LINES = 5  # more than this is often a slip of the middle button
 PASTE_MAX_CHARS = 20_000  # a message holds 7,000 bytes: this much is a file, and is refused
@@ -80,8 +81,8 @@ class Composer(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
             placeholder=_("message…  (/ for commands)"),
-            compact=True,
         )
+        be_compact(self, TextArea.compact)
         self.cursor_blink = False
         self._finish, self._sent = finish, sent
         self._offers: list[Found] = []

@@ -174,7 +174,7 @@ class Deeds(MessageDeeds, PeopleDeeds, GroupDeeds):
 def unknown_command(typed: str) -> str:
     """What to say about a slash and a word that is no command."""
     word = Clean.line(typed.split()[0], 30)
-    return _("There is no command {word}: F1 shows all; // sends a slash.").format(word=word)
+    return _("There is no command {word}: /help shows all; // sends a slash.").format(word=word)
 
 
 def sendable(typed: str) -> str:

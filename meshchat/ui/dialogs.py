@@ -1,87 +1,24 @@
-"""Small screens and parts that the larger ones share."""
+"""Small screens that the larger ones ask with, loaded when one is shown."""
 
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen, Screen
-from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
-from meshchat.ui.glyphs import UNICODE, Glyphs
-
-Part = Clean | tuple[Clean, str]
-"""Something to show: cleaned text, alone or with a style of ours."""
+from meshchat.ui.parts import Field, Line, drawn, plain
 
 T = TypeVar("T")
 
-FIELD_MAX_CHARS = 2_000  # a card with its line breaks has some 500
 LIST_MAX_ROWS = 200  # a list to choose from; typing narrows it
-
-
-def plain(*parts: Part) -> Content:
-    """Cleaned text as content that no markup parser ever sees."""
-    return Content.assemble(*parts)
-
-
-def glyphs_of(widget: Widget) -> Glyphs:
-    """The signs of a widget's app."""
-    found: Glyphs = getattr(widget.app, "glyphs", UNICODE)
-    return found
-
-
-def drawn(widget: Widget, *parts: Part) -> tuple[Part, ...]:
-    """The parts as the terminal of this widget's app can draw them (``Glyphs.draw``)."""
-    glyphs = glyphs_of(widget)
-    if not glyphs.simple_emoji:
-        return parts
-    return tuple(
-        Clean(glyphs.draw(part))
-        if isinstance(part, str)
-        else (Clean(glyphs.draw(part[0])), part[1])
-        for part in parts
-    )
-
-
-class Line(Static):
-    """Text on the screen. Takes ``Clean`` only, so a type checker stops raw peer text."""
-
-    def __init__(self, *parts: Part, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(plain(*parts), id=id, classes=classes, markup=False)
-        self._parts = parts
-
-    def on_mount(self) -> None:
-        if self._parts and drawn(self, *self._parts) != self._parts:
-            self.update(plain(*drawn(self, *self._parts)))
-
-    def show(self, *parts: Part) -> None:
-        """Show this instead; repaints only if it differs."""
-        if parts != self._parts:
-            self._parts = parts
-            self.update(plain(*drawn(self, *parts)))
-
-
-class Field(Input):
-    """One line to fill in; what is pasted into it is made harmless before it is shown."""
-
-    def on_mount(self) -> None:
-        self.cursor_blink = False  # nothing on these screens moves by itself
-
-    def _on_paste(self, event: events.Paste) -> None:
-        if self.password:  # never shown, and must not be changed: the base class takes it
-            return
-        event.stop()
-        event.prevent_default()
-        self.insert_text_at_cursor(Clean.line(event.text, FIELD_MAX_CHARS))
 
 
 class Closing(Screen[T]):

@@ -22,8 +22,9 @@ from textual.widgets.option_list import Option
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
-from meshchat.ui.dialogs import Closing, Field, Line, glyphs_of, plain
+from meshchat.ui.dialogs import Closing
 from meshchat.ui.lines import fit
+from meshchat.ui.parts import Field, Line, glyphs_of, plain
 from meshchat.ui.reports import size_words
 
 ENTRIES_MAX = 5_000  # of one folder; nobody looks through more, and a stick may hold anything

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from textual import events
-from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message as UiMessage
 
@@ -11,7 +10,7 @@ from meshchat.core.model import ChatId, Message
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.backend import Backend
-from meshchat.ui.dialogs import Field, Line
+from meshchat.ui.parts import Field, Line
 
 FOUND_MAX = 500  # nobody goes through more; further words narrow it
 AFTER_S = 0.15  # of quiet before the store is asked
@@ -38,14 +37,12 @@ class FindBar(Horizontal):
         self._hits: list[int] = []
         self._at = 0
 
-    def compose(self) -> ComposeResult:
-        yield Line(Clean(f" {_('find')} "), classes="label")
-        yield Field(compact=True)
-        yield Line(classes="count")
-
     def begin(self, chat: ChatId, words: str) -> None:
-        """Ask for words, or look for these at once."""
+        """Ask for words, or look for these at once. Mount it before."""
         self._chat = chat
+        if not self.children:  # not ``compose``, which comes later than the next key
+            label, count = Line(Clean(f" {_('find')} "), classes="label"), Line(classes="count")
+            self.mount(label, Field(compact=True), count)
         self.display = True
         field = self.query_one(Field)
         field.value = words

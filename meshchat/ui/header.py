@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshchat.core.identity import key_tag
+from meshchat.core.model import Contact, Room, Trust
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.group_deeds import header_words, member_name
-from meshchat.ui.people import about_lines, state_parts
-from meshchat.ui.reports import silent_words
+from meshchat.ui.reports import moment, silent_words
 
 if TYPE_CHECKING:
-    from meshchat.ui.dialogs import Part
     from meshchat.ui.front import Front
+    from meshchat.ui.glyphs import Glyphs
+    from meshchat.ui.parts import Part
 
 
 def header_parts(front: Front, brief: bool, writes: bool) -> tuple[Part, ...]:
@@ -80,3 +82,43 @@ def nothing_words(front: Front) -> Clean:
         "F1 help"
     )
     return Clean(text)
+
+
+def state_parts(contact: Contact, glyphs: Glyphs, brief: bool = False) -> tuple[Part, ...]:
+    """What the header says about a contact's key, in signs and words."""
+    tag = key_tag(contact.fp)
+    if contact.blocked:
+        return (Clean(f"  {_('blocked')}"),)
+    if contact.request:
+        rest = "" if brief else " · " + _("key {tag} · /accept  /block").format(tag=tag)
+        return (Clean(f"  {_('stranger')}{rest}"),)
+    if contact.trust is Trust.VERIFIED:
+        return (Clean(f"  {glyphs.verified}" + ("" if brief else f" {_('verified')}")),)
+    if contact.trust is Trust.CHANGED:
+        warning = _("key changed") if brief else _("key changed: nothing is sent to this one")
+        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
+    if contact.trust is Trust.REVOKED:
+        for_good = _("key revoked for good: somebody else may have it")
+        warning = _("key revoked") if brief else for_good
+        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
+    state = _("introduced") if contact.trust is Trust.INTRODUCED else _("not verified")
+    return (Clean(f"  {glyphs.unverified} {state} · {tag}" + ("" if brief else " · F2")),)
+
+
+def about_lines(contact: Contact | None, room: Room | None) -> list[str]:
+    """The pane that is there when the window is wide."""
+    if contact is not None:
+        lines = [contact.petname, "", _("calls itself “{name}”").format(name=contact.claimed)]
+        lines.append(_("key {tag}").format(tag=key_tag(contact.fp)))
+        if contact.heard_at:
+            lines.append(_("heard {moment}").format(moment=moment(contact.heard_at)))
+        return [*lines, "", _("F2 words to compare")]
+    if room is not None:
+        kind = _("Who has the passphrase reads it.") if room.private else _("Anyone may read it.")
+        return [
+            f"#{room.name}",
+            "",
+            kind,
+            _("joined {moment}").format(moment=moment(room.joined_at)),
+        ]
+    return []

@@ -40,8 +40,8 @@ from meshchat.ui.rows import NICK_STYLES, WIDE_CELLS, Rows, day_name
 PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
 PAGES_MAX = 32  # 2,048 messages with their text in memory
 LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
-FIRST_ROWS = 200  # read before the first paint: opening costs the same for any length
-EDGE_ROWS = 60  # this close to the edge of what was read first, all the rest is laid out
+FIRST_ROWS = 128  # two pages, read before the first paint: opening costs the same for any length
+EDGE_ROWS = 48  # this close to the edge of what was read first, all the rest is laid out
 GROUP_S = 300  # a pause this long starts a new group with its name and time
 COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
 
@@ -370,12 +370,19 @@ class History(ScrollView, can_focus=True):
             self._styles[name] = style
         return style
 
+    @property
+    def _base(self) -> Style:
+        """Of everything here; Textual makes it anew for each line."""
+        if (style := self._styles.get("")) is None:
+            style = self._styles[""] = self.rich_style
+        return style
+
     def render_line(self, y: int) -> Strip:
         """One line of the view."""
         width = self.scrollable_content_region.width
         line = self.scroll_offset.y + y
         if not self._seqs or line >= self._heights.total:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
         row, within = self._heights.find(line)
         strips = self._strips(row)
         strip = strips[within] if within < len(strips) else Strip.blank(width)
@@ -386,7 +393,7 @@ class History(ScrollView, can_focus=True):
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(line)) is not None:
             strip = self._highlight(strip, span)
-        strip = strip.apply_style(self.rich_style).adjust_cell_length(width, self.rich_style)
+        strip = strip.apply_style(self._base).adjust_cell_length(width, self._base)
         return strip.apply_offsets(0, line)
 
     def _highlight(self, strip: Strip, span: tuple[int, int]) -> Strip:

@@ -14,8 +14,9 @@ from meshchat.i18n import N_, _
 from meshchat.net.transport import TransportStatus
 from meshchat.text import Clean
 from meshchat.ui.backend import Backend
-from meshchat.ui.dialogs import Closing, Line
+from meshchat.ui.dialogs import Closing
 from meshchat.ui.glyphs import Glyphs
+from meshchat.ui.parts import Line
 from meshchat.ui.reports import mesh_text, radios_text, transport_lines
 
 AGAIN_S = (

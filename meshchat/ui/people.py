@@ -13,16 +13,17 @@ from textual.content import Content
 from textual.widgets import Static
 
 from meshchat.core import events as core
-from meshchat.core.identity import card_text, key_tag, name_skeleton, safety_numbers
-from meshchat.core.model import Contact, Room, Trust
+from meshchat.core.identity import card_text, name_skeleton, safety_numbers
+from meshchat.core.model import Contact, Trust
 from meshchat.errors import MeshchatError, TrustError, UsageError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Ask, Closing, Field, Line, Part, Prompt
+from meshchat.ui.dialogs import Ask, Closing, Prompt
 from meshchat.ui.filepicker import FileScreen, start_folder
 from meshchat.ui.files import read_card, save_new
 from meshchat.ui.glyphs import Glyphs
-from meshchat.ui.reports import moment
+from meshchat.ui.header import state_parts
+from meshchat.ui.parts import Field, Line
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -31,46 +32,6 @@ if TYPE_CHECKING:
 
 QR_STYLE = "#000000 on #ffffff"  # forced: cameras read dark on light only
 QR_QUIET = 2  # modules of empty border; four are in the standard, two are enough for phones
-
-
-def state_parts(contact: Contact, glyphs: Glyphs, brief: bool = False) -> tuple[Part, ...]:
-    """What the header says about a contact's key, in signs and words."""
-    tag = key_tag(contact.fp)
-    if contact.blocked:
-        return (Clean(f"  {_('blocked')}"),)
-    if contact.request:
-        rest = "" if brief else " · " + _("key {tag} · /accept  /block").format(tag=tag)
-        return (Clean(f"  {_('stranger')}{rest}"),)
-    if contact.trust is Trust.VERIFIED:
-        return (Clean(f"  {glyphs.verified}" + ("" if brief else f" {_('verified')}")),)
-    if contact.trust is Trust.CHANGED:
-        warning = _("key changed") if brief else _("key changed: nothing is sent to this one")
-        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
-    if contact.trust is Trust.REVOKED:
-        for_good = _("key revoked for good: somebody else may have it")
-        warning = _("key revoked") if brief else for_good
-        return ((Clean(f"  {glyphs.changed} {warning}"), "bold"),)
-    state = _("introduced") if contact.trust is Trust.INTRODUCED else _("not verified")
-    return (Clean(f"  {glyphs.unverified} {state} · {tag}" + ("" if brief else " · F2")),)
-
-
-def about_lines(contact: Contact | None, room: Room | None) -> list[str]:
-    """The pane that is there when the window is wide."""
-    if contact is not None:
-        lines = [contact.petname, "", _("calls itself “{name}”").format(name=contact.claimed)]
-        lines.append(_("key {tag}").format(tag=key_tag(contact.fp)))
-        if contact.heard_at:
-            lines.append(_("heard {moment}").format(moment=moment(contact.heard_at)))
-        return [*lines, "", _("F2 words to compare")]
-    if room is not None:
-        kind = _("Who has the passphrase reads it.") if room.private else _("Anyone may read it.")
-        return [
-            f"#{room.name}",
-            "",
-            kind,
-            _("joined {moment}").format(moment=moment(room.joined_at)),
-        ]
-    return []
 
 
 def qr_content(text: str) -> Content:

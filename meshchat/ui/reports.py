@@ -347,7 +347,7 @@ def graph_lines(
             line = wide_line if len(wide_line) <= width else line
         lines.append(line)
     if not peers:
-        lines.append("  " + _("nobody is near; what you write waits here. F4 says why"))
+        lines.append("  " + _("nobody is near; what you write waits here. /radios says why"))
     near = {peer.contact for peer in peers}
     away = [c for c in contacts.values() if c.fp not in near and not (c.blocked or c.request)]
     if away:

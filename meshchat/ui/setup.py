@@ -17,7 +17,7 @@ from meshchat import i18n
 from meshchat.errors import UsageError
 from meshchat.i18n import _, said
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Field, Line
+from meshchat.ui.parts import Field, Line
 
 SUGGESTED_WORDS = 6  # 66 bits: with our hash out of reach for whoever has the disk
 SHORT_PASSPHRASE_CHARS = 16  # about four words; below this a seized disk is opened by guessing

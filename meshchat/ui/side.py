@@ -17,10 +17,10 @@ from textual.widgets.option_list import Option
 from meshchat.core.model import ChatId, ChatSummary
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Line, plain
 from meshchat.ui.glyphs import Glyphs, trust_sign
 from meshchat.ui.lines import fit
 from meshchat.ui.names import Names
+from meshchat.ui.parts import Line, be_compact, plain
 
 SIDE_CELLS = 20
 UNREAD_SHOWN_MAX = 999
@@ -52,7 +52,8 @@ class Rows(OptionList):
             self.step = step
 
     def __init__(self, id: str) -> None:
-        super().__init__(id=id, markup=False, compact=True)
+        super().__init__(id=id, markup=False)
+        be_compact(self, OptionList.compact)
         self.ids: list[ChatId] = []
 
     def on_focus(self) -> None:
@@ -104,8 +105,6 @@ class Side(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Rows("chats")
-        yield Line(id="requests-title")
-        yield Rows("requests")
 
     @property
     def chats(self) -> list[ChatId]:
@@ -114,10 +113,11 @@ class Side(Vertical):
 
     def show(self, open_chat: ChatId, cells: int) -> None:
         """Show the names as they are now, in rows of so many cells."""
-        chats, requests = self._names.chats, self._names.requests
+        requests = self._names.requests
+        if requests and len(self._views()) == 1:
+            self.mount(Line(Clean(_("requests")), id="requests-title"), Rows("requests"))
         drawn: dict[Face, Content] = {}
-        for which, rows in (("#chats", chats), ("#requests", requests)):
-            view = self.query_one(which, Rows)
+        for view, rows in zip(self._views(), (self._names.chats, requests), strict=False):
             faces = [self._face(row, open_chat, cells) for row in rows]
             for face in faces:
                 drawn[face] = self._drawn.get(face) or self._draw(face)
@@ -127,9 +127,8 @@ class Side(Vertical):
                 view.highlighted = view.ids.index(open_chat)
         self._drawn = drawn
         self._marked = open_chat
-        title = self.query_one("#requests-title", Line)
-        title.show(Clean(_("requests")))
-        title.display = self.query_one("#requests").display = bool(requests)
+        for part in self.query("#requests, #requests-title"):
+            part.display = bool(requests)
 
     def _face(self, row: ChatSummary, open_chat: ChatId, cells: int) -> Face:
         names, contact = self._names, self._names.contact(row.chat)
@@ -164,9 +163,13 @@ class Side(Vertical):
         """To the list of chats; to that of strangers if there is nobody else."""
         self._lists()[0].focus()
 
+    def _views(self) -> list[Rows]:
+        """The list of chats, and that of requests once there was one."""
+        return [part for part in self.children if isinstance(part, Rows)]
+
     def _lists(self) -> list[Rows]:
         """Those with something in them, from top to bottom; never none."""
-        every = [self.query_one("#chats", Rows), self.query_one("#requests", Rows)]
+        every = self._views()
         return [rows for rows in every if rows.ids] or every[:1]
 
     @on(Rows.Past)

@@ -20,7 +20,7 @@ from meshchat.system import harden
 from meshchat.text import Clean
 from meshchat.ui.base import BaseApp, quiet_stderr
 from meshchat.ui.chat import ChatScreen
-from meshchat.ui.dialogs import Line
+from meshchat.ui.parts import Line
 from meshchat.ui.simulation import (
     DEMO_GREETING,
     DEMO_SPEED,

@@ -9,8 +9,8 @@ from rich.cells import cell_len
 
 from meshchat.i18n import _
 from meshchat.text import Clean
-from meshchat.ui.dialogs import Line
 from meshchat.ui.glyphs import Glyphs, reason_words
+from meshchat.ui.parts import Line
 
 if TYPE_CHECKING:
     from meshchat.net.runtime import RuntimeStatus

@@ -22,7 +22,7 @@ from meshchat.ui.commands import Command
 from meshchat.ui.completion import Found, authors_of, completions
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import sendable, unknown_command
-from meshchat.ui.dialogs import Line, Part
+from meshchat.ui.parts import Line, Part
 
 if TYPE_CHECKING:
     from meshchat.ui.chat import ChatScreen
@@ -56,9 +56,13 @@ class Writing(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Line(id="notice")
-        yield Line(id="offers")
-        yield Line(id="acting")
         yield Composer(self._finish, self._sent, id="composer")
+
+    def _above(self, which: str) -> Line:
+        """The line of what Tab offers, or of what is answered; mounted once one is needed."""
+        if not self.query("#offers"):
+            self.mount(Line(id="offers"), Line(id="acting"), before=self.composer)
+        return self.query_one(f"#{which}", Line)
 
     @property
     def composer(self) -> Composer:
@@ -180,7 +184,9 @@ class Writing(Vertical):
 
     @on(Composer.Offers)
     def _show_offers(self, event: Composer.Offers) -> None:
-        offers = self.query_one("#offers", Line)
+        if not event.found and not self.query("#offers"):
+            return
+        offers = self._above("offers")
         glyphs = self._front.glyphs
         first = max(0, min(event.at - OFFERS_SHOWN + 2, len(event.found) - OFFERS_SHOWN))
         shown = event.found[first : first + OFFERS_SHOWN]
@@ -230,7 +236,7 @@ class Writing(Vertical):
         self.composer.put(message.text)
 
     def _show(self, text: str) -> None:
-        line = self.query_one("#acting", Line)
+        line = self._above("acting")
         line.show(Clean.line(text, 200))
         line.display = True
         self.composer.focus()
@@ -242,5 +248,6 @@ class Writing(Vertical):
             self._edits = b""
             self.composer.put(self._saved)
         self._answers = b""
-        self.query_one("#acting").display = False
+        for line in self.query("#acting"):
+            line.display = False
         return was

@@ -116,7 +116,7 @@ class GroupWorld:
             elif not host.store.known([eid]):
                 held = node._custody.admit(data, header, eid, b"origin01", True, now)
                 if isinstance(held, Held):
-                    node._exchange._fresh.append(held)
+                    node._exchange._fresh.append((held, False))
             node._settle(now)
             host.told += node._tells
             node._tells.clear()

@@ -1,12 +1,15 @@
 """Groups of real nodes: who reads what, who may do what, and what a hostile member can do."""
 
+import copy
 from collections import Counter
 
 import pytest
 from grouptool import GroupWorld, befriend
 from mallory import totals_match
+from msgspec.structs import replace
 from world import Host
 
+from meshchat.core import group_book
 from meshchat.core.body import Body, BodyType, encode_body
 from meshchat.core.envelope import envelope_id, open_sealed
 from meshchat.core.epochs import Gone, Keys, Leave, Rekey, Seized, decode_control, encode_control
@@ -25,7 +28,7 @@ from meshchat.core.events import (
     Send,
     SendFile,
 )
-from meshchat.core.limits import GROUP_KEYS_S, GROUP_MERGE_TURN_S, GROUP_REKEY_S
+from meshchat.core.limits import GROUP_KEYS_S, GROUP_LINES_MAX, GROUP_MERGE_TURN_S, GROUP_REKEY_S
 from meshchat.core.model import Group, GroupMember, Membership, State, contact_chat
 from meshchat.errors import TrustError, UsageError
 from meshchat.store import SqlStore
@@ -458,7 +461,7 @@ def test_nobody_writes_in_the_name_of_another(group: GroupWorld) -> None:
     group.give(a, group.forge(d, epoch, body, by=31))
     group.give(a, group.forge(d, epoch, body, n=5))  # its own signature, the wrong key
     assert a.texts(group.chat) == []
-    assert counters(a)["bad_signature"] == 2 and counters(a)["group_member"] == 1
+    assert counters(a)["bad_signature"] == 3 and counters(a)["group_member"] == 1
     assert counters(a)["bad_tag"] == 1
     group.write(d, "true")
     group.share()
@@ -510,6 +513,24 @@ def test_who_is_no_admin_makes_no_epoch(group: GroupWorld) -> None:
     assert counters(c)["group_admin"] >= 2
     assert group.live(c) == [new]
     assert not any(mail.incoming for mail in c.store.group_mail())
+
+
+def test_an_admin_who_makes_line_after_line(group: GroupWorld) -> None:
+    """Each would be compared with every other. Putting us out and taking us in is no way round."""
+    a, _, c, _ = group.hosts
+    (old,) = group.live(a)
+    for _ in range(GROUP_LINES_MAX + 3):
+        control(group, a, c, rekey_by(a, group, old))
+    assert counters(c)["group_lines"] == 3
+    for _ in range(2):
+        control(group, a, c, Gone(group.gid, 9))
+        anew = rekey_by(a, group, old)
+        members = tuple(
+            one._replace(key=b"") if one.fp == c.node.fp[:16] else one for one in anew.members
+        )
+        control(group, a, c, Rekey(group.gid, (), anew.root, 0, members, 0, "N"))
+    assert counters(c)["group_lines"] == 5
+    assert len(group.epochs(c)) == GROUP_LINES_MAX + 2  # those of the beginning
 
 
 def test_a_removed_admin_goes_on_from_where_it_was(group: GroupWorld) -> None:
@@ -717,3 +738,65 @@ def test_an_old_invitation_sealed_anew_brings_nobody_back(group: GroupWorld) -> 
     aida.do(AddMember(group.gid, carl.node.fp))
     group.share()
     assert membership(carl) is Membership.MEMBER
+
+
+def test_who_comes_back_after_others_did(group: GroupWorld) -> None:
+    """Dana goes, Carl goes, Dana comes back, Carl comes back: Carl writes again, to all of them.
+
+    He knows that Dana was put out, and has none of the epochs between.
+    """
+    aida, bolat, carl, dana = group.hosts
+    for admin, command, member in (
+        (bolat, RemoveMember, dana),
+        (aida, RemoveMember, carl),
+        (aida, AddMember, dana),
+        (aida, AddMember, carl),
+    ):
+        admin.do(command(group.gid, member.node.fp))
+        group.share()
+    assert group.roster(carl) == group.roster(aida)
+    group.write(carl, "I am back")
+    group.share()
+    assert all("I am back" in host.texts(group.chat) for host in group.hosts)
+
+
+def test_what_one_line_names_is_not_forgotten(
+    group: GroupWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the epoch that took Carl in again would seem to follow the line beside it."""
+    aida, bolat, carl, dana = group.hosts
+    aida.do(RemoveMember(group.gid, carl.node.fp))
+    group.share()
+    bolat.do(RenameGroup(group.gid, "Ward"))
+    for name in ("One", "Hospital"):
+        aida.do(RenameGroup(group.gid, name))
+    aida.do(AddMember(group.gid, carl.node.fp))
+    group.share([aida, dana])
+    group.share([bolat, dana])
+    book = dana.node._chats.groups.book
+    monkeypatch.setattr(group_book, "GROUP_EPOCHS_MAX", 0)
+    with dana.store.transaction():
+        for epoch in group.epochs(dana):
+            book.save(replace(epoch, head_key=b""))
+        assert len(book.line(group.gid).live) == 2
+        book.trim(group.gid)
+        assert len(book.line(group.gid).live) == 2
+
+
+def test_an_old_copy_of_a_member_goes_on_where_it_was(group: GroupWorld) -> None:
+    """What it wrote since comes back to it, so it uses no number twice, which all would drop."""
+    carl = group.hosts[2]
+    copied = copy.deepcopy(carl.store)
+    for number in range(3):
+        group.write(carl, f"then {number}")
+    group.share()
+    carl.store = copied
+    carl.crash()
+    group.share()
+    for number in range(2):
+        group.write(carl, f"now {number}")
+    group.share()
+    for host in group.hosts:
+        if host is not carl:
+            assert host.texts(group.chat) == ["then 0", "then 1", "then 2", "now 0", "now 1"]
+            assert not counters(host)["group_replay"]

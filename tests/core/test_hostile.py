@@ -806,6 +806,39 @@ def test_written_in_1970(world: World) -> None:
     assert a.state(message) == State.DELIVERED
 
 
+def test_written_next_year(world: World) -> None:
+    """A post written while our clock was ahead is sealed again when it is right, and goes."""
+    a, b = pair(world)
+    room_key = public_room_key("x")
+    rooms = [host.do(JoinRoom("x", room_key, False)) for host in (a, b)]
+    chat = room_chat(rooms[0].rid)  # type: ignore[attr-defined]
+    world.wall += 365 * DAY
+    message = a.do(Send(chat, "what year is it?"))
+    assert isinstance(message, Message)
+    world.wall -= 365 * DAY
+    world.run(1_300)
+    world.meet(a, b, 20)
+    assert b.texts(chat) == ["what year is it?"]
+    stored = a.store.message(message.id)
+    assert stored is not None and stored.state is State.CARRIED
+    assert world.wall < stored.expires_at < world.wall + 8 * DAY
+
+
+def test_what_a_wrong_clock_refused_is_asked_for_again(world: World) -> None:
+    """Mail seems to be of the future until the clock is set; nothing is offered twice on a link."""
+    a, b = pair(world)
+    send(b, a, "six o'clock")
+    world.wall -= 9 * DAY
+    link, _ = world.link(a, b)
+    world.run(20)
+    assert link in a.links and inbox(a, b) == []
+    world.wall += 9 * DAY
+    world.run(20)
+    assert link not in a.links
+    world.meet(a, b)
+    assert inbox(a, b) == ["six o'clock"]
+
+
 def test_late_mail_does_not_bring_an_old_card_back(world: World) -> None:
     """Cards of one hour have an order: after a block, mail sent before it undoes nothing."""
     a, b = pair(world)

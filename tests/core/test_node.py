@@ -15,15 +15,18 @@ from meshchat.core.events import (
     Block,
     CloseLink,
     ContactChanged,
+    Done,
     Introduce,
     JoinRoom,
     LeaveRoom,
     MessageAdded,
     NeighbourUp,
     Received,
+    Refused,
     Rename,
     SaveDraft,
     Send,
+    SendFrames,
     SetName,
     Verify,
     Wake,
@@ -529,6 +532,27 @@ def test_outbox_limit_is_told(world: World) -> None:
     world.link(a, b)
     world.run(3)
     assert len(inbox(b, a)) == accepted
+
+
+def test_a_refused_command_undoes_itself_alone(
+    world: World, three: tuple[Host, Host, Host]
+) -> None:
+    """Of several in one step: what was sealed before and after it still goes."""
+    a, b, _ = three
+    world.link(a, b)
+    world.run(1)
+    chat = contact_chat(b.node.fp)
+    texts = ("one", "x" * 5_000 + "y" * 5_000, "two", "", "three")
+    with a.store.transaction():
+        effects = a.node.obey([Send(chat, text) for text in texts], world.now)
+    answers = [type(effect) for effect in effects if isinstance(effect, Done | Refused)]
+    assert answers == [Done, Refused, Done, Refused, Done]
+    for effect in effects:
+        if isinstance(effect, SendFrames):
+            world.carry(a, effect)
+    world.run(1)
+    assert inbox(b, a) == ["one", "two", "three"]
+    assert a.node.status(world.now).custody.own == 0, "all delivered"
 
 
 def test_strangers_fill_only_their_share(world: World) -> None:

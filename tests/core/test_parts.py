@@ -854,7 +854,7 @@ def test_bulk_never_pushes_out_its_equals(arrivals: list[tuple[int, int]]) -> No
             verdict = custody.admit(
                 data, header, envelope_id(data), b"origin%02d" % n, False, world.now
             )
-            custody.flush(world.now)
+            custody.flush()
         assert room is not isinstance(verdict, Refusal), "what is foretold comes true"
         worst = max(held.values(), default=-1)
         gone = [one for one in held if host.store.fate(one) is not Fate.HELD]

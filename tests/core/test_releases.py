@@ -13,7 +13,7 @@ from meshchat.core.limits import (
     RECEIPT_DELAY_S,
     RELEASE_AHEAD_MAX_S,
 )
-from meshchat.core.model import Fate, Message, State
+from meshchat.core.model import Fate, Message, Now, State
 from meshchat.core.pace import Window
 
 COUNT = 12
@@ -139,6 +139,21 @@ def test_one_late_flight_cuts_the_window_once() -> None:
     for _ in range(20):
         now = flight(window, 0.5 + now, now)
     assert window.size == CREDIT_MIN_BYTES
+
+
+def test_our_own_work_is_no_queue() -> None:
+    """A step of ours that takes long stands between sending and hearing of it."""
+    window, busy, mono = Window(), 0.0, 0.0
+    for _ in range(60):
+        left = Now(mono, 0.0, busy)
+        busy, mono = busy + 2.0, mono + 2.0 + 0.01
+        sizes = []
+        while window.room >= 1_000:
+            window.send(1_000, left.idle)
+            sizes.append(1_000)
+        for size in sizes:
+            window.credit(size, Now(mono, 0.0, busy).idle)
+    assert window.size == CREDIT_MAX_BYTES
 
 
 def test_a_slow_commit_is_no_queue() -> None:

@@ -24,7 +24,7 @@ def bring(custody: Custody, number: int, origin: bytes, life_h: int, trusted: bo
     data = envelope(number, life_h)
     eid = envelope_id(data)
     verdict = custody.admit(data, parse_header(data), eid, origin, trusted, NOW)
-    custody.flush(NOW)
+    custody.flush()
     assert isinstance(verdict, Held | Refusal)
     return eid if isinstance(verdict, Held) else None
 
@@ -81,7 +81,7 @@ def test_an_envelope_tried_twice_counts_once() -> None:
             )
             assert isinstance(verdict, Held)
             held.append(verdict)
-        custody.flush(NOW)
+        custody.flush()
         assert custody.untried == store.count_untried() == 3
         for _ in range(2):
             custody.tried(held[0], held[0].kind)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meshchat import cli, i18n
+from meshchat import cli, commands, i18n
 from meshchat.arguments import make_parser
-from meshchat.commands import COMMANDS
 from meshchat.commands.console import is_no, is_yes
 from meshchat.i18n import choose, ngettext, said
 from meshchat.plain import check_lines, message_lines
@@ -137,6 +136,7 @@ def test_a_broken_catalogue_leaves_english(
     assert i18n._("F1 help") == "F1 help"
 
 
+COMMANDS = [name for table in commands.tables() for name in table]
 NAMES = {part for name in COMMANDS for part in re.split(r"[.-]", name)} | {"scenario", "meshchat"}
 Run = Callable[..., str]
 

@@ -145,6 +145,7 @@ FATES = st.sampled_from((Fate.PROVEN, Fate.EVICTED, Fate.REFUSED))
 CUSTODY = (
     op("add_envelopes", st.lists(HELD, max_size=5), st.just(1.0)),
     op("add_envelopes", st.lists(HELD, min_size=3, max_size=9), st.just(1.0)),
+    op("add_envelopes", st.lists(HELD, max_size=5), st.just(1.0), st.frozensets(IDS)),
     op("add_refused", IDS, HOURS),
     op("tried", st.lists(IDS, max_size=4), st.sampled_from(Kind)),
     op("retry_all"),
@@ -261,6 +262,7 @@ def custody_of(store: Store) -> dict[str, object]:
         "known": store.known(ids),
         "held": [store.envelope(eid) for eid in ids],
         "fates": [store.fate(eid) for eid in ids],
+        "data": [store.envelope_data(eid) for eid in ids],
         "holders": [store.holder_of(eid) for eid in ids],
         "offered": [store.offered(now_h) for now_h in (0, 4, 9)],
         "untried": [store.untried(limit) for limit in (0, 2, 99)],

@@ -128,6 +128,7 @@ class LoggedDatabase(Database):
     def __init__(self, log: Log, key: bytes, synchronous: str = "") -> None:
         """``synchronous``: another than the shipped setting."""
         self._log = log
+        self.undone, self.before_commit = [], []
         self._db = apsw.Connection("store", vfs=f"multipleciphers-{log.vfs}")
         for cipher in ("cipher = 'sqlcipher'", "legacy = 4", f"key = \"x'{key.hex()}'\""):
             self._run(f"PRAGMA {cipher}")
@@ -137,12 +138,26 @@ class LoggedDatabase(Database):
         if synchronous:
             self._run(f"PRAGMA synchronous = {synchronous}")
 
-    def _run(self, sql: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _execute(self, sql: str, params: tuple[Any, ...]) -> "Finished":
         try:
-            return list(self._db.execute(sql, params))
+            rows = list(self._db.execute(sql, params))
         except apsw.Error as error:
             raise StoreError("failed", str(error)) from error
+        return Finished(rows, self._db.changes(), self._db.last_insert_rowid())
 
-    def write_many(self, sql: str, rows: Any) -> None:
+    def write_many(self, sql: str, rows: Any) -> int:
         self.need_transaction()
+        before = self._db.total_changes()
         self._db.executemany(sql, rows)
+        return int(self._db.total_changes() - before)
+
+
+class Finished(NamedTuple):
+    """What a cursor of the shipped database tells after its statement."""
+
+    rows: list[tuple[Any, ...]]
+    rowcount: int
+    lastrowid: int
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self.rows

@@ -1,5 +1,6 @@
 """The key file: sealing, refusals before any work, change of passphrase, destruction."""
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -161,6 +162,48 @@ def test_destroy(path: Path) -> None:
         assert len(left) == 200
         assert not any(left[at : at + 8] == before[at : at + 8] for at in range(0, 192, 8))
     keyfile.destroy(path)
+
+
+def test_a_file_for_reading_only(path: Path) -> None:
+    """As a copy from a disc has it: the passphrase is changed and the file destroyed all the same.
+
+    Root writes it anyway, so the mode that comes out is what shows it.
+    """
+    key = keyfile.create(path, WORDS, small=True)
+    path.chmod(0o400)
+    keyfile.change_passphrase(path, WORDS, "new", small=True)
+    assert keyfile.unlock(path, "new") == key
+    path.chmod(0o400)
+    if os.name == "posix":
+        os.link(path, path.with_name("undeleted"))
+    keyfile.destroy(path)
+    assert not path.exists()
+    if os.name == "posix":
+        assert path.with_name("undeleted").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_overwritten_is_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk that copies on writing refuses to overwrite; a wipe does not stop at that."""
+    keyfile.create(path, WORDS, small=True)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(keyfile, "_overwrite", full)
+    keyfile.change_passphrase(path, WORDS, "new", small=True)  # and it says that it is done
+    assert refusal(path) == "wrong_passphrase"
+    keyfile.destroy(path)
+    assert not path.exists()
+
+
+def test_a_change_after_the_profile_went(path: Path) -> None:
+    """A wipe while the new passphrase is stretched: one sentence, and no key file again."""
+    keyfile.create(path, WORDS, small=True)
+    data = path.read_bytes()
+    path.unlink()
+    with pytest.raises(StoreError, match="cannot be written"):
+        keyfile._rewrite(path, data)
+    assert not path.exists()
 
 
 def test_work_grows_until_a_guess_is_slow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Search, and that what was destroyed is in no file any more: both stores, and the database."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -70,6 +71,23 @@ def test_search_follows_changes(store: AnyStore) -> None:
     with store.transaction():
         assert store.trim(CHAT, 1) == [message(1).id]
     assert store.search("plum") == [] and ids(store.search("pear")) == [3]
+
+
+def test_search_knows_what_a_part_undid(store: AnyStore) -> None:
+    """Inside of a transaction too, and where the number of a message is used again."""
+    with store.transaction():
+        store.add_message(message(1, text=Clean("apple")))
+        with pytest.raises(RuntimeError), store.savepoint():
+            store.add_message(message(2, text=Clean("plum")))
+            raise RuntimeError
+        assert store.search("plum") == []
+        with pytest.raises(RuntimeError), store.savepoint():
+            store.add_message(message(3, text=Clean("cherry")))
+            raise RuntimeError
+        store.add_message(message(4, text=Clean("pear")))
+        store.change_message(message(1).id, text=Clean("quince"))
+    found = [ids(store.search(word)) for word in ("plum", "cherry", "apple", "pear", "quince")]
+    assert found == [[], [], [], [4], [1]]
 
 
 def test_destroyed_messages_do_not_come_back(store: AnyStore) -> None:
@@ -176,17 +194,17 @@ def test_an_index_of_another_folding_is_made_anew(tmp_path: Path) -> None:
 def test_search_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call of content reads a whole table."""
     store = SqlStore.memory()
-    run = store._db._run
+    execute = store._db._execute
     scans: list[str] = []
 
-    def explained(sql: str, params: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def explained(sql: str, params: tuple[object, ...]) -> Any:
         if sql.lstrip().startswith(("SELECT", "INSERT", "DELETE", "UPDATE")):
-            plan = [str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {sql}", params)]
+            plan = [str(row[3]) for row in execute(f"EXPLAIN QUERY PLAN {sql}", params)]
             scans.extend(f"{step}: {sql}" for step in plan if step in ("SCAN m", "SCAN messages"))
-        return run(sql, params)
+        return execute(sql, params)
 
     write(store, "a", "b")
-    monkeypatch.setattr(store._db, "_run", explained)
+    monkeypatch.setattr(store._db, "_execute", explained)
     mid = message(1).id
     with store.transaction():
         store.search("a", chat=CHAT)

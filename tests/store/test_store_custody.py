@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -232,21 +233,21 @@ def test_partials_are_bounded(store: AnyStore) -> None:
 def test_no_call_reads_a_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans, not times: what happens on a link never grows with all ids ever seen."""
     store = SqlStore.memory()
-    run = store._db._run
+    execute = store._db._execute
     scans: list[str] = []
 
-    def explained(sql: str, params: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def explained(sql: str, params: tuple[object, ...]) -> Any:
         if sql.lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")):
-            plan = [str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {sql}", params)]
+            plan = [str(row[3]) for row in execute(f"EXPLAIN QUERY PLAN {sql}", params)]
             scans.extend(f"{step} in {sql}" for step in plan if step in banned)
-        return run(sql, params)
+        return execute(sql, params)
 
     banned = {
         f"SCAN {name}{how}"
         for name in ("envelopes", "e", "bodies", "b", "messages", "m", "proofs")
         for how in ("", *(f" USING COVERING INDEX envelopes_by_{key}" for key in ("expiry", "id")))
     }
-    monkeypatch.setattr(store._db, "_run", explained)
+    monkeypatch.setattr(store._db, "_execute", explained)
     with store.transaction():
         store.add_envelopes([held(1), held(2)], 0.0)
         store.envelope(b16(1))

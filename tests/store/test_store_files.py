@@ -1,6 +1,7 @@
 """The store contract for files: whole ones, those under way, their pieces, ids sought again."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -194,17 +195,17 @@ def test_a_store_of_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_files_are_found_by_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans, not times: no call reads a whole table of envelopes, files or pieces."""
     store = SqlStore.memory()
-    run = store._db._run
+    execute = store._db._execute
     scans: list[str] = []
 
-    def explained(sql: str, params: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def explained(sql: str, params: tuple[object, ...]) -> Any:
         if sql.lstrip().startswith(("SELECT", "INSERT", "DELETE")):
-            plan = [str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {sql}", params)]
+            plan = [str(row[3]) for row in execute(f"EXPLAIN QUERY PLAN {sql}", params)]
             tables = ("envelopes", "e", "files", "pieces")
             scans.extend(step for step in plan if step.startswith("SCAN") and step[5:] in tables)
-        return run(sql, params)
+        return execute(sql, params)
 
-    monkeypatch.setattr(store._db, "_run", explained)
+    monkeypatch.setattr(store._db, "_execute", explained)
     with store.transaction():
         store.seek([b16(1)])
         store.save_file(MID, b"x")

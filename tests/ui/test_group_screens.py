@@ -79,7 +79,7 @@ async def test_from_nothing_to_talk() -> None:
     world, ann, ben, cat = table.world, table.ann, table.ben, table.cat
     async with table.at(ann) as (app, pilot):
         await say(app, pilot, "/group stairs")
-        await sees(app, pilot, "&stairs", "group · only you", "/invite NAME adds")
+        await sees(app, pilot, "&stairs", "only you · /invite", "/invite NAME adds")
         await say(app, pilot, "/invite Ben")
         await sees(app, pilot, "group · 2 members", "Ben is added")
         await say(app, pilot, "/invite cat")
@@ -166,4 +166,4 @@ async def test_a_seized_device_is_out_of_the_groups() -> None:
         await say(app, pilot, "/seized Ben")
         await until(lambda: isinstance(app.screen, Ask), pilot)
         await pilot.press("y")
-        await sees(app, pilot, "Done in 1 group.", "group · only you")
+        await sees(app, pilot, "Done in 1 group.", "only you · /invite")

@@ -87,6 +87,7 @@ def test_a_pipe_can_do_all_of_it(home: Path) -> None:
     assert "queued: nobody has taken it yet" in shown and "you: /slash" in shown
     assert "meshchat:" in shown and "nobody is near" in shown
     assert "\x1b" not in shown and "\r" not in shown
+    assert re.search(r"\bF\d", shown) is None  # there are no such keys here
 
 
 def test_what_was_written_is_there_the_next_time(home: Path) -> None:
@@ -100,7 +101,7 @@ def test_mistakes_are_answered_and_nothing_is_sent(home: Path) -> None:
     """An unknown command, words where none belong, a chat that is not there."""
     shown = linear(home, "/qiut\nhello\n/leave\n/join\n/chat nobody\n/lock now\n/read many\n")
     for said in (
-        "There is no command /qiut",
+        "There is no command /qiut: /help shows all",
         "Choose a chat first",
         "This works in a room or a group.",
         "Say more: /join #ROOM",

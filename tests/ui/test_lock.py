@@ -10,15 +10,16 @@ from textual.screen import Screen
 
 from meshchat.config import RuntimeOptions
 from meshchat.errors import StoreError
-from meshchat.net.control import NodeSettings
+from meshchat.net.settings import NodeSettings
 from meshchat.profile import Profile
 from meshchat.text import Clean
 from meshchat.ui.app import MeshApp
 from meshchat.ui.chat import ChatScreen
 from meshchat.ui.commands import BY_NAME
 from meshchat.ui.composer import Composer
-from meshchat.ui.dialogs import Ask, Field, Line, Prompt, TextScreen
+from meshchat.ui.dialogs import Ask, Prompt, TextScreen
 from meshchat.ui.lock import LockScreen
+from meshchat.ui.parts import Field, Line
 from meshchat.ui.people import AddScreen
 from meshchat.ui.setup import SUGGESTED_WORDS, SetupScreen
 
@@ -202,6 +203,31 @@ async def test_a_name_too_long_is_refused_where_it_is_typed(tmp_path: Path) -> N
         await pilot.press("enter")
         await pilot.pause()
         assert app.screen.query_one("#step-passphrase").display
+
+
+async def test_a_wrong_passphrase_in_a_file_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line while it is checked; then why it was refused, and a field to type in."""
+    checked = threading.Event()
+
+    def refuse(_profile: Profile, _passphrase: str) -> tuple[int, bytes]:
+        checked.wait()
+        raise StoreError("wrong_passphrase", "The passphrase is wrong. Try again.")
+
+    monkeypatch.setattr(Profile, "exists", lambda _profile: True)
+    monkeypatch.setattr(Profile, "find_key", refuse)
+    monkeypatch.setattr("meshchat.ui.app.wait_after", lambda _times: 0.0)
+    app = MeshApp(Profile(tmp_path / "home"), RuntimeOptions(lan=False, ble=False), "mistyped")
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        lock = app.screen
+        assert "moment" in str(lock.query_one(Line).content) and not lock.query(Field)
+        checked.set()
+        await until(lambda: isinstance(app.focused, Field), pilot)
+        assert "wrong" in str(lock.query_one(".answer", Line).content) and not lock.query(".busy")
+        await pilot.press("x")
+        assert lock.query_one(Field).value == "x"
 
 
 class Slow(Profile):

@@ -17,9 +17,10 @@ from meshchat.core.identity import public_room_key
 from meshchat.core.model import NOTE_REVOCATION, ChatId, OpenFile
 from meshchat.profile import Profile
 from meshchat.ui.app import MeshApp
-from meshchat.ui.dialogs import Ask, Field, Prompt, TextScreen
+from meshchat.ui.dialogs import Ask, Prompt, TextScreen
 from meshchat.ui.glyphs import PLAIN, UNICODE, choose, simple_emoji
 from meshchat.ui.mesh import FirstRadios
+from meshchat.ui.parts import Field
 from meshchat.ui.people import CardScreen
 from meshchat.ui.reports import notice_words
 

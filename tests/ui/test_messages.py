@@ -6,8 +6,9 @@ from meshchat.core.events import Edit, JoinRoom, MessageChanged, React, Retract,
 from meshchat.core.identity import public_room_key
 from meshchat.core.model import Notify, State
 from meshchat.ui.composer import Composer
-from meshchat.ui.dialogs import Ask, Choose, Line, TextScreen
+from meshchat.ui.dialogs import Ask, Choose, TextScreen
 from meshchat.ui.find import FindBar
+from meshchat.ui.parts import Line
 
 
 def writing(person: Person) -> Composer:

@@ -202,7 +202,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         )
     )
     try:
-        program.settle(b"public room")
+        program.settle(b"anyone may read")
         yield program
     finally:
         program.close()

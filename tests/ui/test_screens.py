@@ -29,7 +29,7 @@ async def test_the_mesh_page_follows_what_happens() -> None:
     async with me.at() as (mine, pilot):
         await pilot.press("f3")
         await until(lambda: isinstance(mine.screen, MeshScreen), pilot)
-        assert "nobody is near; what you write waits here. F4 says why" in mine.shown()
+        assert "nobody is near; what you write waits here. /radios says why" in mine.shown()
         async with bob.at() as (_theirs, _):
             chat = await me.knows(bob)
             await bob.knows(me)

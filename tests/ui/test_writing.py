@@ -6,7 +6,7 @@ from textual import events
 from meshchat.core.events import JoinRoom, Send
 from meshchat.core.identity import public_room_key
 from meshchat.ui.composer import PASTE_MAX_CHARS, Composer
-from meshchat.ui.dialogs import Line
+from meshchat.ui.parts import Line
 
 
 def writing(person: Person) -> Composer:

@@ -73,6 +73,8 @@ class Outline(NamedTuple):
     exp_h: int
     held: bool
     """False: only the id is left."""
+    alone: bool = True
+    """No other envelope has the same ``done``."""
 
 
 class Gone(NamedTuple):

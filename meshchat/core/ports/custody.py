@@ -1,6 +1,6 @@
 """What a store keeps of envelopes and proofs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from meshchat.core.model import Expired, Fate, Gone, Held, Kind, Outline, Partial, Proof, Usage
@@ -14,8 +14,11 @@ class CustodyStore(Protocol):
         """Which of these (at most 1,024) are ids of envelopes ever seen or ``done`` of proofs."""
         ...
 
-    def add_envelopes(self, held: Iterable[Held], at: float) -> None:
-        """Take custody. An id that is known already is left as it is."""
+    def add_envelopes(self, held: Iterable[Held], at: float, tried: Collection[bytes] = ()) -> None:
+        """Take custody. An id that is known already is left as it is.
+
+        ``tried``: ids of those of kind CARRIED that need not be checked any more.
+        """
         ...
 
     def add_refused(self, eid: bytes, exp_h: int) -> None:
@@ -24,6 +27,10 @@ class CustodyStore(Protocol):
 
     def envelope(self, eid: bytes) -> Held | None:
         """With its data, or None if we do not hold it (any more)."""
+        ...
+
+    def envelope_data(self, eid: bytes) -> bytes | None:
+        """The data alone."""
         ...
 
     def fate(self, eid: bytes) -> Fate | None:

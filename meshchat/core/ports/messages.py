@@ -50,8 +50,12 @@ class MessageStore(Protocol):
         retracted: float | None = None,
         read_at: float | None = None,
         vanish_at: float | None = None,
+        was: Message | None = None,
     ) -> Message:
-        """Change the given fields; returns the message as it is now."""
+        """Change the given fields; returns the message as it is now.
+
+        ``was``: the message as it is before, where the caller has it; saves reading it.
+        """
         ...
 
     def pending(self) -> list[Message]:
@@ -94,7 +98,7 @@ class MessageStore(Protocol):
         """``at``: when it was written, wall seconds."""
         ...
 
-    def add_step(self, mid: bytes, step: Step) -> None: ...
+    def add_step(self, mid: bytes, *steps: Step) -> None: ...
 
     def journey(self, mid: bytes) -> list[Step]:
         """In order of being added."""
