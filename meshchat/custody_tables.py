@@ -14,6 +14,7 @@ from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
     BULK_CLASS,
     HINT_CLASS_SHIFT,
+    Expired,
     Fate,
     Gone,
     Held,
@@ -287,16 +288,16 @@ class CustodyTables:
             for stamp, exp_h, _, eid, size_class in itertools.islice(worst, limit)
         ]
 
-    def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
+    def expire(self, now_h: int) -> Expired:
         rows = sorted(self._db.rows(f"{_CUSTODY} WHERE e.exp_h <= ?", now_h))
         self._destroy(rows, Fate.EXPIRED)
         self._db.write("DELETE FROM envelopes WHERE lot IS NULL AND exp_h <= ?", now_h - 1)
-        self._db.write("DELETE FROM proofs WHERE exp_h <= ?", now_h - 1)
+        proofs = self._db.write("DELETE FROM proofs WHERE exp_h <= ? RETURNING done", now_h - 1)
         self._db.write("DELETE FROM lots WHERE count = 0")
         self._lots.clear()
         self._proofs = -1
         self._forget_beyond(SEEN_MAX_COUNT)
-        return [(row[1], Kind(row[2])) for row in rows]
+        return Expired([(row[1], Kind(row[2])) for row in rows], sorted(done for (done,) in proofs))
 
     def _forget_beyond(self, most: int) -> None:
         """Forget ids not held, soonest expiry first, until ``most`` are left."""

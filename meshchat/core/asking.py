@@ -170,7 +170,10 @@ class Asking:
         self._offers.level -= len(offers)
         ids = [eid for eid, _ in offers]
         transfers = self._transfers
-        known = self._store.known(ids) - transfers.hidden
+        known = self._store.known(ids)
+        if transfers.hidden:
+            known -= transfers.hidden
+        asked, judging, sought = self._asked, self._judging, transfers.sought
         if not self._wants:  # all that will wait was looked up now
             self._checked = transfers.brought - self._brought
         answer = 0
@@ -181,12 +184,12 @@ class Asking:
                 answer |= 1 << place
                 if self._offering.offers(eid):
                     held.append(eid)
-            elif eid not in self._asked and eid not in self._judging:
-                sought = eid in transfers.sought
-                if not sought and transfers.full.get(eid, 0.0) > now.mono:
+            elif eid not in asked and eid not in judging:
+                ours = eid in sought
+                if not ours and transfers.full.get(eid, 0.0) > now.mono:
                     transfers.decline(eid, hint, self._link.remote_key)  # and no word: not yet
-                elif sought or transfers.relay.carries(hint):
-                    first = sought or eid in transfers.partials
+                elif ours or transfers.relay.carries(hint):
+                    first = ours or eid in transfers.partials
                     self._wants.add(eid, hint, first or (news and rank_of(hint) < BULK_RANK))
                 else:
                     self._decline(eid, hint)
@@ -407,6 +410,8 @@ class Asking:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``pump`` has something to do by itself."""
+        if not (self._asked or self._answers or self._wants):
+            return None
         due: list[float] = []
         if self._asked:
             due.append(self._progress + STALL_S + 0.1)

@@ -212,8 +212,10 @@ class Chats:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``wake`` is due."""
-        due = (self._readings.next_wakeup(), self.keeping.next_wakeup())
-        return min((at for at in due if at is not None), default=None)
+        reading, keeping = self._readings.next_wakeup(), self.keeping.next_wakeup()
+        if reading is None or keeping is None:
+            return keeping if reading is None else reading
+        return min(reading, keeping)
 
     def house(self, now: Now) -> None:
         """Now and then: what is too old goes, and what waits for a key is tried again."""

@@ -334,7 +334,9 @@ class People:
 
     def notice_silence(self, now: Now) -> None:
         """Tell of each friend who has just been silent for too long, once."""
-        for contact in self.friends():
+        for contact in self._contacts.values():
+            if not contact.silent_days or not self.is_friend(contact.fp):
+                continue
             silent = contact.is_silent(now.wall)
             if silent and contact.fp not in self._silent:
                 self._silent[contact.fp] = None

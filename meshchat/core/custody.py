@@ -91,7 +91,7 @@ class Custody:
         self.stored = 0
         self.dropped = 0
         self.gone: list[bytes] = []
-        """Ids dropped since this was last cleared."""
+        """Ids of envelopes and proofs dropped since this was last cleared."""
         self.was_full = False
         """Something was refused or evicted for want of space since this was last reset."""
         self.lost = False
@@ -269,11 +269,13 @@ class Custody:
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
         """Destroy what has expired; returns it."""
         self.flush()
-        gone = self._store.expire(hours(now.wall))
-        if gone:
+        expired = self._store.expire(hours(now.wall))
+        if expired.envelopes:
             self.recount()
-            self.dropped += len(gone)
-        return gone
+            self.dropped += len(expired.envelopes)
+        self.gone += [eid for eid, _ in expired.envelopes]
+        self.gone += expired.proofs
+        return expired.envelopes
 
     def holder_of(self, token: bytes) -> Outline | None:
         """What this token proves, as far as we know it."""

@@ -40,6 +40,7 @@ from meshchat.core.livecheck import Line, LiveChecks
 from meshchat.core.model import NO_TEXT, Neighbour, Now, Proof
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.relay import Relay
+from meshchat.core.shelf import Shelf
 from meshchat.core.sync import Sync
 from meshchat.core.transfers import AtHand, Outcome, Transfers
 from meshchat.core.wire import PROOF_HINT, read_typing, write_typing
@@ -110,6 +111,8 @@ class Neighbours:
         withheld: Mapping[bytes, tuple[int, Collection[bytes]]],
         hidden: Set[bytes],
         show_typing: Callable[[], bool],
+        shelf: Shelf,
+        renew_s: float,
     ) -> None:
         """
         Args:
@@ -118,6 +121,8 @@ class Neighbours:
             withheld: Ours that only their readers may be offered yet: id to hint and readers.
             hidden: As in ``Transfers``.
             show_typing: Whether our user lets contacts see that they write.
+            shelf: Empty.
+            renew_s: As in ``Node``.
         """
         self._log = log
         self._withheld = withheld
@@ -136,9 +141,10 @@ class Neighbours:
         self._touched: dict[int, Peer] = {}
         self._alarms: list[tuple[float, int]] = []
         self._transfers = Transfers(
-            Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, partials=set(store.partials())
+            Relay(entropy.bytes(KEY_BYTES)), has_room, hidden, shelf, partials=set(store.partials())
         )
-        self._renewed_h = -1
+        self._renew_s = renew_s
+        self._renewed = -1
         self.renew(now)
         self._admission = Admission(limits, now)
         self._heard_at = -NEVER  # when any neighbour said something
@@ -195,10 +201,11 @@ class Neighbours:
         self._transfers.shelf.remove(eids)
 
     def renew(self, now: Now) -> None:
-        """Take what is on offer from the store anew once an hour: without what has expired."""
-        if hours(now.wall) == self._renewed_h:
+        """Now and then take what is on offer from the store anew, whatever went astray."""
+        turn = int(now.wall // self._renew_s)
+        if turn == self._renewed:
             return
-        self._renewed_h = hours(now.wall)
+        self._renewed = turn
         self._transfers.at_hand = AtHand()
         offers = [(done, PROOF_HINT) for done in self._store.released(now.wall)]
         offers += [

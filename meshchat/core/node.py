@@ -35,6 +35,7 @@ from meshchat.core.identity import safety_words, seed_to_words
 from meshchat.core.limits import (
     CLOCK_FLOOR_S,
     CLOCK_JUMP_S,
+    DAY_S,
     HOUSEKEEPING_S,
     QUIET_HOUSEKEEPING_S,
     Limits,
@@ -55,6 +56,7 @@ from meshchat.core.neighbours import Neighbours
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.releases import Releases
 from meshchat.core.shape import Handover, Shape
+from meshchat.core.shelf import Ids, Shelf
 from meshchat.errors import UsageError
 
 OPEN_MESH_PSK = H(b"mc1 mesh-psk", b"open mesh", 32)
@@ -77,6 +79,8 @@ class Node:
         receipts: bool = True,
         log: FrameLog | None = None,
         shape: Shape | None = None,
+        ids: Ids | None = None,
+        renew_s: float = DAY_S,
     ) -> None:
         """Continue from what the store holds. Call inside a transaction.
 
@@ -89,6 +93,8 @@ class Node:
             receipts: Whether contacts may learn that their messages reached us.
             log: Told of each frame that is made; for measuring.
             shape: How our own mail is hidden among that of others; None: not at all.
+            ids: Empty; where those of what we offer are kept.
+            renew_s: How often what we offer is taken from the store anew, should it differ.
         """
         self._store = store
         limits = limits or Limits()
@@ -125,6 +131,8 @@ class Node:
             self._handover.held,
             releases.hidden,
             lambda: self._chats.content.privacy.typing,
+            Shelf(ids),
+            renew_s,
         )
         self._exchange = Exchange(
             store,

@@ -47,7 +47,7 @@ class Readings:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which ``wake`` is due."""
-        return min(self._due.values(), default=None)
+        return min(self._due.values()) if self._due else None
 
     def read(self, chat: ChatId, now: Now) -> None:
         """Our user saw more of a chat."""

@@ -97,7 +97,7 @@ class Handover:
 
     def next_wakeup(self) -> float | None:
         """Monotonic time at which something is due."""
-        times = [self._planned[0][0]] if self._planned else []
-        if self.cover_at is not None:
-            times.append(self.cover_at)
-        return min(times, default=None)
+        if not self._planned:
+            return self.cover_at
+        planned = self._planned[0][0]
+        return planned if self.cover_at is None else min(planned, self.cover_at)

@@ -5,8 +5,9 @@ neighbour met again is offered only what is new to it: the cost of a meeting gro
 changed, not with what we hold. Kept in memory, by node key, so for a day at most.
 """
 
+from array import array
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from itertools import compress
 
@@ -41,13 +42,42 @@ def rank_of(hint: int) -> int:
     return BULK_RANK + ((hint & _PART_MASK) >> TAG_BITS)
 
 
-class Shelf:
-    """Shared by all links of a node."""
+class Ids:
+    """Different ids, each with a number in order of arrival, from 0."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
-        self._hints: list[int] = []
+        self.number: Callable[[bytes], int | None] = self._numbers.get
+        """Of an id; None: it is not here."""
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def at(self, number: int) -> bytes:
+        """The id with this number."""
+        return self._ids[number]
+
+    def add(self, eid: bytes) -> int:
+        """The number of an id; the next one if it is new."""
+        number = self._numbers.setdefault(eid, len(self._ids))
+        if number == len(self._ids):
+            self._ids.append(eid)
+        return number
+
+    def keep(self, chosen: bytes) -> None:
+        """Forget those whose byte is 0, a byte for each; the others close up."""
+        self._ids[:] = compress(self._ids, chosen)
+        self._numbers.clear()
+        self._numbers.update((eid, number) for number, eid in enumerate(self._ids))
+
+
+class Shelf:
+    """Shared by all links of a node."""
+
+    def __init__(self, ids: Ids | None = None) -> None:
+        self._ids = Ids() if ids is None else ids  # an empty one is false
+        self._hints = array("H")
         self._live = dict.fromkeys(RANKS, 0)
         self._given = 0  # what some neighbour took from us: what nobody has yet goes before it
         self._dear = 0  # our own mail to people, and what contacts brought
@@ -72,21 +102,23 @@ class Shelf:
         self._tidy()
 
     def _number(self, eid: bytes, hint: int) -> int:
-        number = self._numbers.setdefault(eid, len(self._ids))
-        if number == len(self._ids):
-            self._ids.append(eid)
+        number = self._ids.add(eid)
+        if number == len(self._hints):
             self._hints.append(hint)
         return number
 
     def remove(self, eids: Iterable[bytes]) -> None:
         """These are not to be had any more."""
+        places: dict[int, list[int]] = {}
         for eid in eids:
-            number = self._numbers.get(eid)
+            number = self._ids.number(eid)
             if number is not None:
-                mask = ~(1 << number)
-                self._live[rank_of(self._hints[number])] &= mask
+                places.setdefault(rank_of(self._hints[number]), []).append(number)
                 if self._sketch is not None:
                     self._sketch.remove(eid)
+        for rank, numbers in places.items():
+            self._live[rank] &= ~_mask(numbers)
+        self._tidy()
 
     def renew(self, offered: Iterable[tuple[bytes, int]]) -> None:
         """Make this all there is, in order of arrival within each class, and forget the rest."""
@@ -114,10 +146,9 @@ class Shelf:
         self._tidy_at = 2 * live.bit_count() + _SPARE_NUMBERS
         if len(self._ids) <= self._tidy_at:
             return
-        chosen = f"{live:b}"[::-1].encode().translate(_CHOSEN)
-        self._ids = list(compress(self._ids, chosen))
-        self._hints = list(compress(self._hints, chosen))
-        self._numbers = {eid: number for number, eid in enumerate(self._ids)}
+        chosen = f"{live:0{len(self._ids)}b}"[::-1].encode().translate(_CHOSEN)
+        self._ids.keep(chosen)
+        self._hints = array("H", compress(self._hints, chosen))
         self._live = {key: _squeeze(mask, chosen) for key, mask in self._live.items()}
         self._known = {key: _squeeze(mask, chosen) for key, mask in self._known.items()}
         self._given = _squeeze(self._given, chosen)
@@ -125,7 +156,8 @@ class Shelf:
 
     def everything(self) -> set[bytes]:
         """Ids of all that is to be had here now."""
-        return {self._ids[place] for mask in self._live.values() for place in _places(mask)}
+        at = self._ids.at
+        return {at(place) for mask in self._live.values() for place in _places(mask)}
 
     def missing(self, key: bytes, contact: bool = False) -> Iterator[tuple[bytes, int]]:
         """``(id, hint)`` of all a neighbour is not known to have, best first.
@@ -137,10 +169,13 @@ class Shelf:
         self._known[key] = known  # it was met last
         while len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
-        ids, hints, given = self._ids, self._hints, self._given
+        at, hints, given = self._ids.at, self._hints, self._given
         dear = self._dear & ~given & ~known if contact else 0
+        unknown = ~known
         for rank in RANKS:
-            live = self._live[rank] & ~known
+            live = self._live[rank] & unknown
+            if not live and not (dear and rank == PROOF_RANK):
+                continue
             if rank == PROOF_RANK:
                 parts = [live] + [self._live[small] & dear for small in SMALL_RANKS]
             elif rank < BULK_RANK:
@@ -150,19 +185,21 @@ class Shelf:
                 # in the same order everywhere, so that they meet again whole.
                 # The ids have no say: they differ where cryptography is left out (sim/fast.py).
                 order = [(given >> place & 1, hints[place], place) for place in _places(live)]
-                yield from ((ids[place], hint) for _, hint, place in sorted(order))
+                yield from ((at(place), hint) for _, hint, place in sorted(order))
                 continue
             for part in parts:
-                yield from ((ids[place], hints[place]) for place in _places(part))
+                yield from ((at(place), hints[place]) for place in _places(part))
 
     def prefer(self, eids: Iterable[bytes]) -> None:
         """These are dear to us: contacts get them first."""
-        places = [self._numbers[eid] for eid in eids if eid in self._numbers]
+        numbers = map(self._ids.number, eids)
+        places = [number for number in numbers if number is not None]
         self._dear |= _mask(places)
 
     def is_dear(self, eid: bytes) -> bool:
         """Whether contacts get it first."""
-        return bool(self._dear >> self._numbers.get(eid, self._dear.bit_length()) & 1)
+        number = self._ids.number(eid)
+        return number is not None and bool(self._dear >> number & 1)
 
     def sketch(self) -> Sketch | None:
         """All that is to be had here as a set to compare; None while it is being made."""
@@ -187,12 +224,16 @@ class Shelf:
                     self._sketch.add(eid)
 
     def _is_here(self, eid: bytes) -> bool:
-        number = self._numbers.get(eid)
-        return number is not None and bool(self._live[rank_of(self._hints[number])] >> number & 1)
+        number = self._ids.number(eid)
+        return number is not None and self._is_live(number)
+
+    def _is_live(self, number: int) -> bool:
+        return bool(self._live[rank_of(self._hints[number])] >> number & 1)
 
     def hint_of(self, eid: bytes) -> int | None:
         """The hint of what can be had here now."""
-        return self._hints[self._numbers[eid]] if self._is_here(eid) else None
+        number = self._ids.number(eid)
+        return self._hints[number] if number is not None and self._is_live(number) else None
 
     def count_small(self) -> int:
         """How many envelopes of the small classes are to be had here."""
@@ -201,17 +242,17 @@ class Shelf:
     def gave(self, eids: Iterable[bytes]) -> None:
         """A neighbour has taken these into its custody."""
         for eid in eids:
-            number = self._numbers.get(eid)
+            number = self._ids.number(eid)
             if number is not None:
                 self._given |= 1 << number
 
     def learn(self, key: bytes, eids: Iterable[bytes]) -> list[bytes]:
         """A neighbour said that it has these, or does not want them; returns those not here."""
-        numbers = self._numbers
+        number_of = self._ids.number
         bits: list[int] = []
         others: list[bytes] = []
         for eid in eids:
-            number = numbers.get(eid)
+            number = number_of(eid)
             if number is None:
                 others.append(eid)
             else:
@@ -223,10 +264,14 @@ class Shelf:
     def known(self, key: bytes, eids: Collection[bytes]) -> set[bytes]:
         """Which of these a neighbour said so of, if they are or were to be had here."""
         mask = self._known.get(key, 0)
-        places = [self._numbers[eid] for eid in eids if eid in self._numbers] if mask else []
-        if not places or not mask & _mask(places):
-            return set()  # so it is nearly always: what comes is new
-        return {self._ids[place] for place in places if mask >> place & 1}
+        if not mask:
+            return set()
+        number_of, known = self._ids.number, set()
+        for eid in eids:
+            number = number_of(eid)
+            if number is not None and mask >> number & 1:
+                known.add(eid)
+        return known
 
     def knows(self, key: bytes, eid: bytes) -> bool:
         """Whether a neighbour said so of something that is or was to be had here."""

@@ -181,14 +181,14 @@ class Transfers(Struct):
     """Whether bulk with this hint would be kept; whether a contact brings it."""
     hidden: Set[bytes]
     """``done`` of receipts of ours not released yet: to any question we do not know them."""
+    shelf: Shelf
+    """What we offer, and who has it."""
     from_link: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     """Which link was asked, and when; after ``HOLD_S`` another may be asked too."""
     brought: int = 0
     """Envelopes and tokens that any neighbour has brought so far."""
     partials: set[bytes] = field(default_factory=set)
     """Ids whose first bytes the store keeps from a link that was cut."""
-    shelf: Shelf = field(default_factory=Shelf)
-    """What we offer, and who has it."""
     full: dict[bytes, float] = field(default_factory=dict)
     """What found no room here, until when it is not asked for again."""
     sought: dict[bytes, None] = field(default_factory=dict)

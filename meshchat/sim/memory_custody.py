@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from meshchat import custody_tables
-from meshchat.core.model import Fate, Gone, Held, Kind, Outline, Usage
+from meshchat.core.model import Expired, Fate, Gone, Held, Kind, Outline, Usage
 from meshchat.sim.memory_proofs import (
     FATES,
     HELD,
@@ -443,16 +443,17 @@ class MemoryCustody(MemoryProofs):
 
     # --- the end ---
 
-    def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
+    def expire(self, now_h: int) -> Expired:
         log = self._changes()
         gone: list[tuple[bytes, Kind]] = []
+        proofs: list[bytes] = []
         if self._due and self._due[0] <= now_h:
             late = sorted(self._late(now_h), key=self._arrival.__getitem__)
             gone = [(self._name(no).eid, self._lot_of(no).key[2]) for no in late]
             for no in late:
                 self._destroy(no, 1 + Fate.EXPIRED)
             if self._due[0] < now_h:
-                self._forget_hours(bisect_left(self._due, now_h))
+                proofs = self._forget_hours(bisect_left(self._due, now_h))
         if self._empty:
             empty = [lot for lot in self._empty.values() if not lot.count]
             log.append((self._relot, empty))
@@ -461,14 +462,14 @@ class MemoryCustody(MemoryProofs):
             self._empty.clear()
         if self._count > custody_tables.SEEN_MAX_COUNT:
             self._forget_beyond(custody_tables.SEEN_MAX_COUNT)
-        return gone
+        return Expired(gone, proofs)
 
     def _relot(self, empty: list[_Lot]) -> None:
         for lot in empty:
             self._lots[lot.key] = self._lots_by_no[lot.no] = self._empty[lot.key] = lot
 
-    def _forget_hours(self, count: int) -> None:
-        """Forget ids, none of them held, and proofs of the first hours."""
+    def _forget_hours(self, count: int) -> list[bytes]:
+        """Forget ids, none of them held, and proofs of the first hours; returns these."""
         over = [(exp_h, self._hours.pop(exp_h)) for exp_h in self._due[:count]]
         del self._due[:count]
         state, arrival = self._state, self._arrival
@@ -477,7 +478,7 @@ class MemoryCustody(MemoryProofs):
         arrivals = array(WORD, [arrival[no] for no in gone])
         self._changes().append((self._recall_hours, over, gone, codes, arrivals))
         self._forget(gone)
-        self._drop_proofs(proofs_of([hour for _, hour in over]))
+        return self._drop_proofs(proofs_of([hour for _, hour in over]))
 
     def _recall_hours(
         self, over: list[tuple[int, Hour]], gone: list[int], codes: bytes, arrivals: "array[int]"

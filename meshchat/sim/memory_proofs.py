@@ -20,6 +20,7 @@ UNKNOWN, HELD = 0, 1  # of what a number is here; envelopes have 1 + their fate
 FATES = (None, *Fate)
 PROOF = len(FATES)
 ROOM = 64  # numbers more than needed: columns do not grow for each one
+GAPS_MAX = 64  # in the times of proofs, more than there are proofs: closing up takes them all
 WORD = "I"  # of columns and of arrays of numbers, 4 bytes
 
 
@@ -68,7 +69,7 @@ class MemoryProofs(Journal):
         self._gone: list[int] = []  # given back to the pool when this transaction is kept
         self._hours: dict[int, Hour] = {}
         self._due: list[int] = []  # those hours, ascending
-        self._times = array("d")  # when each proof is released, in order of arrival
+        self._times = array("d")  # when each proof is released, in order of arrival, with gaps
         self._order = array(WORD)  # proofs in order of release, then of arrival
         self._partials: dict[bytes, tuple[int, Partial]] = {}
 
@@ -152,30 +153,43 @@ class MemoryProofs(Journal):
         same_hour.pop()
         self._pool.forget(no)
 
-    def _drop_proofs(self, gone: Sequence[int]) -> None:
-        """Forget these; the rest closes up."""
+    def _drop_proofs(self, gone: Sequence[int]) -> list[bytes]:
+        """Forget these; returns their ``done``, sorted."""
         if not gone:
-            return
+            return []
         state, arrival = self._state, self._arrival
-        slots = array(WORD, [arrival[no] for no in self._order])
-        self._changes().append((self._recall_proofs, self._order, self._times, slots, len(gone)))
+        places = array(WORD, [arrival[no] for no in gone])
+        self._changes().append((self._recall_proofs, self._order, gone, places))
         for no in gone:
             state[no] = UNKNOWN
         self._gone += gone
-        times = self._times
         self._order = array(WORD, [no for no in self._order if state[no]])
-        by_arrival = sorted(self._order, key=arrival.__getitem__)
+        if len(self._times) > 2 * len(self._order) + GAPS_MAX:
+            self._close_up()
+        return sorted(map(self._done, gone))
+
+    def _recall_proofs(
+        self, order: "array[int]", gone: Sequence[int], places: "array[int]"
+    ) -> None:
+        self._order = order
+        for no, place in zip(gone, places, strict=True):
+            self._state[no], self._arrival[no] = PROOF, place
+        del self._gone[-len(gone) :]
+
+    def _close_up(self) -> None:
+        """Times of proofs that are gone leave no gaps."""
+        order, times, arrival = self._order, self._times, self._arrival
+        places = array(WORD, [arrival[no] for no in order])
+        self._changes().append((self._open_up, order, times, places))
+        by_arrival = sorted(order, key=arrival.__getitem__)
         self._times = array("d", [times[arrival[no]] for no in by_arrival])
         for place, no in enumerate(by_arrival):
             arrival[no] = place
 
-    def _recall_proofs(
-        self, order: "array[int]", times: "array[float]", slots: "array[int]", count: int
-    ) -> None:
-        self._order, self._times = order, times
-        for no, place in zip(order, slots, strict=True):
-            self._state[no], self._arrival[no] = PROOF, place
-        del self._gone[-count:]
+    def _open_up(self, order: "array[int]", times: "array[float]", places: "array[int]") -> None:
+        self._times = times
+        for no, place in zip(order, places, strict=True):
+            self._arrival[no] = place
 
     def proof(self, done: bytes) -> Proof | None:
         no = self._proof(done)
@@ -190,8 +204,12 @@ class MemoryProofs(Journal):
         found = order[: bisect_right(order, wall, key=self._release_of)]
         if order and self._release_of(order[-1]) > ahead:
             found += order[bisect_right(order, ahead, key=self._release_of) :]
-        at = self._pool.at
-        return [at[no].done for no in found]  # type: ignore[union-attr, misc]
+        return [self._done(no) for no in found]
+
+    def _done(self, no: int) -> bytes:
+        token = self._pool.at[no]
+        assert isinstance(token, Token), "a number of a proof"
+        return token.done
 
     def count_proofs(self) -> int:
         return len(self._order)

@@ -22,7 +22,7 @@ from meshchat.core.events import (
     SendFrames,
     Wake,
 )
-from meshchat.core.limits import Limits
+from meshchat.core.limits import DAY_S, Limits
 from meshchat.core.model import Held, Message, Now
 from meshchat.core.node import Node
 from meshchat.errors import StoreError, UsageError
@@ -30,6 +30,7 @@ from meshchat.sim import fast
 from meshchat.sim.adapters import Adapter
 from meshchat.sim.links import Way
 from meshchat.sim.memory import MemoryStore
+from meshchat.sim.shared_ids import SharedIds
 
 if TYPE_CHECKING:
     from meshchat.sim.measure import FrameLoad
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 Conduct = Literal["honest", "selfish", "black_hole"]
 """``selfish``: has no room for anybody's mail. ``black_hole``: takes all of it and gives none."""
 
+HOLE_RENEW_S = 3_600.0  # what a black hole took, it offers no longer
 REBUILD_S = 5.0  # after a failed commit the runtime tries again no sooner
 NEVER = float("inf")
 _CODES = {LinkUp: 1, LinkDown: 2, Wake: 4}
@@ -117,6 +119,7 @@ class Person:
         self._limits, self._receipts = limits, receipts
         self._entropy = SeededEntropy(world.seed, "node", self.number)
         self.store: MemoryStore = (Hole if conduct == "black_hole" else MemoryStore)(world.pool)
+        self._ids = SharedIds(world.id_pool)
         with self.store.transaction():
             Node.create(self.store, self._entropy, self.clock, self.name)
         self.node = self._build()
@@ -131,6 +134,7 @@ class Person:
         self._switch_adapters()
 
     def _build(self) -> Node:
+        self._ids.clear()
         with fast.mode(self.world.fast), self.store.transaction():
             return Node(
                 self.store,
@@ -139,6 +143,8 @@ class Person:
                 limits=self._limits,
                 receipts=self._receipts,
                 log=self._log,
+                ids=self._ids,
+                renew_s=HOLE_RENEW_S if isinstance(self.store, Hole) else DAY_S,
             )
 
     def _log(self, link: int, size: int, pieces: Sequence[bytes]) -> None:

@@ -23,6 +23,7 @@ from meshchat.sim.links import Radio, Way
 from meshchat.sim.measure import Measure
 from meshchat.sim.memory import Pool
 from meshchat.sim.person import Conduct, Person
+from meshchat.sim.shared_ids import IdPool
 from meshchat.sim.ways import Change, Wanted
 
 START_WALL = 1_790_000_000.0 - 1_790_000_000.0 % 86_400  # a midnight (UTC) in September 2026
@@ -80,6 +81,7 @@ class World:
         self.people: list[Person] = []
         self.measure = Measure(self)
         self.pool = Pool()
+        self.id_pool = IdPool()
         self.air_chance = Chance(seed, "air")
         self.events = 0
         """Handled by all nodes so far."""

@@ -52,7 +52,7 @@ def test_numbers_are_used_again() -> None:
         shelf.add(eid(n), 0)
         shelf.learn(b"neighbour", [eid(n)])
         shelf.remove([eid(n)])
-    assert len(shelf._ids) == len(shelf._numbers) < 10_000
+    assert len(shelf._ids) == len(shelf._hints) < 10_000
     assert shelf._known[b"neighbour"].bit_length() < 10_000
     assert list(shelf.missing(b"neighbour")) == [(eid(0), 0)]
 

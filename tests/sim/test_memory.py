@@ -447,6 +447,39 @@ def test_due_at_once_comes_in_order_of_arrival() -> None:
     assert [done[0] for done in store.released(6.0)] == [5, 9, 3, 7]
 
 
+@pytest.mark.parametrize("gaps", [0, 64])
+def test_proofs_expire_and_come_back_undone(gaps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those left keep their times and their order, whether or not gaps were closed, also after a
+    transaction that failed, and with new ones after it."""
+    monkeypatch.setattr("meshchat.sim.memory_proofs.GAPS_MAX", gaps)
+    store = MemoryStore()
+    proofs = [
+        Proof(bytes([n]) * 16, b"t" * 16, 40 + n * 7 % 10, float(n * 13 % 17)) for n in range(40)
+    ]
+    with store.transaction():
+        for proof in proofs:
+            assert store.add_proof(proof)
+    in_order = store.released(100.0)
+
+    def expire() -> None:
+        ended = store.expire(46)
+        assert ended.proofs == sorted(one.done for one in proofs if one.exp_h < 46)
+        store.add_proof(proofs[0])  # it was forgotten, and is told once more
+        store.add_proof(Proof(b"n" * 16, b"t" * 16, 90, 3.0))
+
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        expire()
+        raise ZeroDivisionError
+    assert store.released(100.0) == in_order
+    assert [store.proof(one.done) for one in proofs] == proofs
+    with store.transaction():
+        expire()
+    left = [one for one in proofs if one.exp_h >= 46] + [proofs[0]]
+    assert [store.proof(one.done) for one in left] == left
+    kept = [one.done for one in sorted(left, key=lambda one: one.release_at)]
+    assert [done for done in store.released(100.0) if done != b"n" * 16] == kept
+
+
 def test_full_disk_says_so_and_keeps_nothing() -> None:
     """Reading goes on, an empty transaction passes, and space again is all that is needed."""
     store = MemoryStore()
@@ -491,8 +524,8 @@ def test_an_id_forgotten_early_can_come_again(monkeypatch: pytest.MonkeyPatch) -
             store.expire(1)
             assert store.known([one.eid, other.eid]) == {other.eid}
             store.add_envelopes([one], 0.0)
-            assert store.expire(one.exp_h) == [(one.eid, Kind.CARRIED)]
-            assert store.expire(one.exp_h + 1) == []
+            assert store.expire(one.exp_h).envelopes == [(one.eid, Kind.CARRIED)]
+            assert store.expire(one.exp_h + 1).envelopes == []
         assert store.known([one.eid, other.eid]) == set()
         store.close()
 

@@ -39,6 +39,21 @@ def carrier_world(seed: int = 1, fast: bool = False) -> World:
     return world
 
 
+def test_what_is_offered_is_held_once_for_all() -> None:
+    """Ids on the shelves of a world are numbers of one pool; who crashes lets go of them."""
+    world = carrier_world(fast=True)
+    pool = world.id_pool
+    shelves = [person.node._neighbours._transfers.shelf for person in world.people]
+    for shelf in shelves:
+        assert shelf.everything() <= pool.numbers.keys()
+    assert max(pool.shelves) == len(world.people)
+    world.people[0].crash()
+    assert max(pool.shelves) == len(world.people)  # it has read its store again
+    for person in world.people:
+        person._ids.clear()
+    assert not pool.numbers
+
+
 def test_a_stranger_carries_text_and_file() -> None:
     """Both arrive over two hops, the sender learns it, and every byte has its kind."""
     world = carrier_world()

@@ -88,6 +88,15 @@ class Gone(NamedTuple):
     untried: bool
 
 
+class Expired(NamedTuple):
+    """Whose time is over."""
+
+    envelopes: list[tuple[bytes, Kind]]
+    """Those that were held, in order of arrival."""
+    proofs: list[bytes]
+    """``done`` of each, sorted."""
+
+
 class Proof(Struct, frozen=True):
     """A released delivery token."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from meshchat.core.model import Fate, Gone, Held, Kind, Outline, Partial, Proof, Usage
+from meshchat.core.model import Expired, Fate, Gone, Held, Kind, Outline, Partial, Proof, Usage
 
 
 class CustodyStore(Protocol):
@@ -80,9 +80,10 @@ class CustodyStore(Protocol):
         least life left, then the oldest; of one origin or of all."""
         ...
 
-    def expire(self, now_h: int) -> list[tuple[bytes, Kind]]:
-        """Destroy the data of held envelopes with ``exp_h <= now_h``; returns them. Also forgets
-        ids and proofs with ``exp_h + 1 <= now_h``, and ids beyond the cap, soonest expiry first."""
+    def expire(self, now_h: int) -> Expired:
+        """Destroy the data of held envelopes with ``exp_h <= now_h``, forget proofs with
+        ``exp_h + 1 <= now_h``; returns both. Also forgets ids with ``exp_h + 1 <= now_h``, and ids
+        beyond the cap, soonest expiry first."""
         ...
 
     # --- delivery proofs ---
