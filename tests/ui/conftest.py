@@ -1,12 +1,13 @@
 """Fixtures of the screens' tests."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 import textual._wait
 import textual.screen
 from screens import Person
+from textual.pilot import Pilot
 
 # A Pilot looks fifty times a second whether the app is done, twice for each key, and the app
 # paints sixty times a second. Both four times as often: nobody watches, and a key takes a third.
@@ -39,3 +40,23 @@ def me() -> Person:
 def bob() -> Person:
     """A friend."""
     return Person("Bob")
+
+
+@pytest.fixture
+def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
+    """Compares pictures; what is done before one begins when the first screen stands.
+
+    Up to Python 3.11 it does by itself, later ones begin tasks in another order.
+    """
+
+    def compare(
+        app: object, run_before: Callable[..., Awaitable[None]] | None = None, **options: object
+    ) -> bool:
+        async def prepared(pilot: Pilot[None]) -> None:
+            await pilot.pause()
+            if run_before is not None:
+                await run_before(pilot)
+
+        return snap_compare(app, run_before=prepared, **options)
+
+    return compare
