@@ -229,6 +229,13 @@ class OneGroup(RuleBasedStateMachine):
             self.world.run(4_000.0)
         group.meet_all()
         inside = self.agreed()
+        if any(group.live(host) != group.live(inside[0]) for host in inside):
+            # Who missed epochs may keep two lines that say the same; the next rekey names both.
+            admins = [name for name, is_admin in group.roster(inside[0]) if is_admin]
+            admin = next(host for host in inside if host.name in admins)
+            assert self.attempt(admin, RenameGroup(group.gid, "The same for all"))
+            group.meet_all()
+            assert self.agreed() == inside
         for host in inside[1:]:
             assert group.live(host) == group.live(inside[0]), "heads differ"
             assert host.store.groups()[0].name == inside[0].store.groups()[0].name
