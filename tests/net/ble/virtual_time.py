@@ -25,6 +25,7 @@ class _Selector(selectors.DefaultSelector):
         found = super().select(0)
         if not found:
             self.loop.now += max(0.0, timeout)
+            self.loop.now = self.loop.on_time()
         self.loop.now += self.loop.toil()
         return found
 
@@ -43,6 +44,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def on_time(self) -> float:
+        """The time of the next timer, if it is as good as now.
+
+        asyncio calls it up to its clock's resolution too early: who says "not yet, again at the
+        same time" then would be asked for ever, as nothing makes the clock go on.
+        """
+        due = self._scheduled[0].when() if self._scheduled else self.now
+        return max(self.now, due) if due < self.now + self._clock_resolution else self.now
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         """The clock stands still while a thread works."""
