@@ -286,7 +286,9 @@ class Place:
 def texts(place: Place, theirs: bool) -> list[Figure]:
     """One hop away."""
     ours = {f"{n} in flight": place.median(our_texts, n) for n in (*FLYING, TEXTS)}
+    fresh = place.median(our_texts, TEXTS, False)
     found: list[Figure] = [(f"texts, {name}, /s", rate, "") for name, rate in ours.items()]
+    found.append((f"texts, {TEXTS} in flight, nobody has answered yet, /s", fresh, ""))
     if theirs:
         other = {
             "OPPORTUNISTIC, 1": place.median(their_texts, "OPPORTUNISTIC", 1, TEXTS),
@@ -297,6 +299,8 @@ def texts(place: Place, theirs: bool) -> list[Figure]:
         found += [(f"texts, lxmf {name} in flight, /s", rate, "") for name, rate in other.items()]
         ratio = max(ours.values()) / max(other.values())
         found.append(("texts, ours to lxmf, each at its best", ratio, ">= 2"))
+        first = fresh / max(other.values())
+        found.append(("texts, ours to lxmf, nobody has answered yet", first, ">= 2"))
     return found
 
 
