@@ -16,7 +16,8 @@ from meshchat.core.model import (
     Version,
 )
 from meshchat.core.words import FOLDING, Query, words
-from meshchat.database import Database, Row
+from meshchat.database import Row
+from meshchat.file_tables import FileTables
 from meshchat.text import Clean
 
 BATCH_MAX = 500  # ids of one statement; SQLite takes 32,766
@@ -24,13 +25,12 @@ SEARCH_BATCH = 200  # rows looked at for words in quotes before more are fetched
 
 _ACT = "id, kind, chat, author, target, text, sent, number, at, timer_s, eid"
 _OPTIONS = "notify, pinned, archived, keep_days, timer_s, timer_sent, timer_number"
-_WITH_MESSAGE = ("versions", "reactions", "files", "open_files", "pieces")
+_WITH_MESSAGE = ("versions", "reactions", "files", "open_files")
 
 
-class ContentTables:
+class ContentTables(FileTables):
     """Reactions, versions, acts on their way, chat options, search, destruction."""
 
-    _db: Database
     _options: dict[ChatId, ChatOptions]
     """Of chats that were looked at; forgotten when something is undone."""
     _no_early: bool
@@ -240,6 +240,7 @@ class ContentTables:
     def drop_content(self, mid: bytes) -> None:
         for table in _WITH_MESSAGE:
             self._db.write(f"DELETE FROM {table} WHERE mid = ?", mid)
+        self.drop_pieces(mid)
 
     def forget_buried(self, wall: float, early_before: float) -> None:
         self._db.write("DELETE FROM buried WHERE until <= ?", wall)

@@ -29,6 +29,7 @@ from meshchat.database import Database, Row
 
 SEEN_MAX_COUNT = 1_000_000  # ids remembered, some 150 MB; a flood forgets the soonest to expire
 LOTS_REMEMBERED_MAX = 256  # numbers of lots, so that most that arrive need no look
+OVERWRITE_AT_ONCE_MAX = 64  # chunks: 2 MiB, some 30 ms
 PARTIALS_MAX_COUNT = 64  # cut transfers kept, at most 2 MiB
 
 # CROSS JOIN, here and below: SQLite then keeps the order of tables and uses their indexes.
@@ -70,7 +71,7 @@ class CustodyTables:
             group: self._lot(*group)
             for group in dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
         }
-        first = self._next or self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
+        first = self._number()
         self._next = first + len(offered)
         rows = [
             (no, x.eid, x.done, x.exp_h, lots[x.size_class, x.origin, x.kind], x.stamp, at)
@@ -99,6 +100,51 @@ class CustodyTables:
             counts[lot] += 1
             sizes[lot] += len(one.data)
         self._count(counts, sizes)
+
+    def _number(self) -> int:
+        """Of the next envelope. What is kept for a file has a body when its row is gone."""
+        return self._next or self._db.value(
+            """SELECT 1 + max((SELECT coalesce(max(id), 0) FROM envelopes),
+            (SELECT coalesce(max(id), 0) FROM bodies))"""
+        )
+
+    def body_of(self, eid: bytes, data: bytes) -> int:
+        """Number of the body of an envelope, written if it is not held."""
+        held = self._db.row("SELECT id FROM envelopes WHERE eid = ? AND lot IS NOT NULL", eid)
+        if held:
+            return int(held[0])
+        no = self._number()
+        self._next = no + 1
+        return self._db.insert("INSERT INTO bodies VALUES (?, ?)", no, data)
+
+    def _drop_bodies(self, numbers: Iterable[int]) -> None:
+        """Destroy those of envelopes held no more, unless a file is in them."""
+        self._db.write_many(
+            """DELETE FROM bodies WHERE id = ?
+            AND NOT EXISTS (SELECT 1 FROM pieces p WHERE p.body = bodies.id)""",
+            [(no,) for no in numbers],
+        )
+
+    def doom_bodies(self, numbers: Iterable[int]) -> None:
+        """Leave those to ``overwrite`` that are neither held nor kept for a file.
+
+        Their key goes at once, and to overwrite a file costs as much as to write it.
+        """
+        self._db.write_many(
+            """INSERT OR IGNORE INTO doomed SELECT id FROM bodies b WHERE id = ?
+            AND NOT EXISTS (SELECT 1 FROM pieces p WHERE p.body = b.id)
+            AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.id = b.id AND e.lot IS NOT NULL)""",
+            [(no,) for no in numbers],
+        )
+
+    def overwrite(self, most: int = OVERWRITE_AT_ONCE_MAX) -> bool:
+        """Destroy some of what was left for a quiet moment; whether there is more."""
+        rows = self._db.rows("SELECT id FROM doomed ORDER BY id LIMIT ?", most)
+        if rows:
+            with self._db.transaction():
+                self._db.write_many("DELETE FROM bodies WHERE id = ?", rows)
+                self._db.write_many("DELETE FROM doomed WHERE id = ?", rows)
+        return len(rows) == most
 
     def _lot(self, size_class: int, origin: bytes, kind: Kind) -> int:
         """Number of the lot for these, made if there is none."""
@@ -135,7 +181,9 @@ class CustodyTables:
 
     def envelope_data(self, eid: bytes) -> bytes | None:
         row = self._db.row(
-            "SELECT b.data FROM envelopes e CROSS JOIN bodies b ON b.id = e.id WHERE e.eid = ?", eid
+            """SELECT b.data FROM envelopes e CROSS JOIN bodies b ON b.id = e.id
+            WHERE e.eid = ? AND e.lot IS NOT NULL""",
+            eid,
         )
         return row[0] if row else None
 
@@ -239,7 +287,6 @@ class CustodyTables:
         """Delete the data of these rows of ``_CUSTODY``."""
         if not rows:
             return
-        self._db.write_many("DELETE FROM bodies WHERE id = ?", [(row[0],) for row in rows])
         untried = [(row[0],) for row in rows if row[7]]
         if untried:
             self._db.write_many("DELETE FROM untried WHERE id = ?", untried)
@@ -247,6 +294,7 @@ class CustodyTables:
             "UPDATE envelopes SET lot = NULL, fate = ? WHERE id = ?",
             [(fate, row[0]) for row in rows],
         )
+        self._drop_bodies([row[0] for row in rows])
         counts, sizes = Counter[int](), Counter[int]()
         for _, _, _, lot, size, _, _, _ in rows:
             counts[lot] -= 1

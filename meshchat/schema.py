@@ -11,10 +11,11 @@ Choices that are not obvious:
 * A ``lot`` is the held envelopes of one class, origin and kind, with its totals:
   usage needs no counting, a rollback needs no care, and the order of eviction is
   an index that offers are read from as well. ``envelopes.lot`` is NULL when the data is gone.
-* ``pieces`` are what was taken out of the chunks of a file: the chunks themselves leave with
-  their proofs, long before the last one came. When the file is whole its pieces stay and its row
-  in ``open_files`` goes: copying it would write every byte twice more, once to destroy the pieces.
-  ``files`` has those we send, and those that came before this was so.
+* ``pieces`` of a file say in which ``bodies`` they are, and which key opens them: those stay when
+  the envelope leaves with its proof, long before the last one came. So a file is written once,
+  sealed as it travels, by author and reader. Older pieces have the bytes themselves. ``files`` has
+  those of ours that no key is known for yet, and those that came before there were pieces.
+* ``doomed`` are bodies of destroyed files, whose keys are gone: overwritten when it is quiet.
 * ``words`` is an index without texts, of folded words; ``secure-delete`` takes the words of a
   destroyed text out of its pages at once, where a table with rows would only mark them.
 * ``early`` has acts on messages that have not come yet, ``buried`` the ids of destroyed ones
@@ -208,6 +209,13 @@ _VERSION_GROUPS = (
     )""",
 )
 
+# ``data`` of a piece that is in an envelope: key and how much of its inner to skip.
+_PIECES_IN_ENVELOPES = (
+    "ALTER TABLE pieces ADD COLUMN body INTEGER",
+    "CREATE INDEX pieces_by_body ON pieces (body) WHERE body IS NOT NULL",
+    "CREATE TABLE doomed (id INTEGER PRIMARY KEY)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -215,6 +223,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_4,
     _PEOPLE,
     _VERSION_GROUPS,
+    _PIECES_IN_ENVELOPES,
 )
 
 

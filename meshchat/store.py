@@ -26,10 +26,8 @@ from meshchat.core.model import (
     Step,
 )
 from meshchat.core.words import Query
-from meshchat.custody_tables import CustodyTables
 from meshchat.database import Database, Row
 from meshchat.errors import StoreError
-from meshchat.file_tables import FileTables
 from meshchat.group_tables import GroupTables
 from meshchat.people_tables import PeopleTables
 from meshchat.schema import migrate
@@ -46,7 +44,7 @@ _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 _MENTION_AT = 13  # of the columns after ``state``
 
 
-class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTables):
+class SqlStore(ContentTables, GroupTables, PeopleTables):
     """A ``Store`` over SQLCipher. One process, one thread."""
 
     def __init__(self, db: Database) -> None:
@@ -103,8 +101,11 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
     def truncate_wal(self) -> None:
         """Empty the log, so that destroyed keys are in no file any more.
 
-        For every 30 idle seconds and for locking; not inside a transaction.
+        For every 30 idle seconds and for locking; not inside a transaction. What was left to
+        ``overwrite`` is done first.
         """
+        while self.overwrite():
+            pass
         self._db.checkpoint("TRUNCATE")
 
     def problems(self) -> list[str]:

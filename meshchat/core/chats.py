@@ -148,7 +148,9 @@ class Chats:
         text = file_text(name, len(data))
         message = self.outbox.draft(chat, text, now, life_s=life_s, note=NOTE_FILE)
         self.files.begin(message.id, chat[1:], name, data)
-        return self.outbox.write(message, now)
+        message = self.outbox.write(message, now)
+        self.files.begun(sealed=bool(message.eid))
+        return message
 
     def introduce(self, one: bytes, other: bytes, now: Now) -> tuple[Message, Message]:
         """Give two contacts each other's card."""

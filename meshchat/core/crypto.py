@@ -51,6 +51,11 @@ def H(label: bytes, data: bytes, n: int, key: bytes = b"") -> bytes:
     return blake2b(data, digest_size=n, key=key, person=label).digest()
 
 
+def hasher(label: bytes, n: int) -> Any:
+    """The same of data that comes bit by bit: ``update`` it, then take its ``digest``."""
+    return blake2b(digest_size=n, person=label)
+
+
 def hkdf(new_hash: NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
     """``n`` outputs of HKDF as Noise has it (section 4.3), each as long as the hash."""
     mac = _hmac(new_hash, _hmac(new_hash, key)(material))

@@ -5,7 +5,7 @@ query; they are rebuilt from the store when a Node is built.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from operator import itemgetter
 
@@ -247,6 +247,8 @@ class Custody:
     def seek(self, eids: Sequence[bytes]) -> None:
         """These are wanted: look again at what we carry of them, and take again what had to go."""
         self.flush()
+        if not self._store.known(eids):  # of a file that is just beginning to come
+            return
         made_room = (Fate.EVICTED, Fate.REFUSED)
         self.lost |= any(self._store.fate(eid) in made_room for eid in eids)
         self._store.seek(eids)
@@ -256,15 +258,19 @@ class Custody:
 
     def drop(self, eid: bytes, fate: Fate) -> bool:
         """Destroy a copy; False if we did not hold it."""
+        return bool(self.drop_all([eid], fate))
+
+    def drop_all(self, eids: Iterable[bytes], fate: Fate) -> int:
+        """The same of several; how many we held."""
         self.flush()
-        for gone in self._store.drop_envelopes([eid], fate):
+        dropped = self._store.drop_envelopes(eids, fate)
+        for gone in dropped:
             self._totals.add(gone.size_class, gone.origin, gone.kind, -1, -gone.size_bytes)
             self._untried -= gone.untried
             self._worst = None
-            self.dropped += 1
-            self.gone.append(eid)
-            return True
-        return False
+            self.gone.append(gone.eid)
+        self.dropped += len(dropped)
+        return len(dropped)
 
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
         """Destroy what has expired; returns it."""

@@ -211,6 +211,14 @@ def open_sealed(
     return None
 
 
+def inner_of(data: bytes, secret: bytes) -> bytes:
+    """What is in an envelope that this shared secret was seen to open before."""
+    opened = open_sealed(data, secrets=[secret], prekeys=())
+    if opened is None:
+        raise ValueError("another secret opens it")
+    return opened.inner
+
+
 def _decrypt(
     data: bytes, header: Header, key: bytes, via_secret: int | None, prekey: Prekey | None
 ) -> Opened | None:

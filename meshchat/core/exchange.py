@@ -57,12 +57,18 @@ class Exchange:
         self._origin_key = origin_key
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[tuple[Held, bool]] = []  # and whether a contact brought it
+        self._proven: list[bytes] = []  # of which we had the only copy, to be dropped together
+        self._chunks_wait = 0.0  # of tokens for chunks in this step; 0: not drawn
         self._unheld: list[Held] = []  # found no room, and still to be tried
         self._try_at: float | None = now.mono if custody.untried else None
         self._arrived_at = float("-inf")
 
     def settle(self, now: Now) -> None:
-        """End a step: judge what arrived in it, hold it, open it."""
+        """End a step: drop what was proven in it, judge what arrived, hold it, open it."""
+        self._chunks_wait = 0.0
+        if self._proven:
+            self._custody.drop_all(self._proven, Fate.PROVEN)
+            self._proven.clear()
         if self._arrivals:
             self._judge(now)
         if self._fresh:
@@ -180,9 +186,10 @@ class Exchange:
         ``told`` is the first of them, if it was looked up and its message told already.
         """
         copy = told or self._store.holder_of(done)
+        if copy and copy.held and copy.alone:
+            self._proven.append(copy.eid)
+            return
         while copy and copy.held and self._custody.drop(copy.eid, Fate.PROVEN):
-            if copy.alone:
-                return
             copy = self._store.holder_of(done)
             if copy and not (told and copy.eid == told.eid):
                 self._chats.outbox.delivered(copy.eid, now)
@@ -190,10 +197,13 @@ class Exchange:
     def _token(self, peer: Peer, token: Token, now: Now) -> None:
         done = done_of(token.token)
         proven = self._store.holder_of(done)
+        chunk = proven is not None and self._chats.files.is_chunk(proven.eid)
         ours = proven is not None and self._chats.outbox.delivered(proven.eid, now)
         wait = 0.0
         if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
             wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
+            if chunk:  # what came together shows together, as at the reader
+                wait = self._chunks_wait = self._chunks_wait or wait
         kept = self._custody.prove(
             token.token, proven, token.exp_h, now, now.wall + wait, self._origin(peer)
         )

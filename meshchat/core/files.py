@@ -34,9 +34,10 @@ from meshchat.core.limits import (
     FILES_TAKEN_MAX,
     FILES_TAKEN_PER_CONTACT_MAX,
 )
-from meshchat.core.model import Fate, Held, Manifest, Message, Now, OpenFile, Step
+from meshchat.core.model import Fate, Held, Manifest, Message, Now, OpenFile, Piece, Step
+from meshchat.core.pieces import Pieces
 from meshchat.core.ports import Entropy, Store
-from meshchat.core.receipts import Receipt, Receipts
+from meshchat.core.receipts import Receipt, Receipts, delay_s
 from meshchat.core.sealed import (
     FILE_MAX_BYTES,
     FILE_NAME_MAX_BYTES,
@@ -128,9 +129,26 @@ class Files:
         self._alone: dict[bytes, None] = {}  # those of them that only we have
         self._taken: dict[bytes, None] = {}  # files of friends being collected
         self._wanted: dict[bytes, list[bytes]] = {}  # chunk -> messages that name it
+        self._begun = (b"", b"")  # a file of ours that is not sealed yet, with its message
+        self._pieces = Pieces(store, custody)
+        # Files of which something came or left in this step; whether that is still to be told.
+        self._moved: dict[bytes, bool] = {}
+        self._waits_s: dict[bytes, float] = {}  # pieces that came together are proven together
         for file in self._open.values():
             self._know_chunks(file)
         self._choose()
+
+    def flush(self) -> None:
+        """Write what came or left in this step: each file once, however many pieces there were."""
+        self._pieces.write()
+        for mid, tell in self._moved.items():
+            file = self._open.get(mid)
+            if file is not None:
+                self._store.save_open_file(file)
+                if tell:
+                    self._tell_progress(mid)
+        self._moved.clear()
+        self._waits_s.clear()
 
     def _save(self, file: OpenFile) -> OpenFile:
         self._open[file.mid] = file
@@ -142,13 +160,21 @@ class Files:
     def begin(self, mid: bytes, fp: bytes, name: str, data: bytes) -> None:
         """Keep a file of ours until its message is delivered or has failed.
 
+        It is to be sealed next, and then ``begun``.
+
         Raises:
             UsageError: ``outbox_full``; then nothing was changed.
         """
         self._custody.check_own(self._room(len(data)))
         manifest = Manifest(self._entropy.bytes(KEY_BYTES), len(data), name, file_hash(data))
-        self._store.save_file(mid, data)
+        self._begun = (mid, data)
         self._save(OpenFile(mid, fp, True, manifest))
+
+    def begun(self, *, sealed: bool) -> None:
+        """Write the file by itself, unless its envelopes have it."""
+        if not sealed:
+            self._store.save_file(*self._begun)
+        self._begun = (b"", b"")
 
     def _room(self, size: int) -> int:
         """Bytes of custody that a file of this size and its manifest need."""
@@ -168,32 +194,47 @@ class Files:
         Raises:
             UsageError: ``outbox_full``; then no chunk is sealed.
         """
-        file, data = self._open[message.id], self._store.file(message.id)
-        assert data is not None, "a file of ours is kept while it is under way"
+        file, (mid, data) = self._open[message.id], self._begun
+        if mid != message.id:
+            kept = self._store.file(message.id)
+            assert kept is not None, "a file of ours is kept while it is under way"
+            data = kept
         file = self._save(self._unseal(file, Fate.EVICTED))
         self._custody.check_own(self._room(len(data)))
         latest = hours(now.wall) + DM_LIFE_MAX_H
         known = file.manifest
-        chunks: list[bytes] = []  # envelopes, the first last: it names the others
+        pieces: list[Piece] = []  # the first last: it names the others
         first, *others = cut(data)
         part = part_of(1 + len(others), int.from_bytes(self._entropy.bytes(2), "little"))
 
-        def add(index: int, data: bytes) -> None:
+        def add(index: int, words: bytes, piece: bytes) -> None:
             end_h = exp_h
             if not message.life_s:  # each its own, or the hour would tie them together
                 end_h = max(exp_h, min(latest, exp_h + self._sealer.spread_h(FILE_SPREAD_H)))
-            chunks.append(self._seal_chunk(known.key, chunk(index, data), end_h, part))
+            inner = chunk(index, words)
+            data = self._sealer.shared(
+                known.key,
+                lambda _: inner,
+                known.hash + bytes([index]),  # stands for the piece: no need to hash it once more
+                end_h,
+                want_proof=True,
+                part=part,
+            )
+            skip = len(inner) - len(piece)
+            pieces.append(Piece(index, envelope_id(data), data, known.key, skip))
 
         for index, piece in enumerate(others, 1):
-            add(index, piece)
-        add(0, with_table(known.hash, [envelope_id(each) for each in chunks], first))
-        ids = self._sealer.keep_all([chunks[-1], *chunks[:-1]], now, [file.contact])
+            add(index, piece, piece)
+        add(0, with_table(known.hash, [each.eid for each in pieces], first), first)
+        pieces.insert(0, pieces.pop())
+        ids = [each.eid for each in pieces]
+        self._sealer.keep_all([(each.data, each.eid) for each in pieces], now, [file.contact])
+        self._store.save_pieces(file.mid, pieces)
+        if mid != message.id:
+            self._store.drop_file(file.mid)  # the pieces are it now
         file = self._save(replace(file, manifest=replace(known, chunks=tuple(ids))))
         self._know_chunks(file)
         return file.manifest
-
-    def _seal_chunk(self, key: bytes, inner: bytes, exp_h: int, part: int) -> bytes:
-        return self._sealer.shared(key, lambda _: inner, inner, exp_h, want_proof=True, part=part)
 
     def _know_chunks(self, file: OpenFile) -> None:
         if file.outgoing:
@@ -204,8 +245,8 @@ class Files:
 
     def _unseal(self, file: OpenFile, fate: Fate) -> OpenFile:
         """Take the chunks of ours out of custody."""
+        self._custody.drop_all(file.manifest.chunks, fate)
         for eid in file.manifest.chunks:
-            self._custody.drop(eid, fate)
             self._ours.pop(eid, None)
             self._alone.pop(eid, None)
         return replace(file, manifest=replace(file.manifest, chunks=()), marks=0)
@@ -225,11 +266,10 @@ class Files:
         del self._alone[eid]
         file = self._open[self._ours[eid]]
         index = file.manifest.chunks.index(eid)
-        self._save(replace(file, marks=file.marks | 1 << index))
-        if self.all_out(file.mid):
-            return file.mid
-        self._tell_progress(file.mid)
-        return None
+        file = self._open[file.mid] = replace(file, marks=file.marks | 1 << index)
+        out = _all_marked(file)
+        self._moved[file.mid] = not out
+        return file.mid if out else None
 
     def all_out(self, mid: bytes) -> bool:
         """Whether nothing but the message itself has to leave our hands: no file, or all of it."""
@@ -253,6 +293,7 @@ class Files:
         Chunks of ours that are on their way go on; nothing of them can be read here.
         """
         file = self._open.pop(mid, None)
+        self._pieces.forget(mid)
         if file is not None:
             for eid in file.manifest.chunks:
                 self._ours.pop(eid, None)
@@ -372,21 +413,24 @@ class Files:
                 continue
             opened, manifest, piece = found
             if not file.marks >> index & 1:
-                self._store.save_piece(mid, index, piece)
+                skip = len(opened.inner) - len(piece)
+                fresh = Piece(index, held.eid, held.data, manifest.key, skip)
+                self._pieces.add(mid, fresh, piece)
             self.sought.pop(held.eid, None)
             named = manifest != file.manifest
             file = replace(file, manifest=manifest, marks=file.marks | 1 << index)
             if file != self._open[mid]:
-                self._save(file)
+                self._open[mid] = file
+                self._moved[mid] = True
             if named:  # the first chunk said which the others are
                 self._choose()
                 self._custody.seek(manifest.chunks[1:])
             token = opened.token if opened.wants_proof else b""
-            receipts = self._receipts.give(file.contact, token, held.exp_h, now)
+            if mid not in self._waits_s:
+                self._waits_s[mid] = delay_s(self._entropy)
+            receipts = self._receipts.give(file.contact, token, held.exp_h, now, self._waits_s[mid])
             if _all_marked(file):
                 receipts += self._assemble(file, now)
-            else:
-                self._tell_progress(mid)
             return receipts
         return None
 
@@ -397,20 +441,21 @@ class Files:
             self._tell(MessageChanged(message))
 
     def _assemble(self, file: OpenFile, now: Now) -> list[Receipt]:
-        data = b"".join(self._store.pieces(file.mid))
-        if len(data) != file.manifest.size or file_hash(data) != file.manifest.hash:
+        count = len(piece_sizes(file.manifest.size))
+        if self._pieces.checksum(file.mid, count) != file.manifest.hash:
             self._counters["file_hash"] += 1
             self._finish(file, DAMAGED)
             return []
         self._store.add_step(file.mid, Step(now.wall, "complete"))
         message = self._finish(file, "")
-        self._tell(FileComplete(message, len(data)))
+        self._tell(FileComplete(message, file.manifest.size))
         return self._receipts.give(file.contact, file.token, file.exp_h, now)
 
     def _finish(self, file: OpenFile, reason: str) -> Message:
         """Nothing more is collected for this one; another may have its turn."""
         del self._open[file.mid]
         if reason:
+            self._pieces.forget(file.mid)
             self._store.drop_open_file(file.mid)
         else:  # whole: what was collected is the file
             self._store.close_file(file.mid)

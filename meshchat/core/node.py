@@ -199,6 +199,7 @@ class Node:
     def _settle(self, now: Now) -> None:
         """Finish a step: write, open, offer, and let every link move on."""
         self._exchange.settle(now)
+        self._chats.files.flush()
         for held, readers in self._chats.sealer.sealed:
             if self._handover.hold(held, readers, now):
                 self._neighbours.offer_to(readers, held.eid, held.hint)

@@ -42,10 +42,13 @@ class Receipts:
         self._custody = custody
         self._enabled = enabled
 
-    def give(self, author: bytes, token: bytes, exp_h: int, now: Now) -> list[Receipt]:
+    def give(
+        self, author: bytes, token: bytes, exp_h: int, now: Now, wait_s: float = 0.0
+    ) -> list[Receipt]:
         """The receipt for an envelope of ``author`` that ends at ``exp_h``, if one is due.
 
-        None is for an empty token, for a stranger, or if it was given before.
+        None is for an empty token, for a stranger, or if it was given before. Others are shown it
+        after ``wait_s``; 0: after a delay of its own.
         """
         if not token or not self._enabled:
             return []
@@ -53,7 +56,8 @@ class Receipts:
             self._owe(author, token, exp_h)
             return []
         proven = self._custody.holder_of(token)
-        kept = self._custody.prove(token, proven, exp_h, now, now.wall + delay_s(self._entropy))
+        release_at = now.wall + (wait_s or delay_s(self._entropy))
+        kept = self._custody.prove(token, proven, exp_h, now, release_at)
         return [Receipt(kept, author)] if kept else []
 
     def _owe(self, author: bytes, token: bytes, exp_h: int) -> None:

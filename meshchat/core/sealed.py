@@ -12,10 +12,10 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meshchat.core import crypto
-from meshchat.core.crypto import H
+from meshchat.core.crypto import H, hasher
 from meshchat.core.envelope import EID_BYTES
 from meshchat.core.identity import Card, Identity
 from meshchat.core.limits import FILE_CHUNKS_MAX
@@ -253,6 +253,7 @@ def open_announce(inner: bytes, fp: bytes, e: bytes) -> tuple[Card, int, bytes]:
 _CHUNK = struct.Struct("<BB")
 CHUNK_BYTES = 32_653  # in one chunk: what fits class 3 beside the two bytes above
 FILE_HASH_BYTES = 32
+_FILE_LABEL = b"mc1 file"
 FILE_MAX_BYTES = FILE_CHUNKS_MAX * (CHUNK_BYTES - EID_BYTES) + EID_BYTES - FILE_HASH_BYTES
 FILE_SIZES_KEPT_MAX = 64  # as many as are collected at once
 FILE_NAME_MAX_BYTES = 96  # shown in one line; longer ones are cut by most systems as well
@@ -332,4 +333,9 @@ def _table_bytes(count: int) -> int:
 
 def file_hash(data: bytes) -> bytes:
     """32 bytes, of a whole file."""
-    return H(b"mc1 file", data, FILE_HASH_BYTES)
+    return H(_FILE_LABEL, data, FILE_HASH_BYTES)
+
+
+def file_hasher() -> Any:
+    """The same of a file that comes piece by piece (``crypto.hasher``)."""
+    return hasher(_FILE_LABEL, FILE_HASH_BYTES)

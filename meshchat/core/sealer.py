@@ -82,11 +82,11 @@ class Sealer:
         self.sealed.append((self._custody.add_own(data, eid, now, bounded=bounded), readers))
         return eid
 
-    def keep_all(self, datas: Sequence[bytes], now: Now, readers: Sequence[bytes]) -> list[bytes]:
-        """The same for many at once, for all of which there is room."""
-        made = [(data, envelope_id(data)) for data in datas]
+    def keep_all(
+        self, made: Sequence[tuple[bytes, bytes]], now: Now, readers: Sequence[bytes]
+    ) -> None:
+        """The same for many at once, each with its id, for all of which there is room."""
         self.sealed += [(held, readers) for held in self._custody.add_all_own(made, now)]
-        return [eid for _, eid in made]
 
     # --- when it ends -------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ BATCH_MAX_COMMANDS = 128  # half of a batch: neighbours are heard too
 GATHER_MAX_ROUNDS = 8  # of reading before a commit: half of what may be in flight on one link
 RETRY_FIRST_S = 2.0  # after a failed commit; doubles, so a full disk costs no CPU
 RETRY_MAX_S = 60.0
+OVERWRITE_GAP_S = 0.05  # between two parts of destroyed files
 TRUNCATE_AFTER_S = 30.0  # deleted keys stay readable in the WAL until it is truncated
 
 log = logging.getLogger(__name__)
@@ -373,9 +374,13 @@ class Runtime:
             loop = asyncio.get_running_loop()
             self._truncation = loop.call_later(TRUNCATE_AFTER_S, self._truncate)
 
-    def _truncate(self) -> None:
+    def _truncate(self, *, last: bool = False) -> None:
         self._truncation = None
         try:
+            if not last and self.store.overwrite():  # our user may be writing
+                loop = asyncio.get_running_loop()
+                self._truncation = loop.call_later(OVERWRITE_GAP_S, self._truncate)
+                return
             self.store.truncate_wal()
         except StoreError as error:  # the next step that writes will say so to the user
             log.warning("the write-ahead log could not be truncated (%s)", error.reason)
@@ -385,7 +390,7 @@ class Runtime:
             if handle is not None:
                 handle.cancel()
         self._timer = self._truncation = None
-        self._truncate()
+        self._truncate(last=True)
         for _, future in self._waiting.values():
             if not future.done():
                 future.set_exception(

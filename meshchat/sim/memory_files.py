@@ -1,8 +1,11 @@
 """The part of ``MemoryStore`` that holds files; answers as ``FileTables`` does."""
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
-from meshchat.core.model import OpenFile
+from meshchat.core.envelope import inner_of
+from meshchat.core.model import OpenFile, Piece
 from meshchat.sim.memory_people import MemoryPeople
 from meshchat.sim.memory_proofs import by_number
 from meshchat.sim.pool import Pool
@@ -29,7 +32,8 @@ class MemoryFiles(MemoryPeople):
 
     def file(self, mid: bytes) -> bytes | None:
         data = self._files.get(mid)
-        if data is None and mid not in self._open_files:
+        open_file = self._open_files.get(mid)
+        if data is None and (open_file is None or open_file[1].outgoing):
             data = b"".join(self.pieces(mid)) or None
         return data
 
@@ -54,12 +58,14 @@ class MemoryFiles(MemoryPeople):
         self._drop(self._open_files, mid)
         self._drop(self._pieces, mid)
 
-    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
-        pieces = self._pieces.get(mid)
-        if pieces is None:
-            pieces = {}
-            self._put(self._pieces, mid, pieces)
-        self._put(pieces, index, data)
+    def save_pieces(self, mid: bytes, pieces: Iterable[Piece]) -> None:
+        self._changes()
+        known = self._pieces.get(mid)
+        for piece in pieces:
+            if known is None:
+                known = {}
+                self._put(self._pieces, mid, known)
+            self._put(known, piece.place, inner_of(piece.data, piece.key)[piece.skip :])
 
     def close_file(self, mid: bytes) -> None:
         self._drop(self._open_files, mid)

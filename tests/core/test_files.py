@@ -23,6 +23,7 @@ from meshchat.core import link as wire_link
 from meshchat.core.events import (
     AddContact,
     Block,
+    Delete,
     FileComplete,
     JoinRoom,
     MessageChanged,
@@ -34,6 +35,7 @@ from meshchat.core.identity import public_room_key
 from meshchat.core.limits import (
     CLASS_SIZES_BYTES,
     HOUSEKEEPING_S,
+    RECEIPT_DELAY_S,
     Limits,
 )
 from meshchat.core.model import Fate, Kind, Message, Now, State, contact_chat, room_chat
@@ -54,6 +56,18 @@ def three(world: World) -> tuple[Host, Host, Host]:
 
 
 # --- the whole way -------------------------------------------------------------------------------
+
+
+def written(host: Host) -> tuple[int, int]:
+    """Files kept by themselves, and pieces kept in the bodies of envelopes."""
+    whole_files = host.store._db.value("SELECT count(*) FROM files")
+    in_bodies = "SELECT count(*) FROM pieces p JOIN bodies b ON b.id = p.body"
+    return whole_files, host.store._db.value(in_bodies)
+
+
+def bulk_bodies(host: Host) -> int:
+    count: int = host.store._db.value("SELECT count(*) FROM bodies WHERE length(data) > 8192")
+    return count
 
 
 def test_a_file_crosses_a_gap(world: World, three: tuple[Host, Host, Host]) -> None:
@@ -404,10 +418,68 @@ def test_waits_for_a_key(world: World) -> None:
     message = give(a, b, data)
     assert (now_of(a, message).reason, chunks(a, message)) == ("no_key", ())
     a.crash()
+    assert (written(a), a.store.file(message.id)) == ((1, 0), data)
     a.do(AddContact(fresh))
     assert now_of(a, message).eid and len(chunks(a, message)) == 2
+    assert (written(a), a.store.file(message.id)) == ((0, 2), data), "only its chunks are kept"
     world.meet(a, b)
     assert b.store.file(message.id) == data
+
+
+def test_each_byte_is_written_once(world: World, three: tuple[Host, Host, Host]) -> None:
+    """Sealed on both sides, before and after its envelopes go; nothing is left with the author."""
+    a, b, c = three
+    data = content(whole(3))
+    message = give(a, b, data)
+    assert written(a) == (0, 3) and a.store.file(message.id) == data
+    world.meet(a, c)
+    world.meet(c, b)
+    assert written(b) == (0, 3) and b.store.file(message.id) == data
+    world.run(70)  # the proofs are known
+    ids = chunks(a, message)
+    world.meet(b, a)
+    assert a.state(message) == State.DELIVERED and written(a) == (0, 0)
+    assert not any(b.store.envelope(eid) for eid in ids) and written(b) == (0, 3)
+    for host in (a, b):
+        host.store.truncate_wal()
+    assert sum(written(a)) == 0 and b.store.file(message.id) == data
+    b.crash()
+    b.do(Delete(message.id))
+    b.store.truncate_wal()
+    assert written(b) == (0, 0) and bulk_bodies(a) == bulk_bodies(b) == 0
+
+
+def test_pieces_that_came_together_show_together(
+    world: World, three: tuple[Host, Host, Host]
+) -> None:
+    """Reader and author let others know of their proofs in as many steps as brought them, each
+    after a delay of its own; neither at once."""
+    a, b, _ = three
+    ids = chunks(a, give(a, b, content(whole(12))))
+    world.meet(a, b)
+    for host in (a, b):
+        rows = host.store._db.rows("SELECT release_at FROM proofs")
+        times = sorted({release_at for (release_at,) in rows})
+        assert len(rows) > len(ids) and 1 < len(times) < len(ids) / 2
+        assert world.wall + RECEIPT_DELAY_S[0] - 1 < times[0]
+        assert times[-1] < world.wall + RECEIPT_DELAY_S[1] + 1
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_hashed_after_a_restart(
+    world: World, three: tuple[Host, Host, Host], backwards: bool
+) -> None:
+    """The hash goes on as pieces come; begun anew in the middle it takes what is kept."""
+    a, b, _ = three
+    data = content(whole(3))
+    message = give(a, b, data)
+    first, *others = chunks(a, message)
+    handover(world, a, b, now_of(a, message).eid, first)
+    world.run(5)
+    for eid in others[::-1] if backwards else others:
+        handover(world, a, b, eid)  # and b starts anew
+        world.run(5)
+    assert b.store.file(message.id) == data and now_of(b, message).reason == ""
 
 
 def test_given_up_on_both_sides(world: World, three: tuple[Host, Host, Host]) -> None:

@@ -28,6 +28,7 @@ from meshchat.core.events import (
 from meshchat.core.identity import public_room_key
 from meshchat.core.model import Message, Now, State
 from meshchat.core.node import Node
+from meshchat.custody_tables import OVERWRITE_AT_ONCE_MAX
 from meshchat.errors import StoreError, TransportError, UsageError
 from meshchat.net.lan import LanTransport
 from meshchat.net.runtime import News, Runtime
@@ -129,6 +130,38 @@ async def test_commands_are_answered_and_refused() -> None:
         same = SetName("twin")
         await asyncio.gather(runtime.command(same), runtime.command(same))
     assert runtime.node.name == "twin"
+
+
+async def test_destroyed_files_are_overwritten_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon after a step, a part at a time with the loop free in between; all at the end."""
+    monkeypatch.setattr("meshchat.net.runtime.TRUNCATE_AFTER_S", 0.0)
+    monkeypatch.setattr("meshchat.net.runtime.OVERWRITE_GAP_S", 0.0)
+    store = new_store("a")
+
+    def doom(count: int) -> None:
+        with store.transaction():
+            store._db.write_many(
+                "INSERT INTO bodies VALUES (?, x'00')", [(n,) for n in range(5_000, 5_000 + count)]
+            )
+            store._db.write("INSERT INTO doomed SELECT id FROM bodies WHERE length(data) = 1")
+
+    def left() -> int:
+        count: int = store._db.value("SELECT count(*) FROM bodies WHERE length(data) = 1")
+        return count
+
+    runtime = Runtime(store, build(store))
+    async with running(runtime):
+        doom(2 * OVERWRITE_AT_ONCE_MAX + 1)
+        seen = {left()}
+        await runtime.command(SetName("b"))
+        async with asyncio.timeout(WAIT_S):
+            while left():
+                await asyncio.sleep(0)
+                seen.add(left())
+        assert seen == {n * OVERWRITE_AT_ONCE_MAX + 1 for n in range(3)} | {0}
+        monkeypatch.setattr("meshchat.net.runtime.TRUNCATE_AFTER_S", 600.0)
+        doom(2 * OVERWRITE_AT_ONCE_MAX)
+    assert not left()
 
 
 async def test_two_nodes_chat_over_a_real_link() -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from meshchat import custody_tables
 from meshchat.core import asking, offering
+from meshchat.core.envelope import parse_header, seal
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
     Act,
@@ -26,6 +27,7 @@ from meshchat.core.model import (
     Notify,
     OpenFile,
     Partial,
+    Piece,
     Prekey,
     Proof,
     Reaction,
@@ -39,6 +41,7 @@ from meshchat.core.wire import write_ids, write_part
 from meshchat.errors import StoreError
 from meshchat.sim.memory import MemoryStore, Pool
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy
 from meshchat.text import Clean
 
 Op = tuple[str, tuple[object, ...], dict[str, object]]
@@ -74,6 +77,31 @@ def maybe(values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.none() | values
 
 
+def chunk(n: int) -> tuple[Piece, Held]:
+    """A piece of a file, and its envelope as it is carried."""
+    inner = bytes((6, n)) + b"piece" * (n + 1)
+    data = seal(
+        lambda _: inner,
+        inner,
+        5 + n,
+        bytes([n]) * 16,
+        want_proof=True,
+        entropy=SystemEntropy(),
+        long_term_secret=bytes(32),
+        counter=n,
+        secret=bytes([n]) * 32,
+    )
+    header = parse_header(data)
+    eid = bytes([245 - n]) * 16  # no hash, but known beforehand
+    envelope = Held(eid, header.size_class, header.exp_h, header.done, data, b"o1")
+    return Piece(n, eid, data, bytes([n]) * 32, 2), envelope
+
+
+CHUNKS = [chunk(n) for n in range(3)]
+CHUNK_NUMBERS = st.integers(0, len(CHUNKS) - 1)
+PIECES = st.lists(CHUNK_NUMBERS.map(lambda n: CHUNKS[n][0]), max_size=3)
+CHUNKS_HELD = st.lists(CHUNK_NUMBERS.map(lambda n: CHUNKS[n][1]), max_size=3)
+CHUNK_IDS = st.lists(CHUNK_NUMBERS.map(lambda n: CHUNKS[n][0].eid), max_size=3)
 ORIGINS = st.sampled_from((b"", b"o2", b"o1"))
 HELD = st.builds(
     held,
@@ -155,6 +183,10 @@ CUSTODY = (
     op("add_proof", st.builds(Proof, DONES, IDS, HOURS, TIMES)),
     op("save_partial", st.builds(Partial, IDS, SMALL, st.just(b"x"))),
     op("drop_partial", IDS),
+    op("add_envelopes", CHUNKS_HELD, st.just(1.0)),
+    op("drop_envelopes", CHUNK_IDS, FATES),
+    op("save_pieces", MIDS, PIECES),
+    op("drop_file", MIDS),
 )
 TALK = (
     op("put", st.sampled_from("ab"), IDS),
@@ -188,7 +220,7 @@ TALK = (
     op("save_open_file", OPEN_FILES),
     op("drop_open_file", MIDS),
     op("close_file", MIDS),
-    op("save_piece", MIDS, SMALL, IDS),
+    op("save_pieces", MIDS, PIECES),
 )
 CONTENT = (
     op("add_message", MESSAGES),
@@ -256,7 +288,7 @@ def played(store: Store, parts: list[tuple[str, list[Op]]]) -> list[object]:
 
 def custody_of(store: Store) -> dict[str, object]:
     """Every read about what is carried, in its order."""
-    ids = [bytes([n]) * 16 for n in (*range(95, 100), *range(246, 256))]
+    ids = [bytes([n]) * 16 for n in (*range(95, 100), *range(243, 256))]
     classes = ((0, 1, 2, 3), (3, 1, 1), ())
     return {
         "known": store.known(ids),
@@ -392,6 +424,20 @@ class TwoStores(RuleBasedStateMachine):
     def outside(self, what: Op) -> None:
         """Refused by both, also where there is nothing to write."""
         assert outcome(self.sql, what) == outcome(self.plain, what)
+
+    @rule()
+    def quiet(self) -> None:
+        self.sql.overwrite(1)
+
+    @invariant()
+    def bodies_have_holders(self) -> None:
+        """Each body is of an envelope that is held, or of a piece, or waits to be overwritten."""
+        if hasattr(self, "sql"):
+            wanted = """SELECT id FROM envelopes WHERE lot IS NOT NULL
+                UNION SELECT body FROM pieces WHERE body IS NOT NULL"""
+            rows = self.sql._db.rows
+            bodies, doomed = rows("SELECT id FROM bodies"), rows("SELECT id FROM doomed")
+            assert sorted(bodies) == sorted(rows(wanted) + doomed)
 
     @invariant()
     def same(self) -> None:

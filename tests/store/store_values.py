@@ -5,9 +5,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from meshchat.core.model import Contact, Fate, Held, Message, State
+from meshchat.core.envelope import envelope_id, parse_header, seal
+from meshchat.core.model import Contact, Fate, Held, Message, Piece, State
 from meshchat.sim.memory import MemoryStore
 from meshchat.store import SqlStore
+from meshchat.system import SystemEntropy
 from meshchat.text import Clean
 
 KEY = bytes(range(32))
@@ -45,6 +47,30 @@ def contact(fp: bytes, name: str, **changes: object) -> Contact:
     return replace(Contact(fp, b"card" + fp, Clean(name)), **changes)  # type: ignore[arg-type]
 
 
+def piece(place: int, data: bytes, key: bytes = b"k" * 32) -> Piece:
+    """As the chunk of a file brings it."""
+    inner = bytes((6, place)) + data
+    envelope = seal(
+        lambda _: inner,
+        inner,
+        500_000,
+        b"t" * 16,
+        want_proof=True,
+        entropy=SystemEntropy(),
+        long_term_secret=b"s" * 32,
+        counter=place,
+        secret=key,
+    )
+    return Piece(place, envelope_id(envelope), envelope, key, 2)
+
+
+def chunk_of(one: Piece, **changes: object) -> Held:
+    """The same envelope, carried."""
+    header = parse_header(one.data)
+    base = Held(one.eid, header.size_class, header.exp_h, header.done, one.data, b"neighbor")
+    return base._replace(**changes)  # type: ignore[arg-type]
+
+
 def add(store: AnyStore, *envelopes: Held) -> None:
     with store.transaction():
         store.add_envelopes(envelopes, 5.0)
@@ -60,12 +86,17 @@ def write_for_ever(path: Path) -> None:
             store.put("n", str(n).encode())
             store.add_message(message(n))
             store.add_envelopes([held(n * 3), held(n * 3 + 1), held(n * 3 + 2)], 0.0)
+            store.save_pieces(b"the file", [piece(n % 30, str(n).encode())])
+            if n % 7 == 0:
+                store.drop_file(b"the file")
             if n > 20:
                 store.drop_envelopes([b16((n - 20) * 3)], Fate.PROVEN)
         sys.stdout.write(f"{n}\n")
         sys.stdout.flush()
         if n % 40 == 0:
             store.truncate_wal()
+        elif n % 4 == 0:
+            store.overwrite(3)
 
 
 if __name__ == "__main__":

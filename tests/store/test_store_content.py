@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from store_values import ANNA, BORIS, CHAT, KEY, AnyStore, b16, message
+from store_values import ANNA, BORIS, CHAT, KEY, AnyStore, b16, message, piece
 
 from meshchat import schema
 from meshchat.core.model import (
@@ -119,7 +119,7 @@ def everything_of(store: SqlStore, n: int) -> None:
         store.save_file(mid, file.encode() * 20)
         manifest = Manifest(b"k" * 32, 1, Clean(file), b"h" * 32)
         store.save_open_file(OpenFile(mid, ANNA, False, manifest))
-        store.save_piece(mid, 0, file.encode())
+        store.save_pieces(mid, [piece(0, file.encode(), file.encode().ljust(32, b"."))])
         store.save_early(Act(mid, 6, CHAT, ANNA, mid, early, 1, b"n", 0.0), 99, 99)
         store.save_draft(CHAT, f"draft{first}", 1.0)
 

@@ -289,6 +289,8 @@ def test_killed_writer_loses_nothing(tmp_path: Path) -> None:
         ids = [held(k).eid for k in range(3, n * 3 + 3)]
         assert store.known(ids) == set(ids)
         assert sum(one.count for one in store.usage()) == n * 3 - max(0, n - 20)
+        since = range(n - n % 7 + 1, n + 1)  # the last time the file was dropped
+        assert sorted(store.pieces(b"the file")) == sorted(str(k).encode() for k in since)
         assert store.problems() == []
         store.close()
         total = n

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from store_values import ANNA, BORIS, KEY, AnyStore, add, b16, held, message
+from store_values import ANNA, BORIS, KEY, AnyStore, add, b16, chunk_of, held, message, piece
 
 from meshchat import schema
 from meshchat.core.model import Fate, Kind, Manifest, OpenFile
+from meshchat.database import Database
 from meshchat.errors import StoreError
 from meshchat.store import SqlStore
 from meshchat.text import Clean
@@ -69,10 +70,9 @@ def test_pieces_in_order(store: AnyStore) -> None:
     """Of one file, by index, the last word counts; they go with their file."""
     with store.transaction():
         store.save_open_file(FILE)
-        for index in (10, 2, 0):
-            store.save_piece(MID, index, bytes([index]))
-        store.save_piece(OTHER, 1, b"other")
-        store.save_piece(MID, 2, b"again")
+        store.save_pieces(MID, [piece(place, bytes([place])) for place in (10, 2, 0)])
+        store.save_pieces(OTHER, [piece(1, b"other", b"o" * 32)])
+        store.save_pieces(MID, [piece(2, b"again")])
     assert store.pieces(MID) == [b"\0", b"again", b"\x0a"]
     with store.transaction():
         store.drop_open_file(MID)
@@ -83,8 +83,7 @@ def test_a_whole_file_is_its_pieces(store: AnyStore) -> None:
     """While it is open there is no file; closed it is what was collected, until it is dropped."""
     with store.transaction():
         store.save_open_file(FILE)
-        for index, data in ((1, b"second"), (0, b"first ")):
-            store.save_piece(MID, index, data)
+        store.save_pieces(MID, [piece(1, b"second"), piece(0, b"first ")])
         store.drop_file(MID)
     assert store.file(MID) is None and len(store.pieces(MID)) == 2
     with store.transaction():
@@ -99,16 +98,127 @@ def test_a_whole_file_is_its_pieces(store: AnyStore) -> None:
     assert store.file(MID) is None and store.pieces(MID) == []
 
 
+def test_our_own_file_is_its_pieces_while_it_is_open(store: AnyStore) -> None:
+    """It may have to be sealed again; what was kept before it was sealed goes first."""
+    with store.transaction():
+        store.save_open_file(replace(FILE, outgoing=True))
+        store.save_pieces(MID, [piece(0, b"first "), piece(1, b"second")])
+        store.drop_file(MID)
+    assert store.file(MID) == b"first second"
+    with store.transaction():
+        store.save_file(MID, b"as it was")
+    assert store.file(MID) == b"as it was"
+
+
+@pytest.mark.parametrize("order", ["held first", "held later", "never held"])
+def test_pieces_outlive_their_envelopes(store: AnyStore, order: str) -> None:
+    """Dropped, expired or never in custody: the piece stays, and nothing of it is served."""
+    one, two = piece(0, b"a piece"), piece(1, b", another")
+    if order == "held first":
+        add(store, chunk_of(one), chunk_of(two))
+    with store.transaction():
+        store.save_pieces(MID, [one, two])
+    if order == "held later":
+        add(store, chunk_of(one), chunk_of(two))
+    if order != "never held":
+        assert store.envelope_data(one.eid) == one.data
+        with store.transaction():
+            (gone,) = store.drop_envelopes([one.eid], Fate.PROVEN)
+            assert gone.size_bytes == len(one.data)
+            assert [eid for eid, _ in store.expire(500_000).envelopes] == [two.eid]
+            store.expire(500_002)
+    assert store.envelope(one.eid) is store.envelope_data(one.eid) is None
+    add(store, held(1), held(2))  # under numbers of their own
+    assert store.file(MID) == b"a piece, another"
+    assert [store.envelope(b16(n)) for n in (1, 2)] == [held(1), held(2)]
+    with store.transaction():
+        store.drop_file(MID)
+    store.truncate_wal()
+    assert store.file(MID) is None and store.envelope(b16(1)) == held(1)
+
+
+def test_envelopes_outlive_their_pieces(store: AnyStore) -> None:
+    """A file that is destroyed here is carried on, and goes with its last holder."""
+    one = piece(0, b"a piece")
+    add(store, chunk_of(one))
+    with store.transaction():
+        store.save_pieces(MID, [one])
+        store.save_pieces(OTHER, [one])
+        store.drop_file(MID)
+    assert store.pieces(MID) == [] and store.pieces(OTHER) == [b"a piece"]
+    with store.transaction():
+        store.drop_content(OTHER)
+    assert store.pieces(OTHER) == [] and store.envelope(one.eid) == chunk_of(one)
+    store.truncate_wal()
+    assert store.envelope(one.eid) == chunk_of(one)
+
+
+def bodies(store: SqlStore) -> int:
+    count: int = store._db.value("SELECT count(*) FROM bodies")
+    return count
+
+
+def test_a_chunk_is_written_once_and_overwritten_later(tmp_path: Path) -> None:
+    """One body for envelope and piece. Of a destroyed file the keys go at once, the rest in parts
+    when it is quiet, at the latest when the log is emptied; also after a restart in between."""
+    path = tmp_path / "s"
+    store = SqlStore(Database(str(path), None))
+    made = [piece(n, b"x", b"filekey of %21d" % n) for n in range(7)]
+    add(store, *map(chunk_of, made[:5]))
+    with store.transaction():
+        store.save_pieces(MID, made)
+        store.drop_envelopes([one.eid for one in made[:4]], Fate.PROVEN)
+    assert bodies(store) == 7
+    with store.transaction():
+        store.drop_file(MID)
+    assert bodies(store) == 7, "one is held, six wait to be overwritten"
+    assert store.overwrite(4) and bodies(store) == 3
+    store.close()
+    store = SqlStore(Database(str(path), None))
+    assert not store.overwrite(4) and bodies(store) == 1
+    with store.transaction():
+        store.save_pieces(MID, made[:2])
+        store.drop_file(MID)
+        store.drop_envelopes([made[4].eid], Fate.PROVEN)
+    store.truncate_wal()
+    assert bodies(store) == 0 and store.problems() == []
+    data = path.read_bytes()
+    assert b"filekey" not in data and not any(one.data[80:160] in data for one in made)
+    store.close()
+
+
+def test_pieces_of_version_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was collected before pieces stayed in their envelopes is read, and goes, as ever."""
+    path = tmp_path / "s"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:6])
+        old = SqlStore.open(path, KEY)
+        with old.transaction():
+            old.save_open_file(FILE)
+            for row in ((MID, 0, b"old "), (OTHER, 0, b"whole")):
+                old._db.write("INSERT INTO pieces (mid, place, data) VALUES (?, ?, ?)", *row)
+        old.close()
+    store = SqlStore.open(path, KEY)
+    with store.transaction():
+        store.save_pieces(MID, [piece(1, b"and new")])
+        store.close_file(MID)
+    assert store.file(MID) == b"old and new" and store.file(OTHER) == b"whole"
+    with store.transaction():
+        store.drop_file(MID)
+        store.drop_file(OTHER)
+    assert store.file(MID) is store.file(OTHER) is None
+    store.close()
+
+
 def test_a_failed_part_leaves_no_file(store: AnyStore) -> None:
     """What a refused command wrote of a file is gone."""
     with store.transaction():
         store.save_open_file(FILE)
-        store.save_piece(MID, 0, b"kept")
+        store.save_pieces(MID, [piece(0, b"kept")])
         with pytest.raises(ZeroDivisionError), store.savepoint():
             store.save_file(OTHER, b"x")
             store.save_open_file(replace(FILE, mid=OTHER))
-            store.save_piece(MID, 0, b"changed")
-            store.save_piece(MID, 1, b"new")
+            store.save_pieces(MID, [piece(0, b"changed"), piece(1, b"new")])
             store.drop_open_file(MID)
             raise ZeroDivisionError
     assert store.open_files() == [FILE] and store.pieces(MID) == [b"kept"]
@@ -120,7 +230,8 @@ def test_writing_needs_a_transaction(store: AnyStore) -> None:
     for write in (
         lambda: store.save_file(MID, b"x"),
         lambda: store.save_open_file(FILE),
-        lambda: store.save_piece(MID, 0, b"x"),
+        lambda: store.save_pieces(MID, [piece(0, b"x")]),
+        lambda: store.save_pieces(MID, []),
         lambda: store.seek([b16(1)]),
     ):
         with pytest.raises(StoreError):
@@ -211,8 +322,14 @@ def test_files_are_found_by_index(monkeypatch: pytest.MonkeyPatch) -> None:
         store.save_file(MID, b"x")
         store.file(MID)
         store.drop_file(MID)
-        store.save_piece(MID, 0, b"x")
+        one = piece(0, b"x")
+        store.save_pieces(MID, [one])
         store.pieces(MID)
+        store.save_pieces(MID, [one])
+        store.add_envelopes([chunk_of(one)], 0.0)
+        store.save_pieces(OTHER, [one])
         store.drop_open_file(MID)
+        store.drop_envelopes([one.eid], Fate.PROVEN)
+    store.overwrite()
     assert scans == []
     store.close()

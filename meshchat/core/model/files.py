@@ -1,5 +1,7 @@
 """Files under way."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 
@@ -34,3 +36,17 @@ class OpenFile(Struct, frozen=True):
     """Proves the manifest's delivery once the file is whole (theirs); empty: not wanted."""
     exp_h: int = 0
     """When the newest envelope of the manifest ends (theirs), hours since 1970."""
+
+
+class Piece(NamedTuple):
+    """A piece of a file, inside of the envelope that brings it."""
+
+    place: int
+    """Number of the chunk."""
+    eid: bytes
+    data: bytes
+    """The envelope, whole."""
+    key: bytes
+    """The shared secret it is sealed to: that of the file."""
+    skip: int
+    """Bytes before the piece in what it holds."""

@@ -1,8 +1,9 @@
 """What a store keeps of files."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from meshchat.core.model import OpenFile
+from meshchat.core.model import OpenFile, Piece
 
 
 class FileStore(Protocol):
@@ -13,7 +14,7 @@ class FileStore(Protocol):
         ...
 
     def file(self, mid: bytes) -> bytes | None:
-        """What was saved, or the pieces of a file that is whole; None of one that is open."""
+        """What was saved, or all pieces of a file of ours, or of one of others that is whole."""
         ...
 
     def drop_file(self, mid: bytes) -> None: ...
@@ -30,8 +31,11 @@ class FileStore(Protocol):
         """With its pieces."""
         ...
 
-    def save_piece(self, mid: bytes, index: int, data: bytes) -> None:
-        """Keep one piece of an open file; replaces."""
+    def save_pieces(self, mid: bytes, pieces: Iterable[Piece]) -> None:
+        """Keep pieces of an open file; each replaces the one of its place.
+
+        Their envelopes stay in the store until the pieces go, held any more or not.
+        """
         ...
 
     def close_file(self, mid: bytes) -> None:
@@ -39,5 +43,5 @@ class FileStore(Protocol):
         ...
 
     def pieces(self, mid: bytes) -> list[bytes]:
-        """Those that are here, in order of ``index``."""
+        """Those that are here, in order of ``place``."""
         ...
