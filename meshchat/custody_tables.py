@@ -7,7 +7,6 @@
 import heapq
 import itertools
 import json
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
@@ -38,6 +37,33 @@ _CUSTODY = f"""SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l
     EXISTS (SELECT 1 FROM untried u WHERE u.id = e.id) FROM {_JOINED}"""
 
 
+class _Tallies:
+    """What comes to lots and leaves them in one transaction: envelopes and bytes."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._sums: dict[int, tuple[int, int]] = {}  # by lot
+        db.waiting.append(self)
+
+    def add(self, lot: int, count: int, size: int) -> None:
+        before, bytes_before = self._sums.get(lot, (0, 0))
+        self._sums[lot] = before + count, bytes_before + size
+
+    def write(self) -> None:
+        if self._sums:
+            sums, self._sums = self._sums, {}
+            self._db.write_many(
+                "UPDATE lots SET count = count + ?, size_bytes = size_bytes + ? WHERE no = ?",
+                [(*sums[lot], lot) for lot in sums],
+            )
+
+    def mark(self) -> dict[int, tuple[int, int]]:
+        return self._sums.copy()
+
+    def back(self, mark: dict[int, tuple[int, int]] | None) -> None:
+        self._sums = mark or {}
+
+
 class CustodyTables:
     """Custody over one database."""
 
@@ -46,6 +72,7 @@ class CustodyTables:
         self._lots: dict[tuple[int, bytes, Kind], int] = {}  # numbers of some
         self._next = 0  # number of the next envelope; 0: not looked up
         self._proofs = -1  # how many there are; -1: not counted
+        self._tallies = _Tallies(db)
         db.undone.append(self._look_again)
 
     def _look_again(self) -> None:
@@ -93,12 +120,8 @@ class CustodyTables:
         ]
         if untried:
             self._db.write_many("INSERT INTO untried VALUES (?)", untried)
-        counts, sizes = Counter[int](), Counter[int]()
         for _, one in numbered:
-            lot = lots[one.size_class, one.origin, one.kind]
-            counts[lot] += 1
-            sizes[lot] += len(one.data)
-        self._count(counts, sizes)
+            self._tallies.add(lots[one.size_class, one.origin, one.kind], 1, len(one.data))
 
     def _lot(self, size_class: int, origin: bytes, kind: Kind) -> int:
         """Number of the lot for these, made if there is none."""
@@ -113,13 +136,6 @@ class CustodyTables:
                 self._lots.clear()
             self._lots[key] = no
         return no
-
-    def _count(self, counts: Counter[int], sizes: Counter[int]) -> None:
-        """Add (or with negative numbers take away) envelopes and bytes, by lot."""
-        self._db.write_many(
-            "UPDATE lots SET count = count + ?, size_bytes = size_bytes + ? WHERE no = ?",
-            ((count, sizes[lot], lot) for lot, count in counts.items()),
-        )
 
     def add_refused(self, eid: bytes, exp_h: int) -> None:
         self._next = 0
@@ -194,7 +210,8 @@ class CustodyTables:
             if old != kind:
                 new = self._lot(size_class, origin, kind)
                 self._db.write("UPDATE envelopes SET lot = ? WHERE id = ?", new, no)
-                self._count(Counter({lot: -1, new: 1}), Counter({lot: -size, new: size}))
+                self._tallies.add(lot, -1, -size)
+                self._tallies.add(new, 1, size)
         return waited
 
     def retry_all(self) -> None:
@@ -247,14 +264,12 @@ class CustodyTables:
             "UPDATE envelopes SET lot = NULL, fate = ? WHERE id = ?",
             [(fate, row[0]) for row in rows],
         )
-        counts, sizes = Counter[int](), Counter[int]()
         for _, _, _, lot, size, _, _, _ in rows:
-            counts[lot] -= 1
-            sizes[lot] -= size
-        self._count(counts, sizes)
+            self._tallies.add(lot, -1, -size)
 
     def usage(self) -> list[Usage]:
         """In order of the first arrival of each group."""
+        self._tallies.write()
         rows = self._db.rows(
             """SELECT size_class, origin, kind, count, size_bytes FROM lots WHERE count > 0
             ORDER BY no"""
@@ -267,6 +282,7 @@ class CustodyTables:
     def evictable(
         self, *, origin: bytes | None, size_classes: Sequence[int], limit: int
     ) -> list[tuple[bytes, int, int, int]]:
+        self._tallies.write()
         lots = self._db.rows(
             """SELECT no, size_class FROM lots
             WHERE kind = ? AND count > 0 AND (? IS NULL OR origin = ?)
@@ -293,6 +309,7 @@ class CustodyTables:
         self._destroy(rows, Fate.EXPIRED)
         self._db.write("DELETE FROM envelopes WHERE lot IS NULL AND exp_h <= ?", now_h - 1)
         proofs = self._db.write("DELETE FROM proofs WHERE exp_h <= ? RETURNING done", now_h - 1)
+        self._tallies.write()
         self._db.write("DELETE FROM lots WHERE count = 0")
         self._lots.clear()
         self._proofs = -1

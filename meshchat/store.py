@@ -27,11 +27,11 @@ from meshchat.core.model import (
 )
 from meshchat.core.words import Query
 from meshchat.custody_tables import CustodyTables
-from meshchat.database import Database, Row
+from meshchat.database import Database, Row, Rows
 from meshchat.errors import StoreError
 from meshchat.file_tables import FileTables
 from meshchat.group_tables import GroupTables
-from meshchat.people_tables import PeopleTables
+from meshchat.people_tables import PeopleTables, SessionsInUse
 from meshchat.schema import migrate
 from meshchat.text import Clean
 
@@ -54,9 +54,10 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         self._chat_nos: dict[ChatId, int] = {}  # of some; forgotten when something is undone
         self._options = {}
         self._no_early = False
-        self._to_index, self._index_unsure = {}, False
+        self._steps = Rows(db, "INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)")
+        self._sessions = SessionsInUse(db)
+        self._words = Rows(db, "INSERT INTO words (rowid, text) VALUES (?, ?)")
         db.undone += [self._chat_nos.clear, self._options.clear, self._doubt]
-        db.before_commit.append(self._index_waiting)
         migrate(db)
         self._index_all()
 
@@ -88,7 +89,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             raise
 
     def _doubt(self) -> None:
-        self._no_early, self._index_unsure = False, bool(self._to_index)
+        self._no_early = False
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()
@@ -164,7 +165,8 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         )
         if not seq:
             return None
-        self._to_index[seq] = "" if message.note == NOTE_TIMER else message.text
+        if message.note != NOTE_TIMER:
+            self._index(seq, message.text)
         return structs.replace(message, seq=seq)
 
     def _chat_no(self, chat: ChatId) -> int:
@@ -273,7 +275,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
     def search(
         self, text: str, *, chat: ChatId | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
-        self._index_waiting()
+        self._words.write()
         query = Query.parse(text)
         found: list[Message] = []
         if not query.starts:
@@ -331,10 +333,11 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         )
 
     def add_step(self, mid: bytes, *steps: Step) -> None:
-        rows = [(mid, step.at, step.what, step.detail) for step in steps]
-        self._db.write_many("INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)", rows)
+        for step in steps:
+            self._steps.add((mid, step.at, step.what, step.detail))
 
     def journey(self, mid: bytes) -> list[Step]:
+        self._steps.write()
         rows = self._db.rows("SELECT at, what, detail FROM steps WHERE mid = ? ORDER BY no", mid)
         return [Step(*row) for row in rows]
 
