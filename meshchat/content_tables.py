@@ -11,6 +11,7 @@ from meshchat.core.model import (
     Act,
     ChatId,
     ChatOptions,
+    Message,
     Notify,
     Reaction,
     Version,
@@ -35,6 +36,8 @@ class ContentTables:
     """Of chats that were looked at; forgotten when something is undone."""
     _no_early: bool
     """There are no acts that wait for their message."""
+    _recent: dict[bytes, Message]
+    """Some of ours that are on their way, as they are in the table, by envelope."""
     _steps: Rows
     """Of journeys."""
     _words: Rows
@@ -187,6 +190,7 @@ class ContentTables:
     # --- destruction ---
 
     def start_timers(self, chat: ChatId, upto: int, now: float) -> int:
+        self._recent.clear()
         begun = self._db.write(
             """UPDATE messages SET vanish_at = ?1 + vanish_s
             WHERE chat = (SELECT no FROM chats WHERE chat = ?2) AND vanish_s > 0 AND vanish_at = 0
@@ -230,6 +234,7 @@ class ContentTables:
             if not self._unindex(mid):
                 continue
             self.drop_content(mid)
+            self._recent.clear()
             self._steps.write()
             self._db.write("DELETE FROM steps WHERE mid = ?", mid)
             self._db.write("DELETE FROM messages WHERE id = ?", mid)

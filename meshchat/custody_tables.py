@@ -35,6 +35,12 @@ _JOINED = "envelopes e CROSS JOIN lots l ON l.no = e.lot CROSS JOIN bodies b ON 
 _HELD = "SELECT e.eid, l.size_class, e.exp_h, e.done, b.data, l.origin, l.kind, e.stamp FROM"
 _CUSTODY = f"""SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin,
     EXISTS (SELECT 1 FROM untried u WHERE u.id = e.id) FROM {_JOINED}"""
+_ASKED = "WITH asked (id) AS MATERIALIZED (SELECT unhex(value) FROM json_each(?))"
+
+
+def _asked(ids: Iterable[bytes]) -> str:
+    """What ``_ASKED`` reads: one statement for any number."""
+    return json.dumps([each.hex() for each in ids])
 
 
 class _Tallies:
@@ -80,12 +86,10 @@ class CustodyTables:
         self._next, self._proofs = 0, -1
 
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
-        asked = json.dumps([some.hex() for some in ids])  # one statement for any number
         rows = self._db.rows(
-            """WITH asked (id) AS MATERIALIZED (SELECT unhex(value) FROM json_each(?))
-            SELECT eid FROM envelopes WHERE eid IN asked
+            f"""{_ASKED} SELECT eid FROM envelopes WHERE eid IN asked
             UNION ALL SELECT done FROM proofs WHERE done IN asked""",
-            asked,
+            _asked(ids),
         )
         return {row[0] for row in rows}
 
@@ -171,6 +175,21 @@ class CustodyTables:
         eid, exp_h, held = rows[0]
         return Outline(eid, exp_h, bool(held), len(rows) == 1)
 
+    def holders_of(self, dones: Sequence[bytes]) -> dict[bytes, Outline]:
+        rows = self._db.rows(
+            f"""{_ASKED} SELECT e.done, e.eid, e.exp_h, e.lot IS NOT NULL FROM asked a
+            CROSS JOIN envelopes e ON e.done = a.id ORDER BY e.lot IS NULL, e.id""",
+            _asked(dones),
+        )
+        found: dict[bytes, Outline] = {}
+        for done, eid, exp_h, held in rows:
+            first = found.get(done)
+            if first is None:
+                found[done] = Outline(eid, exp_h, bool(held))
+            elif first.alone:
+                found[done] = first._replace(alone=False)
+        return found
+
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         small = self._db.rows(
             """SELECT e.eid, l.size_class FROM lots l CROSS JOIN envelopes e ON e.lot = l.no
@@ -238,8 +257,11 @@ class CustodyTables:
         self._db.need_transaction()
         held: list[Row] = []
         others: list[Row] = []
-        for eid in dict.fromkeys(eids):
-            row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
+        wanted = dict.fromkeys(eids)
+        rows = self._db.rows(f"{_ASKED} {_CUSTODY} WHERE e.eid IN asked", _asked(wanted))
+        found = {row[1]: row for row in rows}
+        for eid in wanted:
+            row = found.get(eid)
             if row is None:
                 others.append((fate, eid))
             else:

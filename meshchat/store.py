@@ -43,6 +43,7 @@ _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_
     m.vanish_at, m.note"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 
+RECENT_MAX = 1_024  # more texts than are on their way to neighbours at once
 _MENTION_AT = 13  # of the columns after ``state``
 
 
@@ -54,6 +55,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         self._chat_nos: dict[ChatId, int] = {}  # of some; forgotten when something is undone
         self._options = {}
         self._no_early = False
+        self._recent = {}
         self._steps = Rows(db, "INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)")
         self._sessions = SessionsInUse(db)
         self._words = Rows(db, "INSERT INTO words (rowid, text) VALUES (?, ?)")
@@ -90,6 +92,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
 
     def _doubt(self) -> None:
         self._no_early = False
+        self._recent.clear()
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()
@@ -167,7 +170,15 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             return None
         if message.note != NOTE_TIMER:
             self._index(seq, message.text)
-        return structs.replace(message, seq=seq)
+        stored = structs.replace(message, seq=seq)
+        if message.outgoing and message.eid:
+            self._remember(stored)
+        return stored
+
+    def _remember(self, message: Message) -> None:
+        if len(self._recent) >= RECENT_MAX:
+            del self._recent[next(iter(self._recent))]
+        self._recent[message.eid] = message
 
     def _chat_no(self, chat: ChatId) -> int:
         no = self._chat_nos.get(chat)
@@ -182,6 +193,8 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         return _message(row) if row else None
 
     def message_by_envelope(self, eid: bytes) -> Message | None:
+        if (recent := self._recent.get(eid)) is not None:
+            return recent
         where = "WHERE m.outgoing AND m.eid <> x'' AND m.eid = ?"
         row = self._db.row(f"{_MESSAGE} {where}", eid)
         return _message(row) if row else None
@@ -228,8 +241,14 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             update = f"UPDATE messages SET {columns} WHERE id = ?"
             if not self._db.change(update, *changes.values(), mid):
                 raise StoreError("unknown_message")
+        known = self._recent.pop(was.eid, None) if was is not None else None
+        if known is None or known.id != mid:
+            self._recent.clear()
         if was is not None and text is None:
-            return structs.replace(was, **changes)
+            changed = structs.replace(was, **changes)
+            if known is not None and changed.eid and changed.state in (State.QUEUED, State.CARRIED):
+                self._remember(changed)
+            return changed
         message = self.message(mid)
         if message is None:
             raise StoreError("unknown_message")

@@ -41,6 +41,9 @@ ALL_CLASSES = (0, 1, 2, 3)
 LARGEST_LOOK_MAX = 4  # of those who fill most; contacts among them give nothing to strangers
 NOTHING_WORSE = 1 << 16  # above every worth
 
+Mark = tuple[int, int, int]
+"""Where a step was: how much had gone, how many were stored and dropped."""
+
 
 def hours(wall: float) -> int:
     """Whole hours since 1970."""
@@ -97,14 +100,16 @@ class Custody:
         self.lost = False
         """Something is sought that neighbours know we had, since this was last reset."""
 
-    def mark(self) -> tuple[int, int, int]:
-        """Where this step is now, for ``undo``."""
+    def mark(self) -> Mark:
+        """Where this step is now, for ``undo``. Writes what waits, so that the store is there too."""
+        self.flush()
         return len(self.gone), self.stored, self.dropped
 
-    def undo(self, mark: tuple[int, int, int]) -> None:
+    def undo(self, mark: Mark) -> None:
         """The store went back to where this step was."""
         gone, self.stored, self.dropped = mark
         del self.gone[gone:]
+        self._forget_waiting()
         self.recount()
 
     def recount(self) -> None:
@@ -168,7 +173,6 @@ class Custody:
             over = self._used() + len(held.data) - self._limits.store_bytes
             self._evict(None, ALL_CLASSES, over, None)
             self._take(held, now)
-        self.flush()
         return taken
 
     def flush(self) -> None:
@@ -176,9 +180,12 @@ class Custody:
         if self._waiting:
             waiting, since = self._waiting.values(), self._waiting_since
             self._store.add_envelopes(waiting, since, self._waiting_tried)
-            self._waiting.clear()
-            self._waiting_done.clear()
-            self._waiting_tried.clear()
+            self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_done.clear()
+        self._waiting_tried.clear()
 
     @staticmethod
     def held(
@@ -256,15 +263,20 @@ class Custody:
 
     def drop(self, eid: bytes, fate: Fate) -> bool:
         """Destroy a copy; False if we did not hold it."""
+        return self.drop_all((eid,), fate)
+
+    def drop_all(self, eids: Sequence[bytes], fate: Fate) -> bool:
+        """Destroy copies; False if we held none of them."""
         self.flush()
-        for gone in self._store.drop_envelopes([eid], fate):
-            self._totals.add(gone.size_class, gone.origin, gone.kind, -1, -gone.size_bytes)
-            self._untried -= gone.untried
+        gone = self._store.drop_envelopes(eids, fate)
+        for each in gone:
+            self._totals.add(each.size_class, each.origin, each.kind, -1, -each.size_bytes)
+            self._untried -= each.untried
+            self.gone.append(each.eid)
+        if gone:
             self._worst = None
-            self.dropped += 1
-            self.gone.append(eid)
-            return True
-        return False
+            self.dropped += len(gone)
+        return bool(gone)
 
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
         """Destroy what has expired; returns it."""
@@ -402,8 +414,7 @@ class Custody:
         if freed < over:
             return False
         self.was_full = True
-        for eid in worst:
-            self.drop(eid, Fate.EVICTED)
+        self.drop_all(worst, Fate.EVICTED)
         return True
 
     def status(self) -> CustodyStatus:
