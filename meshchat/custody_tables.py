@@ -97,35 +97,35 @@ class CustodyTables:
         offered = list(held)
         if not offered:
             return
-        lots = {
-            group: self._lot(*group)
-            for group in dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
-        }
+        lots: dict[tuple[int, bytes, Kind], int] = {}
+        for one in offered:
+            group = one.size_class, one.origin, one.kind
+            if group not in lots:
+                lots[group] = self._lot(*group)
         first = self._next or self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
         self._next = first + len(offered)
-        rows = [
-            (no, x.eid, x.done, x.exp_h, lots[x.size_class, x.origin, x.kind], x.stamp, at)
-            for no, x in enumerate(offered, first)
+        numbered = [
+            (no, lots[one.size_class, one.origin, one.kind], one)
+            for no, one in enumerate(offered, first)
         ]
         taken = self._db.write_many(
             "INSERT INTO envelopes VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT (eid) DO NOTHING",
-            rows,
+            [(no, x.eid, x.done, x.exp_h, lot, x.stamp, at) for no, lot, x in numbered],
         )
-        numbered = list(enumerate(offered, first))
-        if taken < len(rows):
+        if taken < len(numbered):
             self._next = 0
             new = {row[0] for row in self._db.rows("SELECT id FROM envelopes WHERE id >= ?", first)}
             numbered = [entry for entry in numbered if entry[0] in new]
         self._db.write_many(
-            "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, one in numbered]
+            "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, _, one in numbered]
         )
         untried = [
-            (no,) for no, one in numbered if one.kind is Kind.CARRIED and one.eid not in tried
+            (no,) for no, _, one in numbered if one.kind is Kind.CARRIED and one.eid not in tried
         ]
         if untried:
             self._db.write_many("INSERT INTO untried VALUES (?)", untried)
-        for _, one in numbered:
-            self._tallies.add(lots[one.size_class, one.origin, one.kind], 1, len(one.data))
+        for _, lot, one in numbered:
+            self._tallies.add(lot, 1, len(one.data))
 
     def _lot(self, size_class: int, origin: bytes, kind: Kind) -> int:
         """Number of the lot for these, made if there is none."""

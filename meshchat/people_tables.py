@@ -90,7 +90,6 @@ class PeopleTables:
     _db: Database
     _sessions: SessionsInUse
 
-
     # --- our prekeys ---
 
     def add_prekey(self, prekey: Prekey) -> None:

@@ -171,11 +171,12 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         if message.note != NOTE_TIMER:
             self._index(seq, message.text)
         stored = structs.replace(message, seq=seq)
-        if message.outgoing and message.eid:
-            self._remember(stored)
+        if message.outgoing and message.eid and not message.author_name:
+            self._remember(structs.replace(stored, text=Clean(str(message.text))))
         return stored
 
     def _remember(self, message: Message) -> None:
+        """Soon it is carried, and then delivered: its row need not be read for that."""
         if len(self._recent) >= RECENT_MAX:
             del self._recent[next(iter(self._recent))]
         self._recent[message.eid] = message

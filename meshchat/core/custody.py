@@ -101,7 +101,7 @@ class Custody:
         """Something is sought that neighbours know we had, since this was last reset."""
 
     def mark(self) -> Mark:
-        """Where this step is now, for ``undo``. Writes what waits, so that the store is there too."""
+        """Where this step is now, for ``undo``; and so is the store: what waits is written."""
         self.flush()
         return len(self.gone), self.stored, self.dropped
 
