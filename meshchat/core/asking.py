@@ -250,7 +250,7 @@ class Asking:
         if done in self._asked:
             self._drop_request(done)
             self._progress = now.mono
-        return Token(token, exp_h)
+        return Token(token, done, exp_h)
 
     def on_refused(self, eid: bytes, reason: int, now: Now) -> bool:
         """Whether it was about a request of ours: what we asked for is gone."""

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from meshchat.core.envelope import NO_STAMP, STAMP, Header, done_of, parse_header, stamp_bits
+from meshchat.core.envelope import NO_STAMP, STAMP, Header, parse_header, stamp_bits
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
 from meshchat.core.model import (
     HINT_CLASS_SHIFT,
@@ -289,9 +289,8 @@ class Custody:
         self.gone += expired.proofs
         return expired.envelopes
 
-    def holder_of(self, token: bytes) -> Outline | None:
-        """What this token proves, as far as we know it."""
-        done = done_of(token)
+    def holder_of(self, done: bytes) -> Outline | None:
+        """What a token of this ``done`` proves, as far as we know it."""
         held = self._waiting_done.get(done)
         return Outline(held.eid, held.exp_h, True) if held else self._store.holder_of(done)
 
@@ -300,13 +299,14 @@ class Custody:
     def prove(
         self,
         token: bytes,
+        done: bytes,
         proven: Outline | None,
         exp_h: int,
         now: Now,
         release_at: float,
         origin: bytes = b"",
     ) -> Proof | None:
-        """Keep a delivery token that proves this envelope, or none that we know.
+        """Keep a delivery token, and its ``done``, that proves this envelope, or none that we know.
 
         None if it is known, expired, or one unmatched token too many, of all or of this
         neighbour. The copy is not dropped here: its holder decides when.
@@ -323,7 +323,7 @@ class Custody:
                 return None
         elif proven.held:
             exp_h = proven.exp_h  # whatever a relay says, the token lives as long as its envelope
-        proof = Proof(done_of(token), token, exp_h, release_at)
+        proof = Proof(done, token, exp_h, release_at)
         if not self._store.add_proof(proof):
             return None
         if proven is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from meshchat.core.chats import Chats
 from meshchat.core.crypto import H
 from meshchat.core.custody import Custody
-from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
+from meshchat.core.envelope import Header, envelope_id, parse_header
 from meshchat.core.limits import (
     RECEIPT_DELAY_S,
     TRY_AT_ONCE_MAX,
@@ -206,19 +206,18 @@ class Exchange:
     def _tokens(self, told: Sequence[tuple[Peer, Token]], now: Now) -> None:
         if not told:
             return
-        dones = [done_of(token.token) for _, token in told]
-        copies = self._store.holders_of(dones)
+        copies = self._store.holders_of([token.done for _, token in told])
         dropped: list[bytes] = []
         shown: list[tuple[bytes, int]] = []
-        for (peer, token), done in zip(told, dones, strict=True):
+        for peer, token in told:
+            done = token.done
             copy = copies.get(done)
             ours = copy is not None and self._chats.outbox.delivered(copy.eid, now)
             wait = 0.0
             if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
                 wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
-            kept = self._custody.prove(
-                token.token, copy, token.exp_h, now, now.wall + wait, self._origin(peer)
-            )
+            at, origin = now.wall + wait, self._origin(peer)
+            kept = self._custody.prove(token.token, done, copy, token.exp_h, now, at, origin)
             if kept is None:
                 continue
             if copy is not None and copy.held and copy.alone:
