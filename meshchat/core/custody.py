@@ -65,8 +65,8 @@ class _Totals(Struct):
         if kind is Kind.OWN:
             self.own += size
         if origin:
-            self.by_origin[origin] = self.by_origin.get(origin, 0) + size
-            if self.by_origin[origin] <= 0:
+            self.by_origin[origin] = filled = self.by_origin.get(origin, 0) + size
+            if filled <= 0:
                 del self.by_origin[origin]
 
 
@@ -84,6 +84,11 @@ class Custody:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        quota = limits.store_bytes
+        self._most_of_contact = quota * limits.contact_share
+        self._most_of_origin = quota * limits.origin_share
+        self._most_bulk = quota * limits.bulk_share
+        self._most_larger = quota * (1 - limits.small_reserve)
         # Admitted in this step, written by ``flush``: what opens before that is written once.
         self._waiting: dict[bytes, Held] = {}
         self._waiting_done: dict[bytes, Held] = {}
@@ -132,7 +137,8 @@ class Custody:
         self, data: bytes, header: Header, eid: bytes, origin: bytes, trusted: bool, now: Now
     ) -> Held | Refusal:
         """Judge an envelope from a neighbour; a ``Held`` is in our custody after ``flush``."""
-        if not hours(now.wall) < header.exp_h <= hours(now.wall) + EXPIRY_AHEAD_MAX_H:
+        now_h = hours(now.wall)
+        if not now_h < header.exp_h <= now_h + EXPIRY_AHEAD_MAX_H:
             return Refusal.EXPIRED
         if eid in self._waiting:
             return Refusal.UNWANTED
@@ -337,8 +343,8 @@ class Custody:
         by_class = self._totals.by_class
         if (
             self._totals.used + size <= quota
-            and by_class[2] + by_class[3] + size <= quota * self._limits.bulk_share
-            and self._totals.used - by_class[0] + size <= quota * (1 - self._limits.small_reserve)
+            and by_class[2] + by_class[3] + size <= self._most_bulk
+            and self._totals.used - by_class[0] + size <= self._most_larger
         ):
             return True
         if self._worst is None:
@@ -353,23 +359,19 @@ class Custody:
 
     def _make_room(self, held: Held, trusted: bool) -> bool:
         """Evict by rule until the new one fits; False if it is the worst itself."""
-        size, limits, by_class = len(held.data), self._limits, self._totals.by_class
-        quota = limits.store_bytes
-        share = limits.contact_share if trusted else limits.origin_share
-        from_origin = self._totals.by_origin.get(held.origin, 0)
-        if from_origin + size > quota * share and not self._evict(
-            held.origin, ALL_CLASSES, from_origin + size - quota * share, held
-        ):
+        size, by_class = len(held.data), self._totals.by_class
+        most = self._most_of_contact if trusted else self._most_of_origin
+        over = self._totals.by_origin.get(held.origin, 0) + size - most
+        if over > 0 and not self._evict(held.origin, ALL_CLASSES, over, held):
             return False
-        if held.size_class > 1:
-            over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
-            if over > 0 and not self._evict(None, BULK_CLASSES, over, held):
-                return False
         if held.size_class:
-            over = self._totals.used - by_class[0] + size - quota * (1 - limits.small_reserve)
+            over = by_class[2] + by_class[3] + size - self._most_bulk
+            if held.size_class > 1 and over > 0 and not self._evict(None, BULK_CLASSES, over, held):
+                return False
+            over = self._totals.used - by_class[0] + size - self._most_larger
             if over > 0 and not self._evict(None, LARGER_CLASSES, over, held):
                 return False
-        over = self._used() + size - quota
+        over = self._totals.used + size - self._limits.store_bytes
         if over <= 0:
             return True
         by_origin = self._totals.by_origin
