@@ -229,6 +229,7 @@ class Files:
         pieces.insert(0, pieces.pop())
         ids = [each.eid for each in pieces]
         self._sealer.keep_all([(each.data, each.eid) for each in pieces], now, [file.contact])
+        self._custody.flush()  # pieces stay in their envelopes
         self._store.save_pieces(file.mid, pieces)
         if mid != message.id:
             self._store.drop_file(file.mid)  # the pieces are it now

@@ -431,10 +431,10 @@ def test_each_byte_is_written_once(world: World, three: tuple[Host, Host, Host])
     a, b, c = three
     data = content(whole(3))
     message = give(a, b, data)
-    assert written(a) == (0, 3) and a.store.file(message.id) == data
+    assert (written(a), bulk_bodies(a)) == ((0, 3), 3) and a.store.file(message.id) == data
     world.meet(a, c)
     world.meet(c, b)
-    assert written(b) == (0, 3) and b.store.file(message.id) == data
+    assert (written(b), bulk_bodies(b)) == ((0, 3), 3) and b.store.file(message.id) == data
     world.run(70)  # the proofs are known
     ids = chunks(a, message)
     world.meet(b, a)
