@@ -28,6 +28,7 @@ _VERSION = 1
 _KC_BYTES = 16
 _DONE_BYTES = 16
 STAMP = slice(8, 16)
+DONE = slice(64, 80)
 NO_STAMP = bytes(8)  # what stands there when nobody spent work
 _END = b"\x80"
 _OVERHEAD_BYTES = HEADER_BYTES + crypto.TAG_BYTES + TOKEN_BYTES + len(_END)

@@ -98,8 +98,9 @@ class MemoryProofs(Journal):
             self._reach(len(pool.at))
         number = pool.numbers.get
         found = {some for some in ids if state[number(some, 0)]}
-        if pool.others:
-            found.update(some for some in ids if any(state[no] for no in pool.others.get(some, ())))
+        others = pool.others
+        if others and not others.keys().isdisjoint(ids):
+            found.update(some for some in ids if any(state[no] for no in others.get(some, ())))
         return found
 
     def _hour(self, exp_h: int) -> Hour:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from meshchat.core.crypto import TAG_BYTES
@@ -44,6 +43,7 @@ REBUILD_S = 5.0  # after a failed commit the runtime tries again no sooner
 NEVER = float("inf")
 _CODES = {LinkUp: 1, LinkDown: 2, Wake: 4}
 _RECEIVED, _COMMAND = 3, 5
+_ON_LINK = (LinkUp, Received)
 
 
 class SeededEntropy:
@@ -218,10 +218,12 @@ class Person:
         if self._busy:  # what it does now comes to its end first
             self.world.later(0.0, self.take_event, event)
         elif self.awake and not self._stale:
-            if isinstance(event, LinkUp | Received) and event.link not in self.links:
+            if isinstance(event, _ON_LINK) and event.link not in self.links:
                 return  # that link ended while the event waited
-            with suppress(StoreError):
+            try:
                 self.handle(event)
+            except StoreError:
+                return  # it will be built again
 
     def _commit_failed(self) -> None:
         """As the runtime does: forget everything in memory and start again from the store."""
