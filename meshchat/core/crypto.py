@@ -11,7 +11,7 @@ and raises ``ValueError``; a wrong length of something a peer sent is an
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
@@ -51,6 +51,11 @@ def H(label: bytes, data: bytes, n: int, key: bytes = b"") -> bytes:
     return blake2b(data, digest_size=n, key=key, person=label).digest()
 
 
+def H_each(label: bytes, data: bytes, n: int, keys: Iterable[bytes]) -> Iterator[bytes]:
+    """``H`` of the same under each of these keys, one after the other."""
+    return (blake2b(data, digest_size=n, key=key, person=label).digest() for key in keys)
+
+
 def hkdf(new_hash: NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
     """``n`` outputs of HKDF as Noise has it (section 4.3), each as long as the hash."""
     mac = _hmac(new_hash, _hmac(new_hash, key)(material))
@@ -71,9 +76,8 @@ def _hmac(new_hash: NewHash, key: bytes) -> Callable[[bytes], bytes]:
     return lambda data: bytes(new_hash(outer + new_hash(inner + data).digest()).digest())
 
 
-def equal(a: bytes, b: bytes) -> bool:
-    """Compare in constant time (lengths may show)."""
-    return hmac.compare_digest(a, b)
+equal = hmac.compare_digest
+"""Compare in constant time (lengths may show)."""
 
 
 def aead_seal(key: bytes, plaintext: bytes, ad: bytes, nonce: bytes = ZERO) -> bytes:
