@@ -105,9 +105,9 @@ class Offering:
         self._to_offer.extend(self._ours)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
 
-    def offers(self, eid: bytes) -> bool:
-        """Whether it is offered here, or waits to be, and no word came on it yet."""
-        return eid in self._ours
+    def offered(self, eids: Sequence[bytes]) -> list[bytes]:
+        """Those of these that are offered here, or wait to be, and no word came on them yet."""
+        return [eid for eid in eids if eid in self._ours]
 
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""

@@ -14,7 +14,7 @@ from itertools import compress
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
 from meshchat.core.model import BULK_CLASS, HINT_CLASS_SHIFT, PIECES_BITS_MAX, TAG_BITS, class_of
 from meshchat.core.riblt import Sketch
-from meshchat.core.wire import PROOF_HINT
+from meshchat.core.wire import HINTS_KEPT_MAX, PROOF_HINT
 
 # Proofs, the two small classes, then bulk by how large its file is: more arrives before a link is
 # cut, and of a large file only the whole is of use.
@@ -22,7 +22,6 @@ RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
 PROOF_RANK = 0  # before every envelope: it is small, and it frees space
 BULK_RANK = 1 + BULK_CLASS
 SMALL_RANKS = range(PROOF_RANK + 1, BULK_RANK)
-RANKS_KEPT_MAX = 256  # hints looked at lately; all text has one of three
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 _SALT = b"mc1 shelf"  # public: the comparison is safe by its digest, not by this
 _SKETCH_STEP_IDS = 64  # put into a sketch in one step, 2 ms: a large store is not for one event
@@ -31,7 +30,7 @@ _SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every e
 _CHOSEN = bytes.maketrans(b"01", b"\0\1")
 
 
-@lru_cache(RANKS_KEPT_MAX)
+@lru_cache(HINTS_KEPT_MAX)
 def rank_of(hint: int) -> int:
     """What goes first, lowest first."""
     if hint == PROOF_HINT:

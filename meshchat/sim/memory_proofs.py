@@ -99,8 +99,9 @@ class MemoryProofs(Journal):
         number = pool.numbers.get
         found = {some for some in ids if state[number(some, 0)]}
         others = pool.others
-        if others and not others.keys().isdisjoint(ids):
-            found.update(some for some in ids if any(state[no] for no in others.get(some, ())))
+        if others:
+            several = [some for some in ids if some in others]
+            found.update(some for some in several if any(state[no] for no in others[some]))
         return found
 
     def _hour(self, exp_h: int) -> Hour:
