@@ -12,6 +12,7 @@ and raises ``ValueError``; a wrong length of something a peer sent is an
 
 import hmac
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -66,12 +67,18 @@ def hkdf(new_hash: NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
     return out
 
 
+@lru_cache(4)
+def _block_bytes(new_hash: NewHash) -> int:
+    size: int = new_hash(b"").block_size
+    return size
+
+
 def _hmac(new_hash: NewHash, key: bytes) -> Callable[[bytes], bytes]:
     """HMAC (RFC 2104) of short messages under a key no longer than a block of the hash.
 
     ``hmac.digest`` looks its hash up by name each time, which takes ten times as long as hashing.
     """
-    padded = key.ljust(new_hash(b"").block_size, b"\0")
+    padded = key.ljust(_block_bytes(new_hash), b"\0")
     inner, outer = padded.translate(_INNER), padded.translate(_OUTER)
     return lambda data: bytes(new_hash(outer + new_hash(inner + data).digest()).digest())
 

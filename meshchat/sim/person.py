@@ -50,16 +50,22 @@ class SeededEntropy:
     """Bytes that repeat with the seed. For simulated nodes only."""
 
     def __init__(self, *name: object) -> None:
-        self._key = hashlib.blake2b("/".join(map(str, name)).encode(), digest_size=32).digest()
+        key = hashlib.blake2b("/".join(map(str, name)).encode(), digest_size=32).digest()
+        self._keyed = hashlib.blake2b(key=key)
         self._count = 0
         self._ready = b""
 
     def bytes(self, n: int) -> bytes:
         """``n`` bytes."""
-        while len(self._ready) < n:
-            self._count += 1
-            block = hashlib.blake2b(self._count.to_bytes(8, "little"), key=self._key)
-            self._ready += block.digest()
+        short = n - len(self._ready)
+        if short > 0:
+            blocks = [self._ready]
+            for _ in range(-(-short // self._keyed.digest_size)):
+                self._count += 1
+                block = self._keyed.copy()
+                block.update(self._count.to_bytes(8, "little"))
+                blocks.append(block.digest())
+            self._ready = b"".join(blocks)
         out, self._ready = self._ready[:n], self._ready[n:]
         return out
 
