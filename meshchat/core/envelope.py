@@ -7,7 +7,6 @@ to decryption. What is inside is the business of ``sealed``.
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -35,7 +34,7 @@ _END = b"\x80"
 _OVERHEAD_BYTES = HEADER_BYTES + crypto.TAG_BYTES + TOKEN_BYTES + len(_END)
 
 
-class Header(NamedTuple):
+class Header(Struct, frozen=True):
     """What a carrier can read of an envelope."""
 
     size_class: int
