@@ -27,6 +27,8 @@ class Token(Struct, frozen=True):
     """A delivery proof token."""
 
     token: bytes
+    done: bytes
+    """What it proves."""
     exp_h: int
 
 
