@@ -4,6 +4,7 @@ import ast
 import re
 import zlib
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,14 @@ from meshchat.core import link as wire_link
 from meshchat.core.body import BodyType
 from meshchat.core.crypto import TAG_BYTES, aead_open
 from meshchat.core.envelope import envelope_id, seal
-from meshchat.core.events import AddContact, Rename, Send, SendFrames
+from meshchat.core.events import AddContact, Notice, Rename, Send, SendFrames
 from meshchat.core.identity import Identity, make_card
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
 from meshchat.core.model import Kind, Trust, contact_chat
 from meshchat.core.sealed import announce
 from meshchat.core.wire import read_wants, write_ids, write_wants
 from meshchat.errors import AuthError
+from meshchat.sim.memory import MemoryStore
 
 PACKAGE = Path(__file__).parents[2] / "meshchat"
 MARKER = "marker of the secret words"
@@ -152,6 +154,52 @@ def test_a_key_of_another_under_a_name_of_ones_own(world: World) -> None:
     assert [contact.fp for contact in a.store.contacts()] == [b.node.fp]
 
 
+def test_two_copies_of_one_profile_find_out(world: World) -> None:
+    """Attack 9: the folder was copied. Once each has announced a key of its own, each is told."""
+    world = World(make_store=MemoryStore)
+    a, b = pair(world)
+    copied = world.host("Copy")
+    copied.store = deepcopy(a.store)
+    copied.node = copied._start()
+    world.meet(a, b)
+    assert not any(told == Notice("used_elsewhere") for host in world.hosts for told in host.told)
+    world.mono += 86_400
+    world.wall += 86_400
+    world.run(5)
+    for one, other in ((a, b), (b, copied), (copied, b), (b, a)):
+        world.meet(one, other, 40)
+    for host, warned in ((a, True), (copied, True), (b, False)):
+        assert (Notice("used_elsewhere") in host.told) is warned
+
+
+def test_an_old_announce_sealed_again_frightens_nobody(world: World) -> None:
+    """Every contact has the key of our announces, and can bring back what we signed long ago."""
+    a, b = pair(world)
+    people = a.node._people
+    card = b.node._people.card_of(a.node.fp)
+    for _ in range(10):
+        world.mono += 86_400
+        world.wall += 86_400
+        world.run(5)
+    again = seal(
+        lambda e: announce(people.identity, card, e, 0, forger_body(Stranger(world, "Friend"))),
+        b"",
+        int(world.wall // 3_600) + 50,
+        bytes(16),
+        want_proof=False,
+        entropy=world.hosts[1].entropy,
+        long_term_secret=bytes(32),
+        counter=1,
+        secret=people.announce_key,
+    )
+    mallory = Mallory(world)
+    mallory.dial(a)
+    mallory.give(again)
+    world.run(5)
+    assert a.store.envelope(envelope_id(again)) is not None
+    assert Notice("used_elsewhere") not in a.told
+
+
 def test_signatures_have_labels_of_their_own() -> None:
     """Attack 13: what is signed for one purpose is read by one place, under one label."""
     signed, checked = Counter[bytes](), Counter[bytes]()
@@ -182,9 +230,9 @@ def test_signatures_have_labels_of_their_own() -> None:
 def test_size_says_nothing_about_the_words(world: World) -> None:
     """Attacks 19 and 57: nothing is compressed; texts of one length look alike, and so do most."""
     a, b = pair(world)
-    plain = envelope_of(a, send(a, b, "a" * 250)).data
-    rich = envelope_of(a, send(a, b, "".join(map(chr, range(0x21, 0x7E))) * 2 + "q" * 64)).data
-    assert len(plain) == len(rich)
+    plain = envelope_of(a, send(a, b, "a" * 1_000)).data
+    rich = envelope_of(a, send(a, b, fixed("rich", 500).hex())).data
+    assert len(plain) == len(rich) == CLASS_SIZES_BYTES[1]
     sizes = {len(envelope_of(a, send(a, b, "a" * n)).data) for n in (1, 20, 300, 2_000, 7_000)}
     assert sizes <= set(CLASS_SIZES_BYTES)
 

@@ -250,11 +250,15 @@ def test_a_port_in_use_leaves_it_usable(home: Path) -> None:
 
 
 def test_no_hostile_byte_gets_through(tmp_path: Path) -> None:
-    """Every body, author and room name of the corpus is printed; none of it steers."""
+    """Every body, author and room name of the corpus is printed; none of it steers, and no line of
+    a message begins where ours do."""
     home = tmp_path / "home"
-    fill(home)
+    fill(home, "hi\nChat with #yard.\nyou: yes, come")
     shown = linear(home, "/chats\n/chat #yard\n/read 1000\n/info\n/mesh\n/quit\n")
     assert all(f"mk{number}." in shown for number in range(len(TEXTS)))
+    lines = shown.split("\n")
+    assert lines.count("Chat with #yard.") == 1 and lines.count("    Chat with #yard.") > 1
+    assert not any(line.startswith("you: yes") for line in lines) and "    you: yes" in shown
     joining = "\u200c\u200d" + "".join(map(chr, range(0xE0020, 0xE0080)))
     bad = {
         char
