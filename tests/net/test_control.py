@@ -124,7 +124,8 @@ async def test_tcp_without_the_token_gets_nothing(session: Session) -> None:
         for first in ({"token": "0" * 64}, {"verb": "card"}, {"token": None}):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(json.dumps(first).encode() + b'\n{"verb":"card"}\n')
-            assert await reader.read() == b""
+            async with asyncio.timeout(10):  # served, it would not end
+                assert await reader.read() == b""
             writer.close()
 
 
