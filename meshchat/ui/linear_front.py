@@ -216,8 +216,8 @@ class LinearFront:
             self.say(open_warning(names, chat))
         for message in shown:
             self._print_message(message)
-        if fresh:
-            self.say(ngettext("{count} new:", "{count} new:", len(fresh)).format(count=len(fresh)))
+        if count := sum(not message.outgoing for message in fresh):
+            self.say(ngettext("{count} new:", "{count} new:", count).format(count=count))
         for message in fresh:
             self._print_message(message)
         if not shown and not fresh:

@@ -142,7 +142,8 @@ async def test_a_folder_open_to_others_is_refused(session: Session) -> None:
     """The socket is never made where others could replace it."""
     session.profile.home.chmod(0o755)
     with pytest.raises(StoreError, match="chmod 700"):
-        await ControlServer(session).run()
+        async with asyncio.timeout(10):  # served, it would not end
+            await ControlServer(session).run()
 
 
 async def test_a_long_home_works(session: Session, tmp_path: Path) -> None:
