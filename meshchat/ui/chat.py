@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.geometry import Region, Size
-from textual.strip import Strip
+from textual.geometry import Size
 from textual.timer import Timer
-from textual.widget import Widget
 
 from meshchat.core import events as core
 from meshchat.core.model import ChatId, Message
@@ -21,6 +18,7 @@ from meshchat.text import Clean
 from meshchat.ui import commands
 from meshchat.ui.bindings import chat_bindings
 from meshchat.ui.chat_front import ChatFront
+from meshchat.ui.checks import Checks
 from meshchat.ui.commands import Command
 from meshchat.ui.composer import Composer
 from meshchat.ui.deeds import Deeds, open_warning
@@ -29,10 +27,9 @@ from meshchat.ui.group_deeds import member_names
 from meshchat.ui.header import about_text, header_parts, nothing_words
 from meshchat.ui.history import History
 from meshchat.ui.names import Names
-from meshchat.ui.parts import Line
+from meshchat.ui.parts import Line, Main, Panes, covered
 from meshchat.ui.reports import notice_words
 from meshchat.ui.side import SIDE_CELLS, Rows, Side
-from meshchat.ui.signs import LOUD, check_wish, ended_words
 from meshchat.ui.statusbar import StatusBar
 from meshchat.ui.writing import Writing
 
@@ -46,23 +43,6 @@ RENAMING = core.ContactChanged | core.RoomChanged | core.GroupChanged | core.Roo
 STATUS_AFTER_S = 0.5  # changes come in bursts; at most two repaints of the status bar a second
 
 
-def _covered(widget: Widget, crop: Region) -> list[Strip]:
-    """Lines of a widget whose children lie on all of it: not drawn to be painted over at once."""
-    return [Strip.blank(crop.width, widget.rich_style)] * crop.height
-
-
-class Panes(Horizontal):
-    """Side by side."""
-
-    render_lines = _covered
-
-
-class Main(Vertical):
-    """The open chat."""
-
-    render_lines = _covered
-
-
 class ChatScreen(ChatFront):
     """What a person looks at all day. Holds view state only; truth is in the store.
 
@@ -72,7 +52,7 @@ class ChatScreen(ChatFront):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide"), (130, "-broad")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#composer"
-    render_lines = _covered
+    render_lines = covered
     BINDINGS = chat_bindings()
 
     def __init__(self, runtime: Backend, app: BaseApp) -> None:
@@ -83,8 +63,7 @@ class ChatScreen(ChatFront):
         self._chat: ChatId = b""
         self._read: tuple[ChatId, int] = (b"", 0)
         self._typing_until = 0.0
-        self._checking = b""  # whose check has a screen of its own now
-        self._alarm = ""
+        self._checks = Checks(self, app)
         self._status_timer: Timer | None = None
         self._stale = False
         self._news: list[News] = []
@@ -139,7 +118,7 @@ class ChatScreen(ChatFront):
             event.refresh_styles = self._new = False  # as in ``LockScreen``
         self._fit()
         self._mark_read()
-        self._show_alarm()
+        self._checks.show_alarm()
 
     def _fit(self) -> None:
         """Take the classes of the window's size: Textual does not while we are covered."""
@@ -197,7 +176,8 @@ class ChatScreen(ChatFront):
                 self._later()
                 history.renamed()
             elif isinstance(news, core.CheckShown | core.CheckEnded):
-                self._hear_check(news)
+                self._checks.hear(news)
+                self._show_around()
             elif isinstance(news, core.MessagesGone):
                 history.gone(news.chat)
                 self._later()
@@ -225,29 +205,6 @@ class ChatScreen(ChatFront):
             left = news.until - self.runtime.now().wall
             if left > 0:
                 self.set_timer(left, self._show_around)
-
-    def _hear_check(self, news: core.CheckShown | core.CheckEnded) -> None:
-        """Signs to compare, or the end of that. A contact's wish never takes the keys away."""
-        contact = self.names.contacts.get(news.fp)
-        name = contact.petname if contact is not None else Clean("?")
-        if news.fp == self._checking:  # the screen of the check shows it
-            if isinstance(news, core.CheckEnded):
-                self._checking = b""
-        elif isinstance(news, core.CheckShown):
-            self.say(check_wish(name))
-            self._app.announce(loud=True)
-        elif news.reason in LOUD:
-            self._alarm = ended_words(news.reason, name)
-            self._show_alarm()
-        elif news.reason != "same":
-            self.say(ended_words(news.reason, name))
-        self._show_around()
-
-    def _show_alarm(self) -> None:
-        """Until it was seen: it waits behind the lock."""
-        if self._alarm and not self._app.is_hidden_now:
-            self.reading(_("DIFFERENT"), self._alarm)
-            self._alarm = ""
 
     def _later(self) -> None:
         if not self._stale:
@@ -563,19 +520,7 @@ class ChatScreen(ChatFront):
             self.close_chat()
 
     async def check_signs(self) -> None:
-        from meshchat.ui.check import CheckScreen
-
-        screen = CheckScreen(self.runtime, self.names.contacts[self._chat[1:]], self.glyphs)
-        self._checking = self._chat[1:]
-        name = self.names.of_chat(self._chat)
-        reason = await self.app.push_screen_wait(screen)
-        if not reason:
-            self._checking = b""
-        elif reason in LOUD:
-            self._alarm = ended_words(reason, name)
-            self._show_alarm()
-        else:
-            self.say(ended_words(reason, name))
+        await self._checks.make(self.names.contacts[self._chat[1:]])
         self.reload()
 
     def show_last(self, count: int) -> None:  # noqa: ARG002  # the history shows as many as fit

@@ -199,7 +199,7 @@ def reason_words(code: str) -> str:
         "isolated": _("this network keeps devices apart"),
         "alone": _("nobody else here"),
         "beacon_port": _("another program has the port"),
-        "switched_off": _("switched off"),
+        "switched_off": _("by your settings"),
         "file_open": _("pieces are missing"),
         "file_damaged": _("damaged"),
         "file_ended": _("its time is over"),

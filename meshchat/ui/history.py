@@ -1,19 +1,15 @@
 """The history of one chat: a list of any length that lays out only what is looked at.
 
-For every message only its ``seq``, its length and its time are held; heights are
-estimated from those and corrected when a row is near the view. Text comes from
-the store in pages. The reading place is a message and a line of it, never a
-number of lines from the top, so it survives resizing, paging and arrivals.
+What is loaded is in ``Scrollback``; guessed heights are corrected when a row is
+near the view. The reading place is a message and a line of it, never a number
+of lines from the top, so it survives resizing, paging and arrivals.
 
 A line that starts in column 0 with anything but a blank or the cursor mark is ours:
 peers' text is always indented, so it cannot pass for a day line or a notice.
 """
 
-from array import array
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -33,15 +29,14 @@ from meshchat.core.ports import Store
 from meshchat.i18n import _
 from meshchat.ui.bindings import pick_bindings
 from meshchat.ui.glyphs import Glyphs
-from meshchat.ui.lines import Heights, day_number, day_of
+from meshchat.ui.lines import day_of
 from meshchat.ui.names import Names
 from meshchat.ui.rows import NICK_STYLES, WIDE_CELLS, Rows, day_name
+from meshchat.ui.scrollback import Scrollback
 
-PAGE_ROWS = 64  # one read from the store: three screens of an ordinary terminal
-PAGES_MAX = 32  # 2,048 messages with their text in memory
 LINES_MAX_ROWS = 2_000  # wrapped rows kept, as in terminal-ui.md 4.5
-FIRST_ROWS = 128  # two pages, read before the first paint: opening costs the same for any length
 EDGE_ROWS = 48  # this close to the edge of what was read first, all the rest is laid out
+OWN_AMONG = 50  # newest messages among which the last of our own is looked for
 GROUP_S = 300  # a pause this long starts a new group with its name and time
 COPY_MAX_LINES = 2_000  # mouse selection over more is surely a slip
 
@@ -102,18 +97,11 @@ class History(ScrollView, can_focus=True):
         """``hidden`` says of which messages only a line is shown."""
         super().__init__(id=id)
         self._store = store
+        self._loaded = Scrollback(store)
         self._rows = Rows(store, names, glyphs, hidden, self._style)
         self._glyphs = glyphs
-        self._chat: ChatId = b""
-        self._seqs = array("q")
-        self._chars = array("l")
-        self._days = array("l")
-        self._heights = Heights()
-        self._pages: OrderedDict[int, dict[int, Message]] = OrderedDict()
         self._wrapped: OrderedDict[int, list[Strip]] = OrderedDict()
         self._styles: dict[str, Style] = {}
-        self._whole = True  # everything is laid out, not only what was read first
-        self._tail = True  # the newest message is laid out
         self._new_seq = 0
         self._width = 0
         self._place = (0, 0)  # seq of the top message, line of it
@@ -127,87 +115,57 @@ class History(ScrollView, can_focus=True):
 
     def open(self, chat: ChatId, read_seq: int) -> None:
         """Show a chat: at its first new message, or at its end if there is none."""
-        self._chat = chat
-        self._clear()
-        messages = self._store.messages(chat, limit=FIRST_ROWS)
-        unread = self._store.messages(chat, after=read_seq, limit=FIRST_ROWS)
-        self._new_seq = next((m.seq for m in unread if not m.outgoing), 0)
-        self._whole = len(messages) < FIRST_ROWS
-        if self._new_seq and messages[0].seq > self._new_seq:  # more new than the first page holds
-            seen = self._store.messages(chat, before=unread[0].seq, limit=FIRST_ROWS // 2)
-            messages, self._tail, self._following = seen + unread, False, False
+        self._clear(chat)
+        self._new_seq = self._loaded.open(chat, read_seq)
+        self._following = self._loaded.tail
         self._place = (self._new_seq, 0)
-        self._fill([(m.seq, len(m.text), m.received_at) for m in messages])
+        self._estimate()
         self._settle()
-        row = self._row(self._new_seq)
-        if row is not None and self._heights.total - self._heights.top(row) > self._view_height():
+        row = self._loaded.row(self._new_seq)
+        if row is not None and self._loaded.lines - self._top(row) > self._view_height():
             self._following = False
             self._settle()
 
     def close(self) -> None:
         """Show nothing."""
-        self._chat = b""
-        self._clear()
+        self._clear(b"")
         self._settle()
 
     def _load_whole(self) -> None:
         """Bring in the layout of all the rest, once somebody comes near it; the place stays."""
-        if self._whole or not self.is_attached:
+        if self._loaded.whole or not self.is_attached:
             return
-        self._whole = self._tail = True
         if not self._following:
             self._remember()
-        self._pages.clear()
-        self._fill(self._store.message_sizes(self._chat))
+        self._loaded.load_whole()
+        self._estimate()
         self._settle()
 
-    def _fill(self, sizes: Iterable[tuple[int, int, float]]) -> None:
-        offset = datetime.now().astimezone().utcoffset()
-        shift = offset.total_seconds() if offset else 0.0
-        self._seqs, self._chars, self._days = array("q"), array("l"), array("l")
-        for seq, chars, at in sizes:
-            self._seqs.append(seq)
-            self._chars.append(chars)
-            self._days.append(int((at + shift) // 86_400))
-        self._wrapped.clear()
-        self._estimate()
-
     def _estimate(self) -> None:
-        width = max(8, self._text_width())
-        extra = 0 if self._is_wide() else 1
-        previous = None
-        heights = array("H")
-        for chars, day in zip(self._chars, self._days, strict=True):
-            lines = 1 + extra + chars // width
-            heights.append(lines + 1 if day != previous else lines)
-            previous = day
-        self._heights = Heights(heights)
+        self._wrapped.clear()
+        self._loaded.estimate(self._room(), 0 if self._is_wide() else 1)
 
-    def _clear(self) -> None:
-        self._seqs, self._chars, self._days = array("q"), array("l"), array("l")
-        self._heights = Heights()
-        self._pages.clear()
+    def _room(self) -> int:
+        """Cells of a line of text, at least."""
+        return max(8, self._text_width())
+
+    def _clear(self, chat: ChatId) -> None:
+        self._loaded.clear(chat)
         self._wrapped.clear()
         self._cursor, self._new_seq, self._rows.name_cells = -1, 0, 3
-        self._place, self._following, self._whole, self._tail = (0, 0), True, True, True
+        self._place, self._following = (0, 0), True
         self._set_below(0)
 
     def add(self, message: Message) -> None:
         """Append a message of this chat that was just stored. Many in a row repaint once."""
-        if message.chat != self._chat or (self._seqs and message.seq <= self._seqs[-1]):
+        loaded = self._loaded
+        if message.chat != loaded.chat or (loaded and message.seq <= loaded.seqs[-1]):
             return
-        if not self._tail:
+        if not loaded.tail:
             self._load_whole()
             self._set_below(self._below + 1)
             return  # it was part of what has just been loaded
-        row = len(self._seqs)
-        self._seqs.append(message.seq)
-        self._chars.append(len(message.text))
-        day = day_number(message.received_at)
-        self._days.append(day)
-        self._heights.append(1 + len(message.text) // max(8, self._text_width()))
-        if row % PAGE_ROWS == 0 or row // PAGE_ROWS in self._pages:
-            self._pages.setdefault(row // PAGE_ROWS, {})[message.seq] = message
+        loaded.append(message, self._room())
         if not self._following:
             if message.outgoing:
                 self._following = True
@@ -217,27 +175,19 @@ class History(ScrollView, can_focus=True):
 
     def change(self, message: Message) -> None:
         """Show the new state of a message."""
-        row = self._row(message.seq) if message.chat == self._chat else None
-        if row is None:
-            return
-        if (page := self._pages.get(row // PAGE_ROWS)) is not None:
-            page[message.seq] = message
-        self._wrapped.pop(message.seq, None)
-        self._later()
+        if self._loaded.replace(message):
+            self._wrapped.pop(message.seq, None)
+            self._later()
 
     def gone(self, chat: ChatId) -> None:
         """Messages of a chat were destroyed: lay out what is left; the place stays."""
-        if chat != self._chat or not self._seqs:
+        if chat != self._loaded.chat or not self._loaded:
             return
         if not self._following:
             self._remember()
-        first, last = self._seqs[0], self._seqs[-1]
-        sizes = self._store.message_sizes(chat)
-        if not self._whole:
-            sizes = [s for s in sizes if s[0] >= first and (self._tail or s[0] <= last)]
-        self._pages.clear()
-        self._fill(sizes)
-        if self._row(self._cursor) is None:
+        self._loaded.load_again()
+        self._estimate()
+        if self._loaded.row(self._cursor) is None:
             self._cursor = -1
         self._later()
 
@@ -251,32 +201,20 @@ class History(ScrollView, can_focus=True):
             self._pending = True
             self.call_later(self._settle)
 
-    def _row(self, seq: int) -> int | None:
-        row = bisect_left(self._seqs, seq)
-        return row if row < len(self._seqs) and self._seqs[row] == seq else None
-
-    def _message(self, row: int) -> Message | None:
-        number = row // PAGE_ROWS
-        page = self._pages.get(number)
-        if page is None:
-            first = self._seqs[number * PAGE_ROWS]
-            found = self._store.messages(self._chat, after=first - 1, limit=PAGE_ROWS)
-            page = self._pages[number] = {message.seq: message for message in found}
-            if len(self._pages) > PAGES_MAX:
-                self._pages.popitem(last=False)
-        self._pages.move_to_end(number)
-        return page.get(self._seqs[row])
-
     # --- the place ---------------------------------------------------------------------------
+
+    def _top(self, row: int) -> int:
+        """Where a row begins, in lines from the first."""
+        return self._loaded.heights.top(row)
 
     def _view_height(self) -> int:
         return max(1, self.scrollable_content_region.height)
 
     def _remember(self) -> None:
         """Note which line of which message is at the top."""
-        if self._seqs:
-            row, line = self._heights.find(round(self.scroll_y))
-            self._place = (self._seqs[row], line)
+        if self._loaded:
+            row, line = self._loaded.heights.find(round(self.scroll_y))
+            self._place = (self._loaded.seqs[row], line)
 
     def _settle(self) -> None:
         """Make the heights around the place exact, and the scroll position fit it."""
@@ -286,19 +224,19 @@ class History(ScrollView, can_focus=True):
         self._settling = True
         height = self._view_height()
         target = 0
-        if self._seqs:
+        if self._loaded:
             if self._following:
-                row, line, reach = len(self._seqs) - 1, 0, 0
+                row, line, reach = len(self._loaded) - 1, 0, 0
             else:
-                row = min(bisect_left(self._seqs, self._place[0]), len(self._seqs) - 1)
+                row = self._loaded.row_near(self._place[0])
                 line, reach = self._place[1], 2 * height
             self._measure(row, reach, 1)
             self._measure(row - 1, 2 * height, -1)
-            end = max(0, self._heights.total - height)
-            at = self._heights.top(row) + min(line, self._heights[row] - 1)
+            end = max(0, self._loaded.lines - height)
+            at = self._top(row) + min(line, self._loaded.heights[row] - 1)
             target = end if self._following or at >= end else at
-            self._following = target == end and self._tail
-        self.virtual_size = Size(self.scrollable_content_region.width, self._heights.total)
+            self._following = target == end and self._loaded.tail
+        self.virtual_size = Size(self.scrollable_content_region.width, self._loaded.lines)
         self.set_reactive(History.scroll_y, float(target))
         self.scroll_target_y = float(target)
         if self.show_vertical_scrollbar:
@@ -306,11 +244,11 @@ class History(ScrollView, can_focus=True):
         self._settling = False
         if self._following:
             self._set_below(0)
-            if self._seqs:
+            if self._loaded:
                 self.post_message(self.Seen())
-        if not self._whole:
-            top = self._heights.find(target)[0]
-            if top < EDGE_ROWS or (not self._tail and top > len(self._seqs) - EDGE_ROWS):
+        if not self._loaded.whole:
+            top = self._loaded.heights.find(target)[0]
+            if top < EDGE_ROWS or (not self._loaded.tail and top > len(self._loaded) - EDGE_ROWS):
                 self.call_after_refresh(self._load_whole)
         self.refresh()
 
@@ -321,14 +259,14 @@ class History(ScrollView, can_focus=True):
 
     def seen_seq(self) -> int:
         """Everything up to this has been on the screen; 0: nothing, or not the end yet."""
-        return self._seqs[-1] if self._seqs and self._following else 0
+        return self._loaded.seqs[-1] if self._loaded and self._following else 0
 
     def _measure(self, row: int, lines: int, step: int) -> None:
         """Lay out rows from ``row`` on, in one direction, until they fill ``lines``."""
-        while 0 <= row < len(self._seqs):
+        while 0 <= row < len(self._loaded):
             height = len(self._strips(row))
-            if height != self._heights[row]:
-                self._heights.set(row, height)
+            if height != self._loaded.heights[row]:
+                self._loaded.heights.set(row, height)
             lines -= height
             if lines <= 0:
                 return
@@ -336,8 +274,8 @@ class History(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if not self._settling and self._seqs and round(old_value) != round(new_value):
-            self._following = self._tail and round(new_value) >= self.max_scroll_y
+        if not self._settling and self._loaded and round(old_value) != round(new_value):
+            self._following = self._loaded.tail and round(new_value) >= self.max_scroll_y
             self._remember()
             self._settle()
 
@@ -346,7 +284,6 @@ class History(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         if width != self._width:
             self._width = width
-            self._wrapped.clear()
             self._estimate()
         self._settle()
 
@@ -381,12 +318,12 @@ class History(ScrollView, can_focus=True):
         """One line of the view."""
         width = self.scrollable_content_region.width
         line = self.scroll_offset.y + y
-        if not self._seqs or line >= self._heights.total:
+        if not self._loaded or line >= self._loaded.lines:
             return Strip.blank(width, self._base)
-        row, within = self._heights.find(line)
+        row, within = self._loaded.heights.find(line)
         strips = self._strips(row)
         strip = strips[within] if within < len(strips) else Strip.blank(width)
-        if self._seqs[row] == self._cursor and strip.text.startswith(" "):  # not a day line
+        if self._loaded.seqs[row] == self._cursor and strip.text.startswith(" "):  # not a day line
             here = Segment(self._glyphs.here, self._style("cursor"))
             marked = Strip([here, *strip.crop(1)])
             strip = marked.apply_style(self._style("cursor"))
@@ -405,7 +342,7 @@ class History(ScrollView, can_focus=True):
 
     def _strips(self, row: int) -> list[Strip]:
         """The wrapped lines of a row, from the cache or made now."""
-        seq = self._seqs[row]
+        seq = self._loaded.seqs[row]
         strips = self._wrapped.get(seq)
         if strips is None:
             strips = self._wrapped[seq] = self._make(row)
@@ -416,11 +353,11 @@ class History(ScrollView, can_focus=True):
         return strips
 
     def _make(self, row: int) -> list[Strip]:
-        message = self._message(row)
+        message = self._loaded.message(row)
         if message is None:
             return [Strip([Segment(f" {_('(deleted)')}", self._style("time"))])]
         strips: list[Strip] = []
-        before = self._message(row - 1) if row else None
+        before = self._loaded.message(row - 1) if row else None
         day = day_of(message.received_at)
         if before is None or day_of(before.received_at) != day:
             strips.append(self._rule(day_name(day), "day"))
@@ -448,14 +385,14 @@ class History(ScrollView, can_focus=True):
 
     def choose_last(self) -> None:
         """Enter message mode at the newest message."""
-        if self._seqs:
+        if self._loaded:
             self.focus()
-            self._choose(len(self._seqs) - 1)
+            self._choose(len(self._loaded) - 1)
 
     @property
     def is_choosing(self) -> bool:
         """Whether a message is chosen."""
-        return self._row(self._cursor) is not None
+        return self._loaded.row(self._cursor) is not None
 
     def chosen(self, number: int = 0) -> Message | None:
         """The message under the cursor, else the last of our own, else the last.
@@ -463,28 +400,27 @@ class History(ScrollView, can_focus=True):
         Args:
             number: Not 0: the one so many from the end.
         """
-        last = len(self._seqs) - 1
+        last = len(self._loaded) - 1
         if number:
-            return self._message(last + 1 - number) if 0 < number <= last + 1 else None
-        row = self._row(self._cursor)
+            return self._loaded.message(last + 1 - number) if 0 < number <= last + 1 else None
+        row = self._loaded.row(self._cursor)
         if row is not None:
-            return self._message(row)
-        own = (m for m in (self._message(r) for r in range(last, max(-1, last - 50), -1)) if m)
-        return next((m for m in own if m.outgoing), self._message(last) if self._seqs else None)
+            return self._loaded.message(row)
+        return self._loaded.newest_own(OWN_AMONG)
 
     def go_to(self, seq: int) -> None:
         """Choose a message of this chat, wherever it is."""
-        if self._row(seq) is None:
+        if self._loaded.row(seq) is None:
             self._load_whole()
-        row = self._row(seq)
+        row = self._loaded.row(seq)
         if row is not None:
             height = self._view_height()
             self._following = False
-            self._place = (self._seqs[max(0, row - 2)], 0)
+            self._place = (self._loaded.seqs[max(0, row - 2)], 0)
             self._settle()
             self._choose(row)
-            if self._heights.top(row) < self.scroll_y + height // 8:
-                self.scroll_to(y=max(0, self._heights.top(row) - height // 3), animate=False)
+            if self._top(row) < self.scroll_y + height // 8:
+                self.scroll_to(y=max(0, self._top(row) - height // 3), animate=False)
 
     def mark_words(self, words: str) -> None:
         """Mark these words wherever they stand; empty: none."""
@@ -494,23 +430,23 @@ class History(ScrollView, can_focus=True):
             self.refresh()
 
     def _choose(self, row: int) -> None:
-        row = max(0, min(row, len(self._seqs) - 1))
-        self._cursor = self._seqs[row]
+        row = max(0, min(row, len(self._loaded) - 1))
+        self._cursor = self._loaded.seqs[row]
         self._measure(row, 1, 1)
-        top, height = self._heights.top(row), self._view_height()
+        top, height = self._top(row), self._view_height()
         if top < self.scroll_y:
             self.scroll_to(y=top, animate=False)
-        elif top + self._heights[row] > self.scroll_y + height:
-            self.scroll_to(y=min(top, top + self._heights[row] - height), animate=False)
+        elif top + self._loaded.heights[row] > self.scroll_y + height:
+            self.scroll_to(y=min(top, top + self._loaded.heights[row] - height), animate=False)
         self.post_message(self.Chosen())
         self.refresh()
 
     def action_move(self, step: int) -> None:
         """Choose the message before or after; past the last one, go back to writing."""
-        row = self._row(self._cursor)
+        row = self._loaded.row(self._cursor)
         if row is None:
             self.choose_last()
-        elif row + step >= len(self._seqs):
+        elif row + step >= len(self._loaded):
             self.action_leave()
         else:
             self._choose(row + step)
@@ -523,7 +459,7 @@ class History(ScrollView, can_focus=True):
         self.scroll_to(y=0, animate=False)
 
     def action_last(self) -> None:
-        if not self._tail:
+        if not self._loaded.tail:
             self._load_whole()
         self._following = True
         self._settle()
@@ -546,13 +482,13 @@ class History(ScrollView, can_focus=True):
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The text under the mouse selection."""
-        if not self._seqs:
+        if not self._loaded:
             return None
         start = selection.start.y if selection.start else 0
-        end = min(selection.end.y if selection.end else self._heights.total, start + COPY_MAX_LINES)
+        end = min(selection.end.y if selection.end else self._loaded.lines, start + COPY_MAX_LINES)
         lines: list[str] = []
-        for line in range(start, min(end + 1, self._heights.total)):
-            row, within = self._heights.find(line)
+        for line in range(start, min(end + 1, self._loaded.lines)):
+            row, within = self._loaded.heights.find(line)
             strips = self._strips(row)
             span = selection.get_span(line)
             if span is not None and within < len(strips):

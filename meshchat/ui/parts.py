@@ -1,8 +1,11 @@
 """Parts of every screen: a line of text, a field to fill in, cleaned text as content."""
 
 from textual import events
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.geometry import Region
 from textual.reactive import Reactive
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -24,6 +27,23 @@ def be_compact(widget: Widget, compact: Reactive[bool]) -> None:
     """The same as ``compact=True`` for its constructor, which would style it once more."""
     widget.set_reactive(compact, True)
     widget.add_class("-textual-compact", update=False)
+
+
+def covered(widget: Widget, crop: Region) -> list[Strip]:
+    """Lines of a widget whose children lie on all of it: not drawn to be painted over at once."""
+    return [Strip.blank(crop.width, widget.rich_style)] * crop.height
+
+
+class Panes(Horizontal):
+    """Side by side, over all of it."""
+
+    render_lines = covered
+
+
+class Main(Vertical):
+    """One below the other, over all of it."""
+
+    render_lines = covered
 
 
 def glyphs_of(widget: Widget) -> Glyphs:

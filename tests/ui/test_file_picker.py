@@ -67,7 +67,7 @@ async def test_a_folder_that_cannot_be_read_is_said(me: Person, bob: Person, fol
         await pilot.press(*str(folder / "photos"), "enter")
         await until(lambda: "bridge.jpg" in app.shown(), pilot)
         await pilot.press("escape")
-        assert not isinstance(app.screen, FileScreen) and not app.history._seqs
+        assert not isinstance(app.screen, FileScreen) and not app.history._loaded.seqs
 
 
 async def test_a_file_is_saved_under_a_name_of_ours(me: Person, bob: Person, folder: Path) -> None:

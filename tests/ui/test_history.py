@@ -60,9 +60,9 @@ async def test_only_what_is_seen_is_laid_out(me: Person, bob: Person) -> None:
         app.chat.open(chat)
         await pilot.pause()
         assert "message 4999" in app.shown()
-        assert len(app.history._heights) < 500
+        assert len(app.history._loaded.heights) < 500
         app.history._load_whole()
-        assert len(app.history._heights) == 5_000
+        assert len(app.history._loaded.heights) == 5_000
         app.history.action_first()
         await pilot.pause()
         assert "message 0" in app.shown().split("message 1")[0]
@@ -70,7 +70,7 @@ async def test_only_what_is_seen_is_laid_out(me: Person, bob: Person) -> None:
         await pilot.pause()
         assert 1_500 < int(first_word(app)) < 3_500
         assert len(app.history._wrapped) < 1_000
-        assert len(app.history._pages) < 33
+        assert len(app.history._loaded._pages) < 33
         app.history.action_last()
         await pilot.pause()
         assert "message 4999" in app.shown()
@@ -88,7 +88,7 @@ async def test_resizing_keeps_the_place(me: Person, bob: Person, size: tuple[int
         app.chat.open(chat)
         app.history._load_whole()
         await pilot.pause()
-        app.history.scroll_to(y=app.history._heights.top(500), animate=False)
+        app.history.scroll_to(y=app.history._loaded.heights.top(500), animate=False)
         await pilot.pause()
         before = first_word(app)
         await pilot.resize_terminal(*size)
@@ -178,10 +178,10 @@ async def test_many_unread_open_at_the_first(me: Person, bob: Person) -> None:
         app.chat.open(chat)
         await pilot.pause()
         assert first_word(app) == "1000"
-        assert len(app.history._heights) < 500
+        assert len(app.history._loaded.heights) < 500
         for _ in range(9):
             await pilot.press("pageup")
-        await until(lambda: len(app.history._heights) == 5_000, pilot)
+        await until(lambda: len(app.history._loaded.heights) == 5_000, pilot)
         await pilot.pause()
         assert 800 < int(first_word(app)) < 950
         await pilot.press("end")
@@ -199,7 +199,7 @@ async def test_peers_cannot_draw_our_lines(me: Person, bob: Person) -> None:
         app.chat.open(chat)
         await pilot.pause()
         history: History = app.history
-        for line in range(2, history._heights.total):
+        for line in range(2, history._loaded.heights.total):
             assert history.render_line(line).text[0] in " ▌"
             assert history.render_line(line).text[1:10].strip() in ("", "12:00 Bob")
 
