@@ -361,6 +361,9 @@ async def test_names_resolve_exactly_by_look_by_prefix_or_by_key(session: Sessio
         assert caught.value.reason == "ambiguous_contact"
         with pytest.raises(UsageError, match="nearest: Annabel"):
             verbs.resolve_contact(session, "Anabel")
+        for verb, more in (("send", {"text": "x"}), ("send_file", {"name": "a", "data": "eA=="})):
+            with pytest.raises(UsageError, match="called 'annab'; nearest: Anna, Annabel"):
+                await verbs.call(session, verb, {"to": "annab", **more})
         for nonsense in ("", "#", "\u202e", "x" * 10_000):
             with pytest.raises(UsageError):
                 verbs.resolve(session, nonsense)
