@@ -11,12 +11,13 @@ from meshchat.core.model import (
     Act,
     ChatId,
     ChatOptions,
+    Message,
     Notify,
     Reaction,
     Version,
 )
 from meshchat.core.words import FOLDING, Query, words
-from meshchat.database import Database, Row
+from meshchat.database import Database, Row, Rows
 from meshchat.text import Clean
 
 BATCH_MAX = 500  # ids of one statement; SQLite takes 32,766
@@ -35,10 +36,12 @@ class ContentTables:
     """Of chats that were looked at; forgotten when something is undone."""
     _no_early: bool
     """There are no acts that wait for their message."""
-    _to_index: dict[int, str]
-    """Texts added in this transaction by ``seq``: each savepoint would write the index anew."""
-    _index_unsure: bool
-    """Some of them may have been undone."""
+    _recent: dict[bytes, Message]
+    """Some of ours that are on their way, as they are in the table, by envelope."""
+    _steps: Rows
+    """Of journeys."""
+    _words: Rows
+    """Of texts: each savepoint would write the index anew."""
 
     # --- reactions and versions ---
 
@@ -187,6 +190,7 @@ class ContentTables:
     # --- destruction ---
 
     def start_timers(self, chat: ChatId, upto: int, now: float) -> int:
+        self._recent.clear()
         begun = self._db.write(
             """UPDATE messages SET vanish_at = ?1 + vanish_s
             WHERE chat = (SELECT no FROM chats WHERE chat = ?2) AND vanish_s > 0 AND vanish_at = 0
@@ -230,6 +234,8 @@ class ContentTables:
             if not self._unindex(mid):
                 continue
             self.drop_content(mid)
+            self._recent.clear()
+            self._steps.write()
             self._db.write("DELETE FROM steps WHERE mid = ?", mid)
             self._db.write("DELETE FROM messages WHERE id = ?", mid)
             if until:
@@ -270,20 +276,11 @@ class ContentTables:
     def _index(self, seq: int, text: str) -> None:
         there = " ".join(words(Clean(str(text))))
         if there:
-            self._db.write("INSERT INTO words (rowid, text) VALUES (?, ?)", seq, there)
-
-    def _index_waiting(self) -> None:
-        """Index the texts that were added, but for those that were undone since."""
-        waiting, self._to_index = self._to_index, {}
-        unsure, self._index_unsure = self._index_unsure, False
-        here = "SELECT 1 FROM messages WHERE seq = ?"
-        for seq, text in waiting.items():
-            if text and not (unsure and self._db.row(here, seq) is None):
-                self._index(seq, text)
+            self._words.add((seq, there))
 
     def _unindex(self, mid: bytes) -> bool:
         """Take the words of a message out of the index. False: there is no such message."""
-        self._index_waiting()
+        self._words.write()
         row = self._db.row("SELECT seq, text, note FROM messages WHERE id = ?", mid)
         if row is None:
             return False
@@ -310,6 +307,7 @@ class ContentTables:
             while rows := self._db.rows(page, last, BATCH_MAX):
                 for last, text in rows:
                     self._index(last, text)
+                self._words.write()
             self._db.write("INSERT OR REPLACE INTO singles VALUES ('folding', ?)", FOLDING.encode())
 
 

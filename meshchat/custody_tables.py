@@ -7,7 +7,6 @@
 import heapq
 import itertools
 import json
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
@@ -36,6 +35,39 @@ _JOINED = "envelopes e CROSS JOIN lots l ON l.no = e.lot CROSS JOIN bodies b ON 
 _HELD = "SELECT e.eid, l.size_class, e.exp_h, e.done, b.data, l.origin, l.kind, e.stamp FROM"
 _CUSTODY = f"""SELECT e.id, e.eid, l.kind, l.no, length(b.data), l.size_class, l.origin,
     EXISTS (SELECT 1 FROM untried u WHERE u.id = e.id) FROM {_JOINED}"""
+_ASKED = "WITH asked (id) AS MATERIALIZED (SELECT unhex(value) FROM json_each(?))"
+
+
+def _asked(ids: Iterable[bytes]) -> str:
+    """What ``_ASKED`` reads: one statement for any number."""
+    return json.dumps([each.hex() for each in ids])
+
+
+class _Tallies:
+    """What comes to lots and leaves them in one transaction: envelopes and bytes."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._sums: dict[int, tuple[int, int]] = {}  # by lot
+        db.waiting.append(self)
+
+    def add(self, lot: int, count: int, size: int) -> None:
+        before, bytes_before = self._sums.get(lot, (0, 0))
+        self._sums[lot] = before + count, bytes_before + size
+
+    def write(self) -> None:
+        if self._sums:
+            sums, self._sums = self._sums, {}
+            self._db.write_many(
+                "UPDATE lots SET count = count + ?, size_bytes = size_bytes + ? WHERE no = ?",
+                [(*sums[lot], lot) for lot in sums],
+            )
+
+    def mark(self) -> dict[int, tuple[int, int]]:
+        return self._sums.copy()
+
+    def back(self, mark: dict[int, tuple[int, int]] | None) -> None:
+        self._sums = mark or {}
 
 
 class CustodyTables:
@@ -46,6 +78,7 @@ class CustodyTables:
         self._lots: dict[tuple[int, bytes, Kind], int] = {}  # numbers of some
         self._next = 0  # number of the next envelope; 0: not looked up
         self._proofs = -1  # how many there are; -1: not counted
+        self._tallies = _Tallies(db)
         db.undone.append(self._look_again)
 
     def _look_again(self) -> None:
@@ -53,12 +86,10 @@ class CustodyTables:
         self._next, self._proofs = 0, -1
 
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
-        asked = json.dumps([some.hex() for some in ids])  # one statement for any number
         rows = self._db.rows(
-            """WITH asked (id) AS MATERIALIZED (SELECT unhex(value) FROM json_each(?))
-            SELECT eid FROM envelopes WHERE eid IN asked
+            f"""{_ASKED} SELECT eid FROM envelopes WHERE eid IN asked
             UNION ALL SELECT done FROM proofs WHERE done IN asked""",
-            asked,
+            _asked(ids),
         )
         return {row[0] for row in rows}
 
@@ -66,39 +97,35 @@ class CustodyTables:
         offered = list(held)
         if not offered:
             return
-        lots = {
-            group: self._lot(*group)
-            for group in dict.fromkeys((one.size_class, one.origin, one.kind) for one in offered)
-        }
+        lots: dict[tuple[int, bytes, Kind], int] = {}
+        for one in offered:
+            group = one.size_class, one.origin, one.kind
+            if group not in lots:
+                lots[group] = self._lot(*group)
         first = self._next or self._db.value("SELECT coalesce(max(id), 0) + 1 FROM envelopes")
         self._next = first + len(offered)
-        rows = [
-            (no, x.eid, x.done, x.exp_h, lots[x.size_class, x.origin, x.kind], x.stamp, at)
-            for no, x in enumerate(offered, first)
+        numbered = [
+            (no, lots[one.size_class, one.origin, one.kind], one)
+            for no, one in enumerate(offered, first)
         ]
         taken = self._db.write_many(
             "INSERT INTO envelopes VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT (eid) DO NOTHING",
-            rows,
+            [(no, x.eid, x.done, x.exp_h, lot, x.stamp, at) for no, lot, x in numbered],
         )
-        numbered = list(enumerate(offered, first))
-        if taken < len(rows):
+        if taken < len(numbered):
             self._next = 0
             new = {row[0] for row in self._db.rows("SELECT id FROM envelopes WHERE id >= ?", first)}
             numbered = [entry for entry in numbered if entry[0] in new]
         self._db.write_many(
-            "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, one in numbered]
+            "INSERT INTO bodies VALUES (?, ?)", [(no, one.data) for no, _, one in numbered]
         )
         untried = [
-            (no,) for no, one in numbered if one.kind is Kind.CARRIED and one.eid not in tried
+            (no,) for no, _, one in numbered if one.kind is Kind.CARRIED and one.eid not in tried
         ]
         if untried:
             self._db.write_many("INSERT INTO untried VALUES (?)", untried)
-        counts, sizes = Counter[int](), Counter[int]()
-        for _, one in numbered:
-            lot = lots[one.size_class, one.origin, one.kind]
-            counts[lot] += 1
-            sizes[lot] += len(one.data)
-        self._count(counts, sizes)
+        for _, lot, one in numbered:
+            self._tallies.add(lot, 1, len(one.data))
 
     def _lot(self, size_class: int, origin: bytes, kind: Kind) -> int:
         """Number of the lot for these, made if there is none."""
@@ -113,13 +140,6 @@ class CustodyTables:
                 self._lots.clear()
             self._lots[key] = no
         return no
-
-    def _count(self, counts: Counter[int], sizes: Counter[int]) -> None:
-        """Add (or with negative numbers take away) envelopes and bytes, by lot."""
-        self._db.write_many(
-            "UPDATE lots SET count = count + ?, size_bytes = size_bytes + ? WHERE no = ?",
-            ((count, sizes[lot], lot) for lot, count in counts.items()),
-        )
 
     def add_refused(self, eid: bytes, exp_h: int) -> None:
         self._next = 0
@@ -154,6 +174,21 @@ class CustodyTables:
             return None
         eid, exp_h, held = rows[0]
         return Outline(eid, exp_h, bool(held), len(rows) == 1)
+
+    def holders_of(self, dones: Sequence[bytes]) -> dict[bytes, Outline]:
+        rows = self._db.rows(
+            f"""{_ASKED} SELECT e.done, e.eid, e.exp_h, e.lot IS NOT NULL FROM asked a
+            CROSS JOIN envelopes e ON e.done = a.id ORDER BY e.lot IS NULL, e.id""",
+            _asked(dones),
+        )
+        found: dict[bytes, Outline] = {}
+        for done, eid, exp_h, held in rows:
+            first = found.get(done)
+            if first is None:
+                found[done] = Outline(eid, exp_h, bool(held))
+            elif first.alone:
+                found[done] = first._replace(alone=False)
+        return found
 
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         small = self._db.rows(
@@ -194,7 +229,8 @@ class CustodyTables:
             if old != kind:
                 new = self._lot(size_class, origin, kind)
                 self._db.write("UPDATE envelopes SET lot = ? WHERE id = ?", new, no)
-                self._count(Counter({lot: -1, new: 1}), Counter({lot: -size, new: size}))
+                self._tallies.add(lot, -1, -size)
+                self._tallies.add(new, 1, size)
         return waited
 
     def retry_all(self) -> None:
@@ -221,8 +257,11 @@ class CustodyTables:
         self._db.need_transaction()
         held: list[Row] = []
         others: list[Row] = []
-        for eid in dict.fromkeys(eids):
-            row = self._db.row(f"{_CUSTODY} WHERE e.eid = ?", eid)
+        wanted = dict.fromkeys(eids)
+        rows = self._db.rows(f"{_ASKED} {_CUSTODY} WHERE e.eid IN asked", _asked(wanted))
+        found = {row[1]: row for row in rows}
+        for eid in wanted:
+            row = found.get(eid)
             if row is None:
                 others.append((fate, eid))
             else:
@@ -247,14 +286,12 @@ class CustodyTables:
             "UPDATE envelopes SET lot = NULL, fate = ? WHERE id = ?",
             [(fate, row[0]) for row in rows],
         )
-        counts, sizes = Counter[int](), Counter[int]()
         for _, _, _, lot, size, _, _, _ in rows:
-            counts[lot] -= 1
-            sizes[lot] -= size
-        self._count(counts, sizes)
+            self._tallies.add(lot, -1, -size)
 
     def usage(self) -> list[Usage]:
         """In order of the first arrival of each group."""
+        self._tallies.write()
         rows = self._db.rows(
             """SELECT size_class, origin, kind, count, size_bytes FROM lots WHERE count > 0
             ORDER BY no"""
@@ -267,6 +304,7 @@ class CustodyTables:
     def evictable(
         self, *, origin: bytes | None, size_classes: Sequence[int], limit: int
     ) -> list[tuple[bytes, int, int, int]]:
+        self._tallies.write()
         lots = self._db.rows(
             """SELECT no, size_class FROM lots
             WHERE kind = ? AND count > 0 AND (? IS NULL OR origin = ?)
@@ -293,6 +331,7 @@ class CustodyTables:
         self._destroy(rows, Fate.EXPIRED)
         self._db.write("DELETE FROM envelopes WHERE lot IS NULL AND exp_h <= ?", now_h - 1)
         proofs = self._db.write("DELETE FROM proofs WHERE exp_h <= ? RETURNING done", now_h - 1)
+        self._tallies.write()
         self._db.write("DELETE FROM lots WHERE count = 0")
         self._lots.clear()
         self._proofs = -1

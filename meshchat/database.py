@@ -9,7 +9,7 @@ Every way the file can fail comes out as a ``StoreError`` with one of the reason
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
@@ -64,6 +64,22 @@ _REASONS = {  # primary result code: reason and what to tell the user
 }
 
 
+class Waiting(Protocol):
+    """Changes that are written at the end of a transaction: many cost little more than one.
+
+    Whoever reads the tables concerned calls ``write`` first.
+    """
+
+    def write(self) -> None:
+        """Write what waits; inside a transaction."""
+
+    def mark(self) -> Any:
+        """What waits now, for ``back``."""
+
+    def back(self, mark: Any | None) -> None:
+        """The tables went back to where they were at ``mark``; None: the transaction is over."""
+
+
 def _explained(error: Exception) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
     return StoreError(*_REASONS.get(code, ("failed", N_(f"The store failed: {error}."))))
@@ -85,8 +101,8 @@ class Database:
             raise _explained(error) from error
         self.undone: list[Callable[[], None]] = []
         """Called whenever changes were undone: whoever remembers what is in the tables forgets."""
-        self.before_commit: list[Callable[[], None]] = []
-        """Called at the end of a transaction that was not undone, inside of it."""
+        self.waiting: list[Waiting] = []
+        """What is written at the end of a transaction, in this order."""
         try:
             if key is not None:
                 self._run(f"PRAGMA key = \"x'{key.hex()}'\"")  # has to be the first statement
@@ -183,6 +199,11 @@ class Database:
             raise _explained(error) from error
         return count
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether changes are being made."""
+        return bool(self._db.in_transaction)
+
     def need_transaction(self) -> None:
         """Raises ``StoreError`` outside of one; for writers that may find nothing to write."""
         if not self._db.in_transaction:  # never begun, or SQLite undid it on a full disk
@@ -199,13 +220,15 @@ class Database:
             yield
             if not self._db.in_transaction:  # the body swallowed a failed write
                 raise StoreError("rolled_back", "A failed write undid the transaction.")
-            for write in self.before_commit:
-                write()
+            for each in self.waiting:
+                each.write()
             self._run("COMMIT")
             kept = True
         finally:
             if self._db.in_transaction:
                 self._run("ROLLBACK")
+            for each in self.waiting:
+                each.back(None)
             if not kept:
                 self._forget()
 
@@ -213,6 +236,7 @@ class Database:
     def savepoint(self) -> Iterator[None]:
         """Undo only this part of the transaction if the body raises."""
         self.need_transaction()
+        marks = [each.mark() for each in self.waiting]
         self._run("SAVEPOINT part")
         kept = False
         try:
@@ -224,6 +248,8 @@ class Database:
                     self._run("ROLLBACK TO part")
                 self._run("RELEASE part")
             if not kept:
+                for each, mark in zip(self.waiting, marks, strict=True):
+                    each.back(mark)
                 self._forget()
 
     def _forget(self) -> None:
@@ -250,3 +276,29 @@ class Database:
             self._db.close()
         except sqlcipher.Error as error:
             raise _explained(error) from error
+
+
+class Rows:
+    """Rows that one statement writes at the end of a transaction."""
+
+    def __init__(self, db: Database, sql: str) -> None:
+        self._db = db
+        self._sql = sql
+        self._rows: list[Row] = []
+        db.waiting.append(self)
+
+    def add(self, row: Row) -> None:
+        """Write this later."""
+        self._db.need_transaction()
+        self._rows.append(row)
+
+    def write(self) -> None:
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._db.write_many(self._sql, rows)
+
+    def mark(self) -> list[Row]:
+        return self._rows.copy()
+
+    def back(self, mark: list[Row] | None) -> None:
+        self._rows = mark or []

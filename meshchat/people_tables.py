@@ -11,13 +11,84 @@ from meshchat.database import Database, Row
 from meshchat.text import Clean
 
 _NEWEST_KEY = "ORDER BY exp_h DESC, delete_at DESC"  # made later, destroyed later
+_Known = dict[bytes, Session]  # by session id
+_Of = dict[bytes, tuple[bytes, ...]]  # ids of all sessions of a contact
+_Changed = dict[bytes, None]  # ids of those that are to be written
 _SESSION_FIELDS = attrgetter(*Session.__struct_fields__)
+
+
+class SessionsInUse:
+    """Sessions read and changed in one transaction: each message moves one on, few are in use.
+
+    Holds nothing between transactions, so that no key is kept here that the tables have no more.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: _Known = {}
+        self._of: _Of = {}
+        self._changed: _Changed = {}
+        db.waiting.append(self)
+
+    def one(self, sid: bytes) -> Session | None:
+        known = self._known.get(sid)
+        if known is None:
+            row = self._db.row("SELECT * FROM sessions WHERE sid = ?", sid)
+            known = _session(row) if row else None
+            if known is not None and self._db.in_transaction:
+                self._known[sid] = known
+        return known
+
+    def all_of(self, fp: bytes) -> list[Session]:
+        """In order of their ids."""
+        sids = self._of.get(fp)
+        if sids is not None:
+            return [self._known[sid] for sid in sids]
+        self.write()
+        rows = self._db.rows("SELECT * FROM sessions WHERE fp = ? ORDER BY sid", fp)
+        found = [_session(row) for row in rows]
+        if self._db.in_transaction:
+            self._known.update((session.sid, session) for session in found)
+            self._of[fp] = tuple(session.sid for session in found)
+        return found
+
+    def save(self, session: Session) -> None:
+        self._db.need_transaction()
+        if session.sid not in self._known:
+            self._of.pop(session.fp, None)
+        self._known[session.sid] = session
+        self._changed[session.sid] = None
+
+    def drop(self, sid: bytes) -> None:
+        known = self._known.pop(sid, None)
+        if known is not None:
+            self._of.pop(known.fp, None)
+        self._changed.pop(sid, None)
+
+    def write(self) -> None:
+        if self._changed:
+            changed, self._changed = self._changed, {}
+            self._db.write_many(
+                # Whose it is never changes: the index of that is not written again.
+                """INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (sid) DO UPDATE SET ratchet = excluded.ratchet, ek = excluded.ek,
+                    past = excluded.past, closed = excluded.closed, made_at = excluded.made_at,
+                    heard_at = excluded.heard_at, told_h = excluded.told_h""",
+                [_SESSION_FIELDS(self._known[sid]) for sid in changed],  # astuple copies deeply
+            )
+
+    def mark(self) -> tuple[_Known, _Of, _Changed]:
+        return self._known.copy(), self._of.copy(), self._changed.copy()
+
+    def back(self, mark: tuple[_Known, _Of, _Changed] | None) -> None:
+        self._known, self._of, self._changed = mark or ({}, {}, {})
 
 
 class PeopleTables:
     """Contacts, rooms, prekeys and sessions of one profile."""
 
     _db: Database
+    _sessions: SessionsInUse
 
     # --- our prekeys ---
 
@@ -34,24 +105,16 @@ class PeopleTables:
     # --- sessions of direct messages ---
 
     def session(self, sid: bytes) -> Session | None:
-        row = self._db.row("SELECT * FROM sessions WHERE sid = ?", sid)
-        return _session(row) if row else None
+        return self._sessions.one(sid)
 
     def sessions(self, fp: bytes) -> list[Session]:
-        rows = self._db.rows("SELECT * FROM sessions WHERE fp = ? ORDER BY sid", fp)
-        return [_session(row) for row in rows]
+        return self._sessions.all_of(fp)
 
     def save_session(self, session: Session) -> None:
-        self._db.write(
-            # Whose it is never changes: the index of that is not written again.
-            """INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (sid) DO UPDATE SET ratchet = excluded.ratchet, ek = excluded.ek,
-                past = excluded.past, closed = excluded.closed, made_at = excluded.made_at,
-                heard_at = excluded.heard_at, told_h = excluded.told_h""",
-            *_SESSION_FIELDS(session),  # astuple would copy each deeply
-        )
+        self._sessions.save(session)
 
     def drop_session(self, sid: bytes) -> None:
+        self._sessions.drop(sid)
         self._db.write("DELETE FROM sessions WHERE sid = ?", sid)
         self._db.write("DELETE FROM skipped WHERE sid = ?", sid)
 
@@ -83,6 +146,7 @@ class PeopleTables:
         )
 
     def expire_sessions(self, due: float, idle_since: float) -> None:
+        self._sessions.write()
         self._db.write("DELETE FROM skipped WHERE delete_at <= ?", due)
         idle = "closed AND made_at <= ? AND heard_at <= ?"
         gone = self._db.rows(f"SELECT sid FROM sessions WHERE {idle}", idle_since, idle_since)

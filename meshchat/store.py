@@ -27,11 +27,11 @@ from meshchat.core.model import (
 )
 from meshchat.core.words import Query
 from meshchat.custody_tables import CustodyTables
-from meshchat.database import Database, Row
+from meshchat.database import Database, Row, Rows
 from meshchat.errors import StoreError
 from meshchat.file_tables import FileTables
 from meshchat.group_tables import GroupTables
-from meshchat.people_tables import PeopleTables
+from meshchat.people_tables import PeopleTables, SessionsInUse
 from meshchat.schema import migrate
 from meshchat.text import Clean
 
@@ -43,6 +43,7 @@ _COLUMNS = """m.id, c.chat, m.author, m.author_name, m.outgoing, m.text, m.sent_
     m.vanish_at, m.note"""
 _MESSAGE = f"SELECT {_COLUMNS} FROM messages m JOIN chats c ON c.no = m.chat"
 
+RECENT_MAX = 1_024  # more texts than are on their way to neighbours at once
 _MENTION_AT = 13  # of the columns after ``state``
 
 
@@ -54,9 +55,11 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         self._chat_nos: dict[ChatId, int] = {}  # of some; forgotten when something is undone
         self._options = {}
         self._no_early = False
-        self._to_index, self._index_unsure = {}, False
+        self._recent = {}
+        self._steps = Rows(db, "INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)")
+        self._sessions = SessionsInUse(db)
+        self._words = Rows(db, "INSERT INTO words (rowid, text) VALUES (?, ?)")
         db.undone += [self._chat_nos.clear, self._options.clear, self._doubt]
-        db.before_commit.append(self._index_waiting)
         migrate(db)
         self._index_all()
 
@@ -88,7 +91,8 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             raise
 
     def _doubt(self) -> None:
-        self._no_early, self._index_unsure = False, bool(self._to_index)
+        self._no_early = False
+        self._recent.clear()
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._db.transaction()
@@ -164,8 +168,18 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         )
         if not seq:
             return None
-        self._to_index[seq] = "" if message.note == NOTE_TIMER else message.text
-        return structs.replace(message, seq=seq)
+        if message.note != NOTE_TIMER:
+            self._index(seq, message.text)
+        stored = structs.replace(message, seq=seq)
+        if message.outgoing and message.eid and not message.author_name:
+            self._remember(structs.replace(stored, text=Clean(str(message.text))))
+        return stored
+
+    def _remember(self, message: Message) -> None:
+        """Soon it is carried, and then delivered: its row need not be read for that."""
+        if len(self._recent) >= RECENT_MAX:
+            del self._recent[next(iter(self._recent))]
+        self._recent[message.eid] = message
 
     def _chat_no(self, chat: ChatId) -> int:
         no = self._chat_nos.get(chat)
@@ -180,6 +194,8 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         return _message(row) if row else None
 
     def message_by_envelope(self, eid: bytes) -> Message | None:
+        if (recent := self._recent.get(eid)) is not None:
+            return recent
         where = "WHERE m.outgoing AND m.eid <> x'' AND m.eid = ?"
         row = self._db.row(f"{_MESSAGE} {where}", eid)
         return _message(row) if row else None
@@ -226,8 +242,14 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
             update = f"UPDATE messages SET {columns} WHERE id = ?"
             if not self._db.change(update, *changes.values(), mid):
                 raise StoreError("unknown_message")
+        known = self._recent.pop(was.eid, None) if was is not None else None
+        if known is None or known.id != mid:
+            self._recent.clear()
         if was is not None and text is None:
-            return structs.replace(was, **changes)
+            changed = structs.replace(was, **changes)
+            if known is not None and changed.eid and changed.state in (State.QUEUED, State.CARRIED):
+                self._remember(changed)
+            return changed
         message = self.message(mid)
         if message is None:
             raise StoreError("unknown_message")
@@ -273,7 +295,7 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
     def search(
         self, text: str, *, chat: ChatId | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
-        self._index_waiting()
+        self._words.write()
         query = Query.parse(text)
         found: list[Message] = []
         if not query.starts:
@@ -331,10 +353,11 @@ class SqlStore(ContentTables, CustodyTables, FileTables, GroupTables, PeopleTabl
         )
 
     def add_step(self, mid: bytes, *steps: Step) -> None:
-        rows = [(mid, step.at, step.what, step.detail) for step in steps]
-        self._db.write_many("INSERT INTO steps (mid, at, what, detail) VALUES (?, ?, ?, ?)", rows)
+        for step in steps:
+            self._steps.add((mid, step.at, step.what, step.detail))
 
     def journey(self, mid: bytes) -> list[Step]:
+        self._steps.write()
         rows = self._db.rows("SELECT at, what, detail FROM steps WHERE mid = ? ORDER BY no", mid)
         return [Step(*row) for row in rows]
 

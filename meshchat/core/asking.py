@@ -229,7 +229,7 @@ class Asking:
             if len(incoming.data) < size:
                 return None
             whole = incoming.data
-        if eid in self._bulk:
+        if self._bulk and eid in self._bulk:
             quick = now.mono - self._bulk[eid] <= BULK_QUICK_S
             most = self._bulk_most + 1 if quick else BULK_OPEN_MAX
             self._bulk_most = min(most, BULK_OPEN_QUICK_MAX)
@@ -250,7 +250,7 @@ class Asking:
         if done in self._asked:
             self._drop_request(done)
             self._progress = now.mono
-        return Token(token, exp_h)
+        return Token(token, done, exp_h)
 
     def on_refused(self, eid: bytes, reason: int, now: Now) -> bool:
         """Whether it was about a request of ours: what we asked for is gone."""

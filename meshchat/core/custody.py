@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from meshchat.core.envelope import NO_STAMP, STAMP, Header, done_of, parse_header, stamp_bits
+from meshchat.core.envelope import NO_STAMP, STAMP, Header, parse_header, stamp_bits
 from meshchat.core.limits import CLASS_SIZES_BYTES, EXPIRY_AHEAD_MAX_H, Limits
 from meshchat.core.model import (
     HINT_CLASS_SHIFT,
@@ -41,6 +41,9 @@ ALL_CLASSES = (0, 1, 2, 3)
 LARGEST_LOOK_MAX = 4  # of those who fill most; contacts among them give nothing to strangers
 NOTHING_WORSE = 1 << 16  # above every worth
 
+Mark = tuple[int, int, int]
+"""Where a step was: how much had gone, how many were stored and dropped."""
+
 
 def hours(wall: float) -> int:
     """Whole hours since 1970."""
@@ -62,8 +65,8 @@ class _Totals(Struct):
         if kind is Kind.OWN:
             self.own += size
         if origin:
-            self.by_origin[origin] = self.by_origin.get(origin, 0) + size
-            if self.by_origin[origin] <= 0:
+            self.by_origin[origin] = filled = self.by_origin.get(origin, 0) + size
+            if filled <= 0:
                 del self.by_origin[origin]
 
 
@@ -81,6 +84,11 @@ class Custody:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        quota = limits.store_bytes
+        self._most_of_contact = quota * limits.contact_share
+        self._most_of_origin = quota * limits.origin_share
+        self._most_bulk = quota * limits.bulk_share
+        self._most_larger = quota * (1 - limits.small_reserve)
         # Admitted in this step, written by ``flush``: what opens before that is written once.
         self._waiting: dict[bytes, Held] = {}
         self._waiting_done: dict[bytes, Held] = {}
@@ -97,14 +105,16 @@ class Custody:
         self.lost = False
         """Something is sought that neighbours know we had, since this was last reset."""
 
-    def mark(self) -> tuple[int, int, int]:
-        """Where this step is now, for ``undo``."""
+    def mark(self) -> Mark:
+        """Where this step is now, for ``undo``; and so is the store: what waits is written."""
+        self.flush()
         return len(self.gone), self.stored, self.dropped
 
-    def undo(self, mark: tuple[int, int, int]) -> None:
+    def undo(self, mark: Mark) -> None:
         """The store went back to where this step was."""
         gone, self.stored, self.dropped = mark
         del self.gone[gone:]
+        self._forget_waiting()
         self.recount()
 
     def recount(self) -> None:
@@ -127,7 +137,8 @@ class Custody:
         self, data: bytes, header: Header, eid: bytes, origin: bytes, trusted: bool, now: Now
     ) -> Held | Refusal:
         """Judge an envelope from a neighbour; a ``Held`` is in our custody after ``flush``."""
-        if not hours(now.wall) < header.exp_h <= hours(now.wall) + EXPIRY_AHEAD_MAX_H:
+        now_h = hours(now.wall)
+        if not now_h < header.exp_h <= now_h + EXPIRY_AHEAD_MAX_H:
             return Refusal.EXPIRED
         if eid in self._waiting:
             return Refusal.UNWANTED
@@ -168,7 +179,6 @@ class Custody:
             over = self._used() + len(held.data) - self._limits.store_bytes
             self._evict(None, ALL_CLASSES, over, None)
             self._take(held, now)
-        self.flush()
         return taken
 
     def flush(self) -> None:
@@ -176,9 +186,12 @@ class Custody:
         if self._waiting:
             waiting, since = self._waiting.values(), self._waiting_since
             self._store.add_envelopes(waiting, since, self._waiting_tried)
-            self._waiting.clear()
-            self._waiting_done.clear()
-            self._waiting_tried.clear()
+            self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_done.clear()
+        self._waiting_tried.clear()
 
     @staticmethod
     def held(
@@ -256,15 +269,20 @@ class Custody:
 
     def drop(self, eid: bytes, fate: Fate) -> bool:
         """Destroy a copy; False if we did not hold it."""
+        return self.drop_all((eid,), fate)
+
+    def drop_all(self, eids: Sequence[bytes], fate: Fate) -> bool:
+        """Destroy copies; False if we held none of them."""
         self.flush()
-        for gone in self._store.drop_envelopes([eid], fate):
-            self._totals.add(gone.size_class, gone.origin, gone.kind, -1, -gone.size_bytes)
-            self._untried -= gone.untried
+        gone = self._store.drop_envelopes(eids, fate)
+        for each in gone:
+            self._totals.add(each.size_class, each.origin, each.kind, -1, -each.size_bytes)
+            self._untried -= each.untried
+            self.gone.append(each.eid)
+        if gone:
             self._worst = None
-            self.dropped += 1
-            self.gone.append(eid)
-            return True
-        return False
+            self.dropped += len(gone)
+        return bool(gone)
 
     def expire(self, now: Now) -> list[tuple[bytes, Kind]]:
         """Destroy what has expired; returns it."""
@@ -277,9 +295,8 @@ class Custody:
         self.gone += expired.proofs
         return expired.envelopes
 
-    def holder_of(self, token: bytes) -> Outline | None:
-        """What this token proves, as far as we know it."""
-        done = done_of(token)
+    def holder_of(self, done: bytes) -> Outline | None:
+        """What a token of this ``done`` proves, as far as we know it."""
         held = self._waiting_done.get(done)
         return Outline(held.eid, held.exp_h, True) if held else self._store.holder_of(done)
 
@@ -288,13 +305,14 @@ class Custody:
     def prove(
         self,
         token: bytes,
+        done: bytes,
         proven: Outline | None,
         exp_h: int,
         now: Now,
         release_at: float,
         origin: bytes = b"",
     ) -> Proof | None:
-        """Keep a delivery token that proves this envelope, or none that we know.
+        """Keep a delivery token, and its ``done``, that proves this envelope, or none that we know.
 
         None if it is known, expired, or one unmatched token too many, of all or of this
         neighbour. The copy is not dropped here: its holder decides when.
@@ -311,7 +329,7 @@ class Custody:
                 return None
         elif proven.held:
             exp_h = proven.exp_h  # whatever a relay says, the token lives as long as its envelope
-        proof = Proof(done_of(token), token, exp_h, release_at)
+        proof = Proof(done, token, exp_h, release_at)
         if not self._store.add_proof(proof):
             return None
         if proven is None:
@@ -325,8 +343,8 @@ class Custody:
         by_class = self._totals.by_class
         if (
             self._totals.used + size <= quota
-            and by_class[2] + by_class[3] + size <= quota * self._limits.bulk_share
-            and self._totals.used - by_class[0] + size <= quota * (1 - self._limits.small_reserve)
+            and by_class[2] + by_class[3] + size <= self._most_bulk
+            and self._totals.used - by_class[0] + size <= self._most_larger
         ):
             return True
         if self._worst is None:
@@ -341,23 +359,19 @@ class Custody:
 
     def _make_room(self, held: Held, trusted: bool) -> bool:
         """Evict by rule until the new one fits; False if it is the worst itself."""
-        size, limits, by_class = len(held.data), self._limits, self._totals.by_class
-        quota = limits.store_bytes
-        share = limits.contact_share if trusted else limits.origin_share
-        from_origin = self._totals.by_origin.get(held.origin, 0)
-        if from_origin + size > quota * share and not self._evict(
-            held.origin, ALL_CLASSES, from_origin + size - quota * share, held
-        ):
+        size, by_class = len(held.data), self._totals.by_class
+        most = self._most_of_contact if trusted else self._most_of_origin
+        over = self._totals.by_origin.get(held.origin, 0) + size - most
+        if over > 0 and not self._evict(held.origin, ALL_CLASSES, over, held):
             return False
-        if held.size_class > 1:
-            over = by_class[2] + by_class[3] + size - quota * limits.bulk_share
-            if over > 0 and not self._evict(None, BULK_CLASSES, over, held):
-                return False
         if held.size_class:
-            over = self._totals.used - by_class[0] + size - quota * (1 - limits.small_reserve)
+            over = by_class[2] + by_class[3] + size - self._most_bulk
+            if held.size_class > 1 and over > 0 and not self._evict(None, BULK_CLASSES, over, held):
+                return False
+            over = self._totals.used - by_class[0] + size - self._most_larger
             if over > 0 and not self._evict(None, LARGER_CLASSES, over, held):
                 return False
-        over = self._used() + size - quota
+        over = self._totals.used + size - self._limits.store_bytes
         if over <= 0:
             return True
         by_origin = self._totals.by_origin
@@ -402,8 +416,7 @@ class Custody:
         if freed < over:
             return False
         self.was_full = True
-        for eid in worst:
-            self.drop(eid, Fate.EVICTED)
+        self.drop_all(worst, Fate.EVICTED)
         return True
 
     def status(self) -> CustodyStatus:

@@ -5,11 +5,12 @@ who hears of it.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from meshchat.core.chats import Chats
 from meshchat.core.crypto import H
 from meshchat.core.custody import Custody
-from meshchat.core.envelope import Header, done_of, envelope_id, parse_header
+from meshchat.core.envelope import Header, envelope_id, parse_header
 from meshchat.core.limits import (
     RECEIPT_DELAY_S,
     TRY_AT_ONCE_MAX,
@@ -24,7 +25,7 @@ from meshchat.core.neighbours import Neighbours, Peer
 from meshchat.core.ports import Entropy, Store
 from meshchat.core.receipts import Receipt
 from meshchat.core.releases import Releases
-from meshchat.core.transfers import Arrived, Outcome, Stored, Token
+from meshchat.core.transfers import Arrived, Holding, Outcome, Stored, Token
 from meshchat.core.wire import PROOF_HINT, Refusal
 from meshchat.errors import ProtocolError, WireError
 
@@ -55,6 +56,7 @@ class Exchange:
         self._releases = releases
         self._counters = counters
         self._origin_key = origin_key
+        self._told: list[tuple[Peer, Token | Stored | Holding]] = []  # in order
         self._arrivals: list[tuple[Peer, bytes, bytes, Header]] = []
         self._fresh: list[tuple[Held, bool]] = []  # and whether a contact brought it
         self._unheld: list[Held] = []  # found no room, and still to be tried
@@ -62,15 +64,17 @@ class Exchange:
         self._arrived_at = float("-inf")
 
     def settle(self, now: Now) -> None:
-        """End a step: judge what arrived in it, hold it, open it."""
+        """End a step: hear what was told, judge what arrived in it, hold it, open it."""
+        if self._told:
+            self._hear(now)
         if self._arrivals:
             self._judge(now)
         if self._fresh:
             self._open_fresh(now)
-        self._custody.flush()
         for held in self._unheld[:TRY_AT_ONCE_MAX]:  # the rest comes again
             self._open(held, now)
         self._unheld.clear()
+        self._custody.flush()
         if self._custody.untried and self._try_at is None:
             self._try_at = now.mono
 
@@ -89,17 +93,29 @@ class Exchange:
 
     # --- what neighbours tell -----------------------------------------------------------------
 
-    def take(self, peer: Peer, outcome: Outcome, now: Now) -> None:
+    def take(self, peer: Peer, outcome: Outcome) -> None:
         """Something came of synchronising with a neighbour. Raises ``ProtocolError``."""
         if isinstance(outcome, Arrived):
             self._arrived(peer, outcome)
-        elif isinstance(outcome, Token):
-            self._token(peer, outcome, now)
-        elif isinstance(outcome, Stored):
-            where = peer.link.transport + (" contact" if peer.contact else "")
-            self._chats.outbox.handed(outcome.eids, where, now)
         else:
-            self._chats.outbox.seen_elsewhere(set(outcome.eids), peer.link.transport, now)
+            self._told.append((peer, outcome))
+
+    def _hear(self, now: Now) -> None:
+        """Act on what neighbours said in this step of what they have."""
+        told, self._told = self._told, []
+        tokens: list[tuple[Peer, Token]] = []
+        for peer, outcome in told:
+            if isinstance(outcome, Token):
+                tokens.append((peer, outcome))
+                continue
+            self._tokens(tokens, now)
+            tokens.clear()
+            if isinstance(outcome, Stored):
+                where = peer.link.transport + (" contact" if peer.contact else "")
+                self._chats.outbox.handed(outcome.eids, where, now)
+            else:
+                self._chats.outbox.seen_elsewhere(set(outcome.eids), peer.link.transport, now)
+        self._tokens(tokens, now)
 
     def _arrived(self, peer: Peer, arrived: Arrived) -> None:
         """Check that it is what its id says; it is judged with all others of this step."""
@@ -187,23 +203,34 @@ class Exchange:
             if copy and not (told and copy.eid == told.eid):
                 self._chats.outbox.delivered(copy.eid, now)
 
-    def _token(self, peer: Peer, token: Token, now: Now) -> None:
-        done = done_of(token.token)
-        proven = self._store.holder_of(done)
-        ours = proven is not None and self._chats.outbox.delivered(proven.eid, now)
-        wait = 0.0
-        if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
-            wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
-        kept = self._custody.prove(
-            token.token, proven, token.exp_h, now, now.wall + wait, self._origin(peer)
-        )
-        if kept is None:
+    def _tokens(self, told: Sequence[tuple[Peer, Token]], now: Now) -> None:
+        if not told:
             return
-        self._drop_proven(done, now, proven)
-        if wait:
-            self._releases.plan(kept, now)
-        else:
-            self._neighbours.offer(kept.done, PROOF_HINT)
+        copies = self._store.holders_of([token.done for _, token in told])
+        dropped: list[bytes] = []
+        shown: list[tuple[bytes, int]] = []
+        for peer, token in told:
+            done = token.done
+            copy = copies.get(done)
+            ours = copy is not None and self._chats.outbox.delivered(copy.eid, now)
+            wait = 0.0
+            if ours and peer.contact:  # perhaps the recipient itself: nobody else may know yet
+                wait = RECEIPT_DELAY_S[0] + self._entropy.bytes(1)[0] / 5
+            at, origin = now.wall + wait, self._origin(peer)
+            kept = self._custody.prove(token.token, done, copy, token.exp_h, now, at, origin)
+            if kept is None:
+                continue
+            if copy is not None and copy.held and copy.alone:
+                dropped.append(copy.eid)
+            else:
+                self._drop_proven(done, now, copy)
+            if wait:
+                self._releases.plan(kept, now)
+            else:
+                shown.append((done, PROOF_HINT))
+        self._custody.drop_all(dropped, Fate.PROVEN)
+        if shown:
+            self._neighbours.offer_all(shown)
 
     # --- time ---------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ whom it says, raises ``ProtocolError``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from enum import Enum, auto
 from functools import partial
 from typing import NamedTuple
@@ -99,6 +100,7 @@ class Inbox:
         self._sources: list[Secrets] = [self._announce_secrets]
         self._readers: dict[BodyType, Reader] = {}
         self._from_strangers: set[BodyType] = set()
+        self._never_refused: set[BodyType] = set()
         self._secrets: list[bytes] = []
         self._openers: list[Opener] = []
         self._day = -1
@@ -108,11 +110,22 @@ class Inbox:
         """Try these as well; asked again each day and after ``refresh``."""
         self._sources.append(source)
 
-    def on(self, kind: BodyType, reader: Reader, *, strangers: bool = False) -> None:
-        """Give letters with this type of body to ``reader``; those of strangers only if asked."""
+    def on(
+        self, kind: BodyType, reader: Reader, *, strangers: bool = False, takes_all: bool = False
+    ) -> None:
+        """Give letters with this type of body to ``reader``.
+
+        Args:
+            kind: Of body.
+            reader: Acts on them; may raise ``ProtocolError``.
+            strangers: Those of strangers too.
+            takes_all: It raises nothing for those of friends.
+        """
         self._readers[kind] = reader
         if strangers:
             self._from_strangers.add(kind)
+        if takes_all:
+            self._never_refused.add(kind)
 
     def refresh(self) -> None:
         """Contacts, rooms or groups changed: ask for all secrets again."""
@@ -207,7 +220,8 @@ class Inbox:
     def _learn(self, contact: Contact, card: Card | None, name: str, now: Now) -> Contact:
         """A friend's newer card: messages that waited for a key can go."""
         before = contact.card
-        after = self._people.heard(contact, card, Clean.line(name), now)
+        claimed = contact.claimed if name == contact.claimed else Clean.line(name)
+        after = self._people.heard(contact, card, claimed, now)
         if after.card != before:
             self.refresh()
             self._news.append((News.CARD, after, b""))
@@ -255,7 +269,8 @@ class Inbox:
         if body.reset and body.reset != opening.session.sid:
             self._reset(contact, body.reset)
         # What its reader has no room for now may be opened again later: its key has to stay.
-        with self._store.savepoint():
+        sure = friend and body.type in self._never_refused  # a savepoint is a tenth of a text
+        with nullcontext() if sure else self._store.savepoint():
             self._sessions.keep(opening, now, stranger=contact.request)
             if opening.card is not None and body.boot < contact.boot:
                 self._sessions.close(opening.session)  # written before they were restored

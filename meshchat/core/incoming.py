@@ -72,7 +72,7 @@ class Incoming:
         self._readings = readings
         self._revocations = revocations
         self._tell = tell
-        inbox.on(BodyType.TEXT, self._text, strangers=True)
+        inbox.on(BodyType.TEXT, self._text, strangers=True, takes_all=True)
         inbox.on(BodyType.FILE, self._file, strangers=True)
         inbox.on(BodyType.INTRODUCTION, self._introduction)
         for kind in ACTS:

@@ -104,7 +104,7 @@ class Neighbours:
         limits: Limits,
         counters: Counter[str],
         tell: Callable[[Tell], None],
-        outcome: Callable[["Peer", Outcome, Now], None],
+        outcome: Callable[["Peer", Outcome], None],
         now: Now,
         has_room: Callable[[int, bool], bool],
         log: FrameLog | None,
@@ -450,7 +450,7 @@ class Neighbours:
             else:
                 outcome = peer.sync.record(kind, body, now)
                 if outcome is not None:
-                    self._outcome(peer, outcome, now)
+                    self._outcome(peer, outcome)
         if link.closed_by_peer is not None:
             key, kept = link.remote_key, 0
             if link.closed_by_peer == wire_link.CLOSE_DUPLICATE:

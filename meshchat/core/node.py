@@ -7,7 +7,8 @@ a peer sends escapes as an exception: it is counted, and the link that brought i
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, ClassVar
 
 from meshchat.core.chats import Chats
@@ -27,6 +28,7 @@ from meshchat.core.events import (
     Notice,
     Received,
     Refused,
+    Send,
     Tell,
     Wake,
 )
@@ -124,7 +126,7 @@ class Node:
             limits,
             self._counters,
             self._tells.append,
-            lambda peer, outcome, now: self._exchange.take(peer, outcome, now),
+            lambda peer, outcome: self._exchange.take(peer, outcome),
             now,
             self._custody.has_room,
             log,
@@ -174,7 +176,12 @@ class Node:
     def obey(self, commands: Sequence[Command], now: Now) -> list[Effect]:
         """Take several wishes of our user in one step, each with its own answer."""
         self._look_at_clock(now)
-        return self._end_step([self._command(command, now) for command in commands], now)
+        answers: list[Done | Refused] = []
+        for texts, run in groupby(commands, lambda command: isinstance(command, Send)):
+            several = list(run)
+            done = self._all_or_none(several, now) if texts and len(several) > 1 else []
+            answers += done or [self._command(command, now) for command in several]
+        return self._end_step(answers, now)
 
     def _end_step(self, answers: Sequence[Done | Refused], now: Now) -> list[Effect]:
         self._settle(now)
@@ -284,19 +291,39 @@ class Node:
 
     # --- commands -----------------------------------------------------------------------------
 
+    def _all_or_none(self, texts: Sequence[Command], now: Now) -> list[Done]:
+        """Take several texts, which nothing but the store and what is sealed knows of yet.
+
+        Each by itself, they cost a savepoint and a write of everything more. Empty: one of them is
+        refused, and none was taken.
+        """
+        try:
+            with self._undone_if_refused(now):
+                return [Done(text, self._deeds.do(text, now)) for text in texts]
+        except UsageError:
+            return []
+
     def _command(self, command: Command, now: Now) -> Done | Refused:
+        try:
+            with self._undone_if_refused(now):
+                return Done(command, self._deeds.do(command, now))
+        except UsageError as error:
+            return Refused(command, error)
+
+    @contextlib.contextmanager
+    def _undone_if_refused(self, now: Now) -> Iterator[None]:
+        """Undo the first half of what is refused in its second half."""
         told, sealed, held = len(self._tells), len(self._chats.sealer.sealed), self._custody.mark()
         self._house_at = min(self._house_at, now.mono + HOUSEKEEPING_S)  # it may have to wait
         try:
             with self._store.savepoint():
-                return Done(command, self._deeds.do(command, now))
-        except UsageError as error:
+                yield
+        except UsageError:
             del self._tells[told:]
-            # The first half of a command whose second half was refused.
             self._chats.groups.load()
             self._chats.sealer.undo(sealed)
             self._custody.undo(held)
-            return Refused(command, error)
+            raise
 
     def _on_revoked(self, contact: Contact, now: Now) -> None:
         """A contact was frozen for good: nothing goes to it any more, and our user hears of it."""

@@ -90,16 +90,24 @@ class Ratchet(Struct, frozen=True):
     def decode(cls, data: bytes) -> Self:
         """What ``encode`` made; our own store is not in doubt."""
         root, secret, public, theirs, sending, receiving, *counts = _STATE.unpack(data)
-        theirs, sending, receiving = (
-            b"" if part == _NO_CHAIN else part for part in (theirs, sending, receiving)
-        )
+        theirs = b"" if theirs == _NO_CHAIN else theirs
+        sending = b"" if sending == _NO_CHAIN else sending
+        receiving = b"" if receiving == _NO_CHAIN else receiving
         return cls(root, secret, public, theirs, sending, receiving, *counts)
 
     def encode(self) -> bytes:
         """198 bytes."""
-        filled = (part or _NO_CHAIN for part in (self.theirs, self.sending, self.receiving))
-        counts = (self.sent, self.received, self.previous)
-        return _STATE.pack(self.root, self.secret, self.public, *filled, *counts)
+        return _STATE.pack(
+            self.root,
+            self.secret,
+            self.public,
+            self.theirs or _NO_CHAIN,
+            self.sending or _NO_CHAIN,
+            self.receiving or _NO_CHAIN,
+            self.sent,
+            self.received,
+            self.previous,
+        )
 
     def seal(self, sid: bytes, e: bytes, ends: bytes, plaintext: bytes) -> tuple[Self, bytes]:
         """``(the state to keep, header and ciphertext)``.

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from meshchat.core.contacts import People
 from meshchat.core.custody import Custody, hours
+from meshchat.core.envelope import done_of
 from meshchat.core.limits import RECEIPT_DELAY_S, REQUEST_MESSAGES_MAX
 from meshchat.core.model import Now, Proof
 from meshchat.core.ports import Entropy, Store
@@ -52,8 +53,9 @@ class Receipts:
         if not self._people.is_friend(author):
             self._owe(author, token, exp_h)
             return []
-        proven = self._custody.holder_of(token)
-        kept = self._custody.prove(token, proven, exp_h, now, now.wall + delay_s(self._entropy))
+        done = done_of(token)
+        at = now.wall + delay_s(self._entropy)
+        kept = self._custody.prove(token, done, self._custody.holder_of(done), exp_h, now, at)
         return [Receipt(kept, author)] if kept else []
 
     def _owe(self, author: bytes, token: bytes, exp_h: int) -> None:

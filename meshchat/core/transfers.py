@@ -28,6 +28,8 @@ class Token(Struct, frozen=True):
     """A delivery proof token."""
 
     token: bytes
+    done: bytes
+    """What it proves."""
     exp_h: int
 
 

@@ -104,6 +104,7 @@ class Runtime:
         self._waiting: dict[int, tuple[Command, asyncio.Future[object]]] = {}  # by id(command)
         self._subscribers: list[Callable[[News], None]] = []
         self._burst = BATCH_FIRST_COMMANDS
+        self._heard_first = False  # the last step left commands to the next
         self._busy_s = 0.0  # spent in steps so far
         self._work = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -220,6 +221,7 @@ class Runtime:
 
         A socket gives a few frames each time round; a disk takes as long for one as for many.
         """
+        await asyncio.sleep(0)  # behind this the loop reads what came while a step was at work
         for _ in range(GATHER_MAX_ROUNDS):
             before = len(self._events)
             await asyncio.sleep(0)
@@ -263,12 +265,20 @@ class Runtime:
 
     def _take(self, now: Now) -> list[Event]:
         """The next batch; what a closed link still had to say is dropped here."""
+        # What neighbours ask for costs little, and keeps them at work while much is written here.
+        many = len(self._commands) > BATCH_FIRST_COMMANDS
+        self._heard_first = many and bool(self._events) and not self._heard_first
+        if self._heard_first:
+            return self._take_events(BATCH_MAX_EVENTS, [], now)
         most = min(len(self._commands), self._burst)
         more = len(self._commands) > most
         self._burst = min(2 * self._burst, BATCH_MAX_COMMANDS) if more else BATCH_FIRST_COMMANDS
         batch: list[Event] = [self._commands.popleft() for _ in range(most)]
+        return self._take_events(BATCH_MAX_EVENTS - most, batch, now)
+
+    def _take_events(self, most: int, batch: list[Event], now: Now) -> list[Event]:
         came: dict[int, int] = {}  # where the frames of a link stand in it
-        for _ in range(min(len(self._events), BATCH_MAX_EVENTS - most)):
+        for _ in range(min(len(self._events), most)):
             event = self._events.popleft()
             if isinstance(event, LinkUp | Received) and event.link not in self._links:
                 continue

@@ -259,6 +259,10 @@ class MemoryCustody(MemoryProofs):
         name = self._name(best)
         return Outline(name.eid, name.exp_h, state[best] == HELD, len(found) == 1)
 
+    def holders_of(self, dones: Sequence[bytes]) -> dict[bytes, Outline]:
+        found = ((done, self.holder_of(done)) for done in dones)
+        return {done: holder for done, holder in found if holder is not None}
+
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         pair_of = self._pool.pairs.__getitem__
         found: list[tuple[bytes, int]] = []

@@ -555,6 +555,28 @@ def test_a_refused_command_undoes_itself_alone(
     assert a.node.status(world.now).custody.own == 0, "all delivered"
 
 
+def test_texts_written_together_are_taken_together(
+    world: World, three: tuple[Host, Host, Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One savepoint for all of them, and each is delivered, in order; also after a crash."""
+    a, b, _ = three
+    chat = contact_chat(b.node.fp)
+    texts = [f"text {n}" for n in range(40)]
+    parts: list[object] = []
+    real = type(a.store).savepoint
+    with monkeypatch.context() as patch, a.store.transaction():
+        patch.setattr(type(a.store), "savepoint", lambda s: parts.append(s) or real(s))
+        effects = a.node.obey([Send(chat, text) for text in texts], world.now)
+    assert len(parts) == 1
+    assert [e.result.text for e in effects if isinstance(e, Done)] == texts  # type: ignore[attr-defined]
+    a.crash()
+    world.link(a, b)
+    world.run(2)
+    assert inbox(b, a) == texts
+    assert {one.state for one in a.store.messages(chat)} == {State.DELIVERED}
+    assert a.node.status(world.now).custody.own == 0
+
+
 def test_strangers_fill_only_their_share(world: World) -> None:
     """One neighbour's junk stays in its share, and a friend's mail is still taken."""
     relay = world.host("Relay", Limits(store_bytes=102_400))

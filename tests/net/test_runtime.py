@@ -1,6 +1,7 @@
 """The live driver with the real node, store and, where it matters, a real LAN link."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from meshchat.core.events import (
     AddContact,
     CloseLink,
     Command,
+    Done,
     Effect,
     Event,
     JoinRoom,
@@ -208,6 +210,43 @@ async def test_waiting_events_share_one_commit() -> None:
         (one, (b"late",)),
     ]
     assert isinstance(script.batch[-1], Wake)
+
+
+async def test_neighbours_are_heard_while_many_commands_wait() -> None:
+    """What a neighbour says during a step is acted on before more of our user's wishes are."""
+    wire, store = Wire(), new_store("a")
+    ours, theirs = socket.socketpair()
+    order: list[object] = []
+
+    class Busy(Script):
+        def obey(self, commands: list[Command], now: Now) -> list[Effect]:
+            order.append(len(commands))
+            theirs.send(b"x")
+            return [Done(command, None) for command in commands]
+
+        def handle(self, event: Event, now: Now) -> list[Effect]:
+            order.append(type(event).__name__)
+            return []
+
+    runtime = Runtime(store, lambda _: Busy(), [wire])  # type: ignore[arg-type,return-value]
+    async with running(runtime):
+        await wire.ready.wait()
+        link = wire.dial()
+        await runtime.command(SetName("first"))
+        assert ours.recv(1)
+        order.clear()
+
+        def read() -> None:
+            wire.host.post(Received(link, (ours.recv(16),)))
+
+        asyncio.get_running_loop().add_reader(ours, read)
+        await asyncio.gather(*(runtime.command(SetName("x")) for _ in range(200)))
+        asyncio.get_running_loop().remove_reader(ours)
+    ours.close()
+    theirs.close()
+    heard = [order[place + 1] for place, each in enumerate(order[:-1]) if isinstance(each, int)]
+    assert order[:3] == [32, "Received", 64]
+    assert set(heard) == {"Received"}
 
 
 async def test_a_closed_link_is_silent_both_ways() -> None:

@@ -128,7 +128,7 @@ class LoggedDatabase(Database):
     def __init__(self, log: Log, key: bytes, synchronous: str = "") -> None:
         """``synchronous``: another than the shipped setting."""
         self._log = log
-        self.undone, self.before_commit = [], []
+        self.undone, self.waiting = [], []
         self._db = apsw.Connection("store", vfs=f"multipleciphers-{log.vfs}")
         for cipher in ("cipher = 'sqlcipher'", "legacy = 4", f"key = \"x'{key.hex()}'\""):
             self._run(f"PRAGMA {cipher}")

@@ -32,6 +32,7 @@ def holder(store: AnyStore, done: bytes) -> bytes:
     """Id of the envelope that a token with this ``done`` proves."""
     found = store.holder_of(done)
     assert found is not None and found.held is (store.fate(found.eid) is Fate.HELD)
+    assert store.holders_of([done, b16(999)]) == {done: found}
     return found.eid
 
 

@@ -15,6 +15,7 @@ from meshchat.core.model import (
     Prekey,
     Proof,
     Room,
+    Session,
     State,
     Step,
     Trust,
@@ -88,6 +89,58 @@ def test_savepoint_undoes_only_its_part(store: AnyStore) -> None:
     assert store.usage() == [Usage(0, b"neighbor", Kind.CARRIED, 1, 512)]
     assert store.get("b") == b"1"
     assert store.get("inner") is None
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_savepoint_undoes_what_waits_for_the_commit(store: AnyStore, look: bool) -> None:
+    """Also if it was read, and so written, within the failed part."""
+
+    def seen() -> list[object]:
+        return [
+            [store.journey(message(n).id) for n in (1, 2)],
+            [store.session(sid) for sid in (b"S" * 8, b"T" * 8)],
+            store.sessions(ANNA),
+            store.usage(),
+            store.message_by_envelope(b16(7)),
+            [found.id for found in store.search("text")],
+        ]
+
+    before = Session(b"S" * 8, ANNA, b"ratchet", b"", b"", False, 1.0)
+    own = {"outgoing": True, "eid": b16(7), "state": State.QUEUED}
+    with store.transaction():
+        store.add_message(message(1, **own))
+        store.add_step(message(1).id, Step(1.0, "written"))
+        store.save_session(before)
+        store.add_envelopes([held(1)], 0.0)
+        with contextlib.suppress(ZeroDivisionError), store.savepoint():
+            store.add_message(message(2))
+            store.add_step(message(2).id, Step(2.0, "received"))
+            store.add_step(message(1).id, Step(2.0, "delivered"))
+            was = store.message_by_envelope(b16(7))
+            assert was is not None
+            store.change_message(was.id, state=State.CARRIED, was=was)
+            store.save_session(replace(before, ratchet=b"later"))
+            store.save_session(replace(before, sid=b"T" * 8))
+            store.add_envelopes([held(2), held(3, origin=b"other")], 0.0)
+            if look:
+                assert [len(steps) for steps in seen()[0]] == [2, 1]  # type: ignore[attr-defined]
+                assert len(store.sessions(ANNA)) == 2
+            raise ZeroDivisionError
+        within = seen()
+    first = store.message(message(1).id)
+    assert first is not None and first.state is State.QUEUED
+    assert (
+        within
+        == seen()
+        == [
+            [[Step(1.0, "written")], []],
+            [before, None],
+            [before],
+            [Usage(0, b"neighbor", Kind.CARRIED, 1, 512)],
+            first,
+            [first.id],
+        ]
+    )
 
 
 def test_a_fresh_open_sees_everything(tmp_path: Path) -> None:

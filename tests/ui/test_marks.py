@@ -168,7 +168,10 @@ async def test_the_first_run_shows_the_radios(tmp_path: object) -> None:
         app.push_screen(CardScreen(me.card, "Your card", first=True))
         app.push_screen(FirstRadios(me.runtime, app.glyphs))
         await until(lambda: "3 of 4" in app.shown(), pilot)
-        assert "(lan): off: by your settings" in app.shown() and "Start without --no-lan" in app.shown()
+        assert (
+            "(lan): off: by your settings" in app.shown()
+            and "Start without --no-lan" in app.shown()
+        )
         await pilot.press("f3")
         assert isinstance(app.screen, FirstRadios)
         await pilot.press("enter")

@@ -41,6 +41,10 @@ class CustodyStore(Protocol):
         """The envelope ever seen (held or not) whose ``done`` is this."""
         ...
 
+    def holders_of(self, dones: Sequence[bytes]) -> dict[bytes, Outline]:
+        """The same for several; those with an answer."""
+        ...
+
     def offered(self, now_h: int) -> list[tuple[bytes, int]]:
         """``(id, size class)`` of every envelope held with ``exp_h > now_h``, small classes
         first, then oldest first: what was written first arrives first."""
