@@ -15,7 +15,7 @@ from meshchat import i18n
 from meshchat.config import RuntimeOptions
 from meshchat.core import events as core
 from meshchat.core.model import Message, State
-from meshchat.errors import MeshchatError, TransportError
+from meshchat.errors import MeshchatError, TransportError, UsageError
 from meshchat.i18n import _, ngettext, said
 from meshchat.net.control import ControlServer, open_session
 from meshchat.net.runtime import News, Runtime
@@ -55,6 +55,8 @@ class Linear(LinearFront):
         """
         super().__init__(backend, own, profile)
         self.wiped = False
+        self.failed = False
+        """Whether something in a pipe could not be done."""
         self._deeds = Deeds(self)
         self._told: dict[bytes, State] = {}
         self._locked = False
@@ -76,10 +78,14 @@ class Linear(LinearFront):
         self._greet()
         try:
             while not self._ended:
-                if self._locked:
-                    await self._unlock()
+                try:
+                    if self._locked:
+                        await self._unlock()
+                        continue
+                    line = await self._prompt.read(self._words())
+                except UsageError as error:  # it may have been a command
+                    self._fail(error, closing=not self._prompt.tty)
                     continue
-                line = await self._prompt.read(self._words())
                 if line is None:
                     break
                 await self._take(line)
@@ -113,21 +119,52 @@ class Linear(LinearFront):
         text = line.strip()
         if not text:
             return
+        if commands.is_command(text):
+            await self._carry_out(text)
+            return
         try:
-            if commands.is_command(text):
-                command, rest = commands.parse(text)
-                if command is None:
-                    self.say(unknown_command(text))
-                else:
-                    await self._deeds.carry_out(command, rest)
-            elif not self._chat:
-                self.say(_("Choose a chat first: /chat NAME, /add or /join #room."))
-            else:
-                sent = await self._backend.command(core.Send(self._chat, sendable(text)))
-                if isinstance(sent, Message):
-                    self._told[sent.id] = sent.state
+            if not self._chat:
+                why = _("Not sent: choose a chat first, with /chat NAME, /add or /join #room.")
+                raise UsageError("no_chat_open", why)
+            sent = await self._backend.command(core.Send(self._chat, sendable(text)))
+            if isinstance(sent, Message):
+                self._told[sent.id] = sent.state
         except MeshchatError as error:
-            self.say(said(error))
+            self._fail(error)
+
+    async def _carry_out(self, text: str) -> None:
+        """Do what a command says. No line after it may go to a chat it was not meant for.
+
+        So a command that was to open a chat and could not leaves none open. In a pipe, where
+        the next lines are written already, any that fails does; what was its answer, perhaps a
+        passphrase, is then no message either.
+        """
+        piped = not self._prompt.tty
+        command, rest = commands.parse(text)
+        opening = command is not None and command.name in commands.OPENING
+        before = self._arrivals
+        try:
+            if command is None:
+                raise UsageError("no_command", unknown_command(text))
+            if wrong := self._deeds.refusal(command, rest):
+                raise UsageError("not_now", wrong)
+            await self._deeds.carry_out(command, rest)
+        except MeshchatError as error:
+            self._fail(error, closing=piped or opening)
+        else:
+            if piped and opening and self._arrivals == before:  # nothing new, nobody chosen
+                self._close()
+
+    def _fail(self, error: MeshchatError, *, closing: bool = False) -> None:
+        self.say(said(error))
+        self.failed = not self._prompt.tty
+        if closing:
+            self._close()
+
+    def _close(self) -> None:
+        if self._chat:
+            self.close_chat()
+            self.say(_("No chat is open now."))
 
     # --- what the node tells -----------------------------------------------------------------
 
@@ -240,16 +277,19 @@ def run_linear(profile: Profile, options: RuntimeOptions, passphrase: str) -> in
         StoreError: The profile cannot be opened.
     """
     i18n.choose(options.language)
-    wiped = False
     with open_session(profile, passphrase, options) as session:
-        wiped = asyncio.run(_live(session, options, passphrase))
-    if wiped:
+        linear = asyncio.run(_live(session, options, passphrase))
+    if linear.wiped:
         profile.wipe(WIPE_WAIT_S)
-    return 0
+    return _exit_code(linear)
 
 
-async def _live(session: Session, options: RuntimeOptions, passphrase: str) -> bool:
-    """True if our user destroyed the profile."""
+def _exit_code(linear: Linear) -> int:
+    return UsageError.exit_code if linear.failed else 0
+
+
+async def _live(session: Session, options: RuntimeOptions, passphrase: str) -> Linear:
+    """What our user did until the end."""
     linear = Linear(session.runtime, options, session.profile, passphrase)
     talk = asyncio.ensure_future(linear.run())
     try:
@@ -266,7 +306,7 @@ async def _live(session: Session, options: RuntimeOptions, passphrase: str) -> b
         talk.cancel()
         with suppress(asyncio.CancelledError):
             await talk
-    return linear.wiped
+    return linear
 
 
 async def _drive(session: Session, talk: asyncio.Future[None]) -> None:
@@ -290,7 +330,7 @@ def run_linear_demo(speed: float, seed: int) -> int:
     i18n.choose()
     runtime, first = demo_runtime(speed, seed)
 
-    async def live() -> None:
+    async def live() -> Linear:
         linear = Linear(runtime, RuntimeOptions(), None)
         time = asyncio.ensure_future(runtime.run())
         linear.reload()
@@ -301,6 +341,6 @@ def run_linear_demo(speed: float, seed: int) -> int:
         finally:
             runtime.stop()
             await time
+        return linear
 
-    asyncio.run(live())
-    return 0
+    return _exit_code(asyncio.run(live()))

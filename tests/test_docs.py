@@ -1,5 +1,6 @@
 """The pages say what the code does: links resolve, commands parse, numbers are the same."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -217,6 +218,24 @@ QUOTED = (
 def test_limits_are_those_of_the_wire_page(phrase: str) -> None:
     """A limit changed in the code is changed in the wire page too."""
     assert phrase in WIRE
+
+
+def test_every_attack_has_its_test() -> None:
+    """All seventy have a row; each test named there exists, and what is stopped names one."""
+    page = (ROOT / "docs/explain/attacks.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \|([^|]+)\|([^|]+)\|([^|]+)\|([^|]*)\|$", page, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == list(range(1, 71))
+    known: dict[str, set[str]] = {}
+    for number, _, how, _, named in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", named)
+        assert tests or how.strip() in ("not", "not there"), number
+        assert len(tests) == named.count("`") // 2, number
+        for path, name in tests:
+            if path not in known:
+                tree = ast.parse((ROOT / "tests" / path).read_text("utf-8"))
+                kinds = ast.FunctionDef | ast.AsyncFunctionDef
+                known[path] = {node.name for node in tree.body if isinstance(node, kinds)}
+            assert name in known[path], f"{number}: {path}::{name}"
 
 
 def test_every_command_of_the_screens_is_described() -> None:

@@ -57,7 +57,7 @@ def test_hostile_names_stay_in_the_folder(name: str, tmp_path: Path) -> None:
     assert sorted(tmp_path.parent.iterdir()) == before and list(tmp_path.iterdir()) == [folder]
 
 
-@given(st.text(), st.binary())
+@given(st.text() | st.builds("{}.{}".format, st.text(), st.text(min_size=1)), st.binary())
 def test_no_name_reaches_the_disk(name: str, data: bytes) -> None:
     """Of any text there is left an ending of our list, or ``bin``."""
     made = saved_name(name, data)

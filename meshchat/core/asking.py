@@ -178,12 +178,11 @@ class Asking:
             self._checked = transfers.brought - self._brought
         answer = 0
         news = len(offers) <= NEWS_IDS_MAX  # no part of a long list: it need not wait behind one
-        held: list[bytes] = []
+        both: list[bytes] = []
         for place, (eid, hint) in enumerate(offers):
             if eid in known:
                 answer |= 1 << place
-                if self._offering.offers(eid):
-                    held.append(eid)
+                both.append(eid)
             elif eid not in asked and eid not in judging:
                 ours = eid in sought
                 if not ours and transfers.full.get(eid, 0.0) > now.mono:
@@ -193,6 +192,7 @@ class Asking:
                     self._wants.add(eid, hint, first or (news and rank_of(hint) < BULK_RANK))
                 else:
                     self._decline(eid, hint)
+        held = self._offering.offered(both)
         self._offering.remember(ids)
         if not self._answers:
             self._answer_by = now.mono + NEXT_AFTER_S

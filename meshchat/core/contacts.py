@@ -400,6 +400,12 @@ class People:
             self._tell(Notice("restored", contact.petname))
         return self._save(replace(contact, boot=boot))
 
+    def seen_elsewhere(self, card: Card, now: Now) -> None:
+        """A card that we signed was announced. If it counts still, and is none of ours: a copy."""
+        ours = any(card.prekey == prekey.public for prekey in self.prekeys)
+        if not ours and card.exp_h > hours(now.wall):  # an old one may be sealed again by a friend
+            self._tell(Notice("used_elsewhere"))
+
     def introduced(self, card: Card, claimed: Clean, by: Contact, now: Now) -> Contact | None:
         """A friend gave us a third person's card. Never lowers or raises what is known already.
 

@@ -11,7 +11,8 @@ and raises ``ValueError``; a wrong length of something a peer sent is an
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -56,6 +57,11 @@ def hasher(label: bytes, n: int) -> Any:
     return blake2b(digest_size=n, person=label)
 
 
+def H_each(label: bytes, data: bytes, n: int, keys: Iterable[bytes]) -> Iterator[bytes]:
+    """``H`` of the same under each of these keys, one after the other."""
+    return (blake2b(data, digest_size=n, key=key, person=label).digest() for key in keys)
+
+
 def hkdf(new_hash: NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
     """``n`` outputs of HKDF as Noise has it (section 4.3), each as long as the hash."""
     mac = _hmac(new_hash, _hmac(new_hash, key)(material))
@@ -66,19 +72,24 @@ def hkdf(new_hash: NewHash, key: bytes, material: bytes, n: int) -> list[bytes]:
     return out
 
 
+@lru_cache(4)
+def _block_bytes(new_hash: NewHash) -> int:
+    size: int = new_hash(b"").block_size
+    return size
+
+
 def _hmac(new_hash: NewHash, key: bytes) -> Callable[[bytes], bytes]:
     """HMAC (RFC 2104) of short messages under a key no longer than a block of the hash.
 
     ``hmac.digest`` looks its hash up by name each time, which takes ten times as long as hashing.
     """
-    padded = key.ljust(new_hash(b"").block_size, b"\0")
+    padded = key.ljust(_block_bytes(new_hash), b"\0")
     inner, outer = padded.translate(_INNER), padded.translate(_OUTER)
     return lambda data: bytes(new_hash(outer + new_hash(inner + data).digest()).digest())
 
 
-def equal(a: bytes, b: bytes) -> bool:
-    """Compare in constant time (lengths may show)."""
-    return hmac.compare_digest(a, b)
+equal = hmac.compare_digest
+"""Compare in constant time (lengths may show)."""
 
 
 def aead_seal(key: bytes, plaintext: bytes, ad: bytes, nonce: bytes = ZERO) -> bytes:

@@ -5,7 +5,8 @@ query; they are rebuilt from the store when a Node is built.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from heapq import nlargest
 from operator import itemgetter
 
@@ -32,6 +33,7 @@ from meshchat.errors import UsageError
 
 HOUR_S = 3_600
 EVICT_LOOK_MAX = 64  # candidates looked at to make room for one envelope
+EVICT_LOOK_FIRST = 4  # of these: mostly one goes, or none may
 STAMP_MIN_BITS = 12  # fewer zero bits come by chance and mean nothing
 TRUSTED_SHIFT = 10  # above all that work can buy
 PIECES_SHIFT = 3  # below the bits of the stamp: of large files only whole ones are of use
@@ -402,9 +404,7 @@ class Custody:
         worst: list[bytes] = []
         bulk = newcomer is not None and newcomer.size_class in BULK_CLASSES
         freed = 0
-        for eid, size_class, exp_h, stamp in self._store.evictable(
-            origin=origin, size_classes=classes, limit=EVICT_LOOK_MAX
-        ):
+        for eid, size_class, exp_h, stamp in self._evictable(origin, classes):
             if freed >= over:
                 break
             if spare_contacts and stamp >> TRUSTED_SHIFT:
@@ -420,6 +420,16 @@ class Custody:
         self.was_full = True
         self.drop_all(worst, Fate.EVICTED)
         return True
+
+    def _evictable(
+        self, origin: bytes | None, classes: tuple[int, ...]
+    ) -> Iterator[tuple[bytes, int, int, int]]:
+        """As the store has it, the worst first; few are looked up before more are asked for."""
+        look = partial(self._store.evictable, origin=origin, size_classes=classes)
+        first = look(limit=EVICT_LOOK_FIRST)
+        yield from first
+        if len(first) == EVICT_LOOK_FIRST:
+            yield from look(limit=EVICT_LOOK_MAX)[EVICT_LOOK_FIRST:]
 
     def status(self) -> CustodyStatus:
         count = self._totals.count

@@ -6,13 +6,12 @@ to decryption. What is inside is the business of ``sealed``.
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
 from meshchat.core import crypto
-from meshchat.core.crypto import H
+from meshchat.core.crypto import H, H_each
 from meshchat.core.limits import CLASS_SIZES_BYTES
 from meshchat.core.model import BULK_CLASS, PIECES_BITS_MAX, TAG_BITS, Prekey
 from meshchat.core.ports import Entropy
@@ -27,13 +26,15 @@ _HEADER = struct.Struct("<BBHI8s32s16s16s")
 _VERSION = 1
 _KC_BYTES = 16
 _DONE_BYTES = 16
+_SECRET_BYTES = frozenset((crypto.KEY_BYTES,))
 STAMP = slice(8, 16)
+DONE = slice(64, 80)
 NO_STAMP = bytes(8)  # what stands there when nobody spent work
 _END = b"\x80"
 _OVERHEAD_BYTES = HEADER_BYTES + crypto.TAG_BYTES + TOKEN_BYTES + len(_END)
 
 
-class Header(NamedTuple):
+class Header(Struct, frozen=True):
     """What a carrier can read of an envelope."""
 
     size_class: int
@@ -150,7 +151,7 @@ def seal(
     if prekey is not None and secret is None:
         keys = _prekey_keys(crypto.dh(e_secret, prekey), e, prekey)
     elif secret is not None and prekey is None:
-        keys = _secret_keys(secret, e)
+        (keys,) = _secret_keys((secret,), e)
     else:
         raise ValueError("give a prekey or a secret")
     if len(token) != TOKEN_BYTES:
@@ -196,8 +197,7 @@ def open_sealed(
     """
     header = parse_header(data)
     e, kc = header.e, header.kc
-    for index, secret in enumerate(secrets):
-        keys = _secret_keys(secret, e)
+    for index, keys in enumerate(_secret_keys(secrets, e)):
         if crypto.equal(keys[:_KC_BYTES], kc):
             return _decrypt(data, header, keys[_KC_BYTES:], index, None)
     for prekey in prekeys:
@@ -243,8 +243,8 @@ def _prekey_keys(shared: bytes, e: bytes, prekey: bytes) -> bytes:
     return H(b"mc1 outer-dm", shared + e + prekey, _KC_BYTES + crypto.KEY_BYTES)
 
 
-def _secret_keys(secret: bytes, e: bytes) -> bytes:
-    """``kc || K`` of an envelope sealed to a shared secret."""
-    if len(secret) != crypto.KEY_BYTES:  # an empty key would be anybody's key
+def _secret_keys(secrets: Sequence[bytes], e: bytes) -> Iterator[bytes]:
+    """``kc || K`` of an envelope sealed to a shared secret, for each of these."""
+    if not _SECRET_BYTES.issuperset(map(len, secrets)):  # an empty key would be anybody's key
         raise ValueError("a shared secret has 32 bytes")
-    return H(b"mc1 outer-sym", e, _KC_BYTES + crypto.KEY_BYTES, secret)
+    return H_each(b"mc1 outer-sym", e, _KC_BYTES + crypto.KEY_BYTES, secrets)

@@ -252,12 +252,15 @@ def seed_to_words(seed: bytes) -> tuple[str, ...]:
 def words_to_seed(text: str) -> bytes:
     """Read a backup: 24 English or Russian BIP39 words, in any case, numbered or not.
 
+    Also as ``meshchat backup`` prints them, with its heading.
+
     Raises:
         UsageError: Not 24 words, a word that is in no list (by its number), or a wrong checksum.
     """
     if len(text) > WORDS_MAX_CHARS:
         raise UsageError("words_too_long", "A backup has 24 words: enter only those.")
-    typed = unicodedata.normalize("NFC", text).lower().replace("ё", "е")
+    rows = [row for row in text.splitlines() if not row.rstrip().endswith(":")]
+    typed = unicodedata.normalize("NFC", "\n".join(rows)).lower().replace("ё", "е")
     words = re.findall(r"[^\W\d_]+", typed)
     if len(words) != _BACKUP_WORDS:
         raise UsageError("words_count", f"A backup has 24 words, and these are {len(words)}.")

@@ -187,6 +187,7 @@ class Inbox:
     # --- announces ----------------------------------------------------------------------------
 
     def _announce_secrets(self, _day: int) -> Iterator[tuple[bytes, Opener]]:
+        yield self._people.announce_key, self._open_own
         for secret, fp in self._people.announce_secrets():
             yield secret, partial(self._open_announce, fp)
 
@@ -200,6 +201,13 @@ class Inbox:
         if contact is not None:
             self._restored(self._learn(contact, card, body.name, now), boot, now)
         return Kind.MINE
+
+    def _open_own(self, opened: Opened, _held: Held, now: Now) -> Kind:
+        """An announce in our own name: ours come back to nobody, so a copy of us has made it."""
+        if opened.inner[:1] == bytes([InnerKind.ANNOUNCE]):
+            fp = self._people.identity.fp
+            self._people.seen_elsewhere(open_announce(opened.inner, fp, opened.header.e)[0], now)
+        return Kind.CARRIED
 
     def _restored(self, contact: Contact, boot: int, now: Now) -> Contact:
         """Somebody was restored from a backup: what was sealed for who they were is lost."""

@@ -94,9 +94,9 @@ class Offering:
     def open(self, contact: bool) -> None:
         """Start: offer everything this neighbour is not known to have, best first."""
         shelf = self._transfers.shelf
-        self._ours = dict(shelf.missing(self._link.remote_key, contact))
+        self._ours = shelf.missing(self._link.remote_key, contact)
         if contact:
-            self._urgent.update(filter(shelf.is_dear, self._ours))
+            self._urgent.update(shelf.dear(self._ours))
         self._sweep_at += 2 * len(self._ours)
         self._digest = H(b"mc1 set", b"".join(sorted(self._ours)), 12, key=self._key)
         if self._compare.begin(len(self._ours)):
@@ -105,9 +105,9 @@ class Offering:
         self._to_offer.extend(self._ours)
         self._link.send(records.DIGEST, write_digest(self._digest, len(self._ours)))
 
-    def offers(self, eid: bytes) -> bool:
-        """Whether it is offered here, or waits to be, and no word came on it yet."""
-        return eid in self._ours
+    def offered(self, eids: Sequence[bytes]) -> list[bytes]:
+        """Those of these that are offered here, or wait to be, and no word came on them yet."""
+        return [eid for eid in eids if eid in self._ours]
 
     def offer(self, eid: bytes, hint: int) -> bool:
         """Something new is to be had here. False if the neighbour has it or was told."""
@@ -200,12 +200,15 @@ class Offering:
             self._theirs.clear()  # costs an offer or two made twice, nothing else
         if len(self._early) > IDS_REMEMBERED_MAX:
             self._early.clear()
-        self._theirs.update(self._transfers.shelf.learn(self._link.remote_key, ids))
+        shelf, ours = self._transfers.shelf, self._ours
+        self._theirs.update(shelf.learn(self._link.remote_key, ids))
         self._urgent.difference_update(ids)
-        for eid in ids:
-            hint = self._ours.pop(eid, None)
-            if hint is not None and self._transfers.shelf.hint_of(eid) is None:
-                self._early[eid] = hint
+        offered = [eid for eid in ids if eid in ours]
+        if offered:
+            for eid, hint in zip(offered, shelf.hints_of(offered), strict=True):
+                was = ours.pop(eid, None)
+                if was is not None and hint is None:
+                    self._early[eid] = was
 
     def has(self, eid: bytes) -> bool:
         """By its own word, or it does not want it."""
@@ -247,7 +250,7 @@ class Offering:
             return None
         self._again.add(eid)
         early = self._early.pop(eid, None)
-        hint = self._transfers.shelf.hint_of(eid)
+        (hint,) = self._transfers.shelf.hints_of((eid,))
         return early if hint is None else hint
 
     def on_credit(self, body: bytes, now: Now) -> None:

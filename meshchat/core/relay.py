@@ -31,6 +31,8 @@ class Relay:
     def __init__(self, secret: bytes) -> None:
         self.renew(secret)
         self._novelty = SHARE_FIRST * NOVELTY_ALL
+        self.share = SHARE_FIRST
+        """Part of all files that we carry for strangers, 0.125 to 1."""
         self._met: dict[bytes, float] = {}
 
     def renew(self, secret: bytes) -> None:
@@ -40,11 +42,6 @@ class Relay:
         """
         self._secret = secret
         self._places: dict[int, float] = {}
-
-    @property
-    def share(self) -> float:
-        """Part of all files that we carry for strangers, 0.125 to 1."""
-        return min(1.0, max(SHARE_MIN, self._novelty / NOVELTY_ALL))
 
     def meets(self, key: bytes, now: float) -> bool:
         """A link to this node key opens; whether it is a fresh meeting.
@@ -63,6 +60,7 @@ class Relay:
         """After a fresh meeting: of so many small envelopes of both, so many were new to one."""
         if union >= UNION_MIN:
             self._novelty += (min(1.0, new / union) - self._novelty) * SMOOTHING
+            self.share = min(1.0, max(SHARE_MIN, self._novelty / NOVELTY_ALL))
 
     def carries(self, hint: int) -> bool:
         """Whether we carry this for strangers; the same answer for all of a file."""

@@ -7,14 +7,14 @@ changed, not with what we hold. Kept in memory, by node key, so for a day at mos
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from itertools import compress
 
 from meshchat.core.limits import NEIGHBOURS_REMEMBERED_MAX
 from meshchat.core.model import BULK_CLASS, HINT_CLASS_SHIFT, PIECES_BITS_MAX, TAG_BITS, class_of
 from meshchat.core.riblt import Sketch
-from meshchat.core.wire import PROOF_HINT
+from meshchat.core.wire import HINTS_KEPT_MAX, PROOF_HINT
 
 # Proofs, the two small classes, then bulk by how large its file is: more arrives before a link is
 # cut, and of a large file only the whole is of use.
@@ -22,7 +22,6 @@ RANKS = range(1 + BULK_CLASS + PIECES_BITS_MAX + 1)
 PROOF_RANK = 0  # before every envelope: it is small, and it frees space
 BULK_RANK = 1 + BULK_CLASS
 SMALL_RANKS = range(PROOF_RANK + 1, BULK_RANK)
-RANKS_KEPT_MAX = 256  # hints looked at lately; all text has one of three
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 _SALT = b"mc1 shelf"  # public: the comparison is safe by its digest, not by this
 _SKETCH_STEP_IDS = 64  # put into a sketch in one step, 2 ms: a large store is not for one event
@@ -31,7 +30,7 @@ _SPARE_NUMBERS = 4_096  # kept for what has gone: renumbering is not for every e
 _CHOSEN = bytes.maketrans(b"01", b"\0\1")
 
 
-@lru_cache(RANKS_KEPT_MAX)
+@lru_cache(HINTS_KEPT_MAX)
 def rank_of(hint: int) -> int:
     """What goes first, lowest first."""
     if hint == PROOF_HINT:
@@ -57,6 +56,15 @@ class Ids:
     def at(self, number: int) -> bytes:
         """The id with this number."""
         return self._ids[number]
+
+    def places(self, eids: Iterable[bytes]) -> list[int]:
+        """1 + the number of each of these; 0: it is not here."""
+        get = self._numbers.get
+        return [get(eid, -1) + 1 for eid in eids]
+
+    def several(self, numbers: Iterable[int]) -> list[bytes]:
+        """The ids with these numbers."""
+        return list(map(self._ids.__getitem__, numbers))
 
     def add(self, eid: bytes) -> int:
         """The number of an id; the next one if it is new."""
@@ -159,8 +167,8 @@ class Shelf:
         at = self._ids.at
         return {at(place) for mask in self._live.values() for place in _places(mask)}
 
-    def missing(self, key: bytes, contact: bool = False) -> Iterator[tuple[bytes, int]]:
-        """``(id, hint)`` of all a neighbour is not known to have, best first.
+    def missing(self, key: bytes, contact: bool = False) -> dict[bytes, int]:
+        """Ids, and their hints, of all a neighbour is not known to have, best first.
 
         A contact gets our own mail and that of our contacts before that of strangers: the link
         may end soon. To others that order would tell what we wrote.
@@ -169,9 +177,10 @@ class Shelf:
         self._known[key] = known  # it was met last
         while len(self._known) > NEIGHBOURS_REMEMBERED_MAX:
             del self._known[next(iter(self._known))]  # costs offers made twice, nothing else
-        at, hints, given = self._ids.at, self._hints, self._given
+        hints, given = self._hints, self._given
         dear = self._dear & ~given & ~known if contact else 0
         unknown = ~known
+        chosen: list[int] = []
         for rank in RANKS:
             live = self._live[rank] & unknown
             if not live and not (dear and rank == PROOF_RANK):
@@ -185,21 +194,21 @@ class Shelf:
                 # in the same order everywhere, so that they meet again whole.
                 # The ids have no say: they differ where cryptography is left out (sim/fast.py).
                 order = [(given >> place & 1, hints[place], place) for place in _places(live)]
-                yield from ((at(place), hint) for _, hint, place in sorted(order))
+                chosen += [place for _, _, place in sorted(order)]
                 continue
             for part in parts:
-                yield from ((at(place), hints[place]) for place in _places(part))
+                chosen += _places(part)
+        return dict(zip(self._ids.several(chosen), map(hints.__getitem__, chosen), strict=True))
 
     def prefer(self, eids: Iterable[bytes]) -> None:
         """These are dear to us: contacts get them first."""
-        numbers = map(self._ids.number, eids)
-        places = [number for number in numbers if number is not None]
-        self._dear |= _mask(places)
+        self._dear |= _mask([place - 1 for place in self._ids.places(eids) if place])
 
-    def is_dear(self, eid: bytes) -> bool:
-        """Whether contacts get it first."""
-        number = self._ids.number(eid)
-        return number is not None and bool(self._dear >> number & 1)
+    def dear(self, eids: Collection[bytes]) -> list[bytes]:
+        """Which of these contacts get first."""
+        dear = self._dear << 1
+        places = self._ids.places(eids) if dear else ()
+        return [eid for eid, place in zip(eids, places, strict=False) if dear >> place & 1]
 
     def sketch(self) -> Sketch | None:
         """All that is to be had here as a set to compare; None while it is being made."""
@@ -220,20 +229,18 @@ class Shelf:
         if self._sketch is not None:
             for _ in range(min(most, len(self._unsketched))):
                 eid = self._unsketched.popleft()
-                if self._is_here(eid):
+                if self.hints_of((eid,))[0] is not None:
                     self._sketch.add(eid)
 
-    def _is_here(self, eid: bytes) -> bool:
-        number = self._ids.number(eid)
-        return number is not None and self._is_live(number)
-
-    def _is_live(self, number: int) -> bool:
-        return bool(self._live[rank_of(self._hints[number])] >> number & 1)
-
-    def hint_of(self, eid: bytes) -> int | None:
-        """The hint of what can be had here now."""
-        number = self._ids.number(eid)
-        return self._hints[number] if number is not None and self._is_live(number) else None
+    def hints_of(self, eids: Collection[bytes]) -> list[int | None]:
+        """The hint of each of these; None: it cannot be had here now."""
+        hints, live = self._hints, self._live
+        found: list[int | None] = []
+        for place in self._ids.places(eids):
+            hint = hints[place - 1] if place else None
+            here = hint is not None and live[rank_of(hint)] >> place - 1 & 1
+            found.append(hint if here else None)
+        return found
 
     def count_small(self) -> int:
         """How many envelopes of the small classes are to be had here."""
@@ -246,32 +253,23 @@ class Shelf:
             if number is not None:
                 self._given |= 1 << number
 
-    def learn(self, key: bytes, eids: Iterable[bytes]) -> list[bytes]:
+    def learn(self, key: bytes, eids: Collection[bytes]) -> list[bytes]:
         """A neighbour said that it has these, or does not want them; returns those not here."""
-        number_of = self._ids.number
-        bits: list[int] = []
-        others: list[bytes] = []
-        for eid in eids:
-            number = number_of(eid)
-            if number is None:
-                others.append(eid)
-            else:
-                bits.append(number)
+        places = self._ids.places(eids)
+        bits = [place - 1 for place in places if place]
         if bits:
             self._known[key] = self._known.get(key, 0) | _mask(bits)
-        return others
+        if len(bits) == len(places):
+            return []
+        return [eid for eid, place in zip(eids, places, strict=True) if not place]
 
     def known(self, key: bytes, eids: Collection[bytes]) -> set[bytes]:
         """Which of these a neighbour said so of, if they are or were to be had here."""
-        mask = self._known.get(key, 0)
+        mask = self._known.get(key, 0) << 1  # so that the place of what is not here has no bit
         if not mask:
             return set()
-        number_of, known = self._ids.number, set()
-        for eid in eids:
-            number = number_of(eid)
-            if number is not None and mask >> number & 1:
-                known.add(eid)
-        return known
+        places = self._ids.places(eids)
+        return {eid for eid, place in zip(eids, places, strict=True) if mask >> place & 1}
 
     def knows(self, key: bytes, eid: bytes) -> bool:
         """Whether a neighbour said so of something that is or was to be had here."""
@@ -296,11 +294,13 @@ def _squeeze(mask: int, chosen: bytes) -> int:
     return int("".join(compress(f"{mask:b}"[::-1], chosen))[::-1] or "0", 2)
 
 
-def _places(mask: int) -> Iterator[int]:
+def _places(mask: int) -> list[int]:
     """Which bits are set, lowest first."""
+    found: list[int] = []
     if mask:
         digits = f"{mask:b}"[::-1]
         place = digits.find("1")
         while place >= 0:
-            yield place
+            found.append(place)
             place = digits.find("1", place + 1)
+    return found

@@ -6,7 +6,6 @@ hand up, the order in which things are asked for and served, and the state that 
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Set
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -15,7 +14,7 @@ from meshchat.core.relay import Relay
 from meshchat.core.shelf import BULK_RANK, PROOF_RANK, RANKS, Shelf, rank_of
 
 
-class Arrived(NamedTuple):
+class Arrived(Struct, frozen=True):
     """A whole envelope we had asked for; its content is not checked yet."""
 
     eid: bytes

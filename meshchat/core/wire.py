@@ -7,6 +7,7 @@
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 
 from meshchat.core.envelope import is_part
 from meshchat.core.limits import CLASS_SIZES_BYTES, HAVE_IDS_MAX, WANTS_MAX
@@ -28,6 +29,7 @@ _FIRST = 0x8000  # beside an offset: begun or sought, do not let it wait behind 
 _PART_MASK = (1 << HINT_CLASS_SHIFT) - 1
 
 
+HINTS_KEPT_MAX = 256  # looked at lately; all text has one of three
 PROOF_HINT = 0xFFFF  # in the place of an envelope's hint: this id is that of a delivery proof
 
 
@@ -74,11 +76,15 @@ def read_offers(body: bytes) -> list[tuple[bytes, int]]:
         raise WireError("offers_length")
     offers = list(_OFFER.iter_unpack(body))
     for _, hint in offers:
-        if hint & _PART_MASK and hint != PROOF_HINT:
-            size_class = class_of(hint)
-            if size_class < BULK_CLASS or not is_part(hint & _PART_MASK):
-                raise WireError("offer_hint")
+        if not _is_hint(hint):
+            raise WireError("offer_hint")
     return offers
+
+
+@lru_cache(HINTS_KEPT_MAX)
+def _is_hint(hint: int) -> bool:
+    part = hint & _PART_MASK
+    return not part or hint == PROOF_HINT or (class_of(hint) >= BULK_CLASS and is_part(part))
 
 
 def write_next(answers: Sequence[int], sizes: Sequence[int]) -> bytes:

@@ -237,7 +237,7 @@ class Runtime:
         self._work.set()
 
     def _step(self) -> None:
-        now = self._clock()._replace(busy=self._busy_s)
+        now = replace(self._clock(), busy=self._busy_s)
         batch = self._take(now)
         effects: list[Effect] = []
         try:

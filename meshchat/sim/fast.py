@@ -1,19 +1,20 @@
 """Running simulated nodes without cryptography, with every size as it is.
 
-The primitives of ``meshchat.core.crypto`` are exchanged for cheap stand-ins that keep lengths,
-agreement (both sides of a key exchange get the same secret) and order: a wrong key or a lost frame
-is still found out. Nothing is secret then, which is why this lives in the simulator and is reached
-only from a ``World``. Keys, ids and tags differ from a real run; sizes, decisions and times do not
-(tests/sim/test_fast.py).
+The primitives of ``meshchat.core.crypto``, and the handshake of a link that is made of them, are
+exchanged for cheap stand-ins that keep lengths, agreement (both sides of a key exchange get the
+same secret) and order: a wrong key or a lost frame is still found out. Nothing is secret then,
+which is why this lives in the simulator and is reached only from a ``World``. Keys, ids and tags
+differ from a real run; sizes, decisions and times do not (tests/sim/test_fast.py).
 """
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from meshchat.core import crypto
+from meshchat.core import crypto, noise
+from meshchat.core.link import HANDSHAKE_FRAME_BYTES
 from meshchat.errors import AuthError
 
 _TAG_KEY_BYTES = crypto.TAG_BYTES - crypto.NONCE_BYTES
@@ -65,6 +66,54 @@ def _hkdf(new_hash: crypto.NewHash, key: bytes, material: bytes, n: int) -> list
     return [first[i:] + first[:i] for i in range(n)]
 
 
+class _Handshake:
+    """``noise.HandshakeState`` of a link (XXpsk0, no payloads): keys in turn, each with a hash of
+    all that was said before and of what both sides must have in common."""
+
+    def __init__(
+        self,
+        _protocol_name: str,
+        *,
+        initiator: bool,
+        prologue: bytes,
+        s: noise.Pair,
+        e: noise.Pair,
+        psks: Sequence[bytes],
+    ) -> None:
+        self.rs = b""
+        self.handshake_hash = hashlib.blake2b(b"".join((prologue, *psks))).digest()
+        self._initiator = initiator
+        self._keys = (e[1], e[1] + s[1], s[1])
+        self._step = 0
+
+    @property
+    def is_done(self) -> bool:
+        return self._step == len(HANDSHAKE_FRAME_BYTES)
+
+    def write_message(self) -> bytes:
+        keys = self._keys[self._step]
+        tag = self._tag(keys, HANDSHAKE_FRAME_BYTES[self._step] - len(keys))
+        return keys + tag
+
+    def read_message(self, message: bytes) -> None:
+        size = len(self._keys[self._step])
+        keys, tag = message[:size], message[size:]
+        if self._step:
+            self.rs = keys[-crypto.KEY_BYTES :]
+        if tag != self._tag(keys, len(tag)):
+            raise AuthError("bad_tag")
+
+    def _tag(self, keys: bytes, size: int) -> bytes:
+        self._step += 1
+        self.handshake_hash = hashlib.blake2b(self.handshake_hash + keys).digest()
+        return self.handshake_hash[:size]
+
+    def split(self) -> tuple[noise.CipherState, noise.CipherState]:
+        h = self.handshake_hash
+        forth, back = (noise.CipherState(k) for k in (h[: crypto.KEY_BYTES], h[crypto.KEY_BYTES :]))
+        return (forth, back) if self._initiator else (back, forth)
+
+
 _STAND_INS: dict[str, Callable[..., object]] = {
     "x25519_public": _x25519_public,
     "x25519_keypair": _x25519_keypair,
@@ -75,8 +124,9 @@ _STAND_INS: dict[str, Callable[..., object]] = {
     "sign_public": _sign_public,
     "sign": _sign,
     "verify": _verify,
+    "HandshakeState": _Handshake,
 }
-_REAL = {name: getattr(crypto, name) for name in _STAND_INS}
+_REAL = {name: getattr(crypto, name, None) or getattr(noise, name) for name in _STAND_INS}
 
 _active = False
 _places: list[tuple[dict[str, Any], str]] = []

@@ -7,7 +7,7 @@ in the middle of its frame.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -67,7 +67,7 @@ class Radio(Struct, frozen=True):
     ``links_max`` and ``scan_duty`` say nothing."""
 
 
-class Burst(NamedTuple):
+class Burst(Struct, frozen=True):
     """Frames that leave together; none: the sender ends the link."""
 
     frames: tuple[bytes, ...]

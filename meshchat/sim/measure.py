@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 from meshchat.core import link as records
 from meshchat.core.body import TEXT_MAX_BYTES
 from meshchat.core.events import Effect, FileComplete, MessageAdded, MessageChanged
@@ -38,7 +40,7 @@ for _record in (records.PING, records.PONG):
 _KIND[records.PROOF] = PROOFS
 
 
-class FrameLoad(NamedTuple):
+class FrameLoad(Struct, frozen=True):
     """What is in a frame."""
 
     sizes: tuple[tuple[int, int], ...]

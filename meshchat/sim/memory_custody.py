@@ -426,10 +426,11 @@ class MemoryCustody(MemoryProofs):
         else:
             worst = sorted(one for group in groups for one in group)[:limit]
         found: list[tuple[bytes, int, int, int]] = []
+        at = self._pool.at
         for one in worst:
-            body = self._name(one & _NO_MASK).body
-            assert body is not None, "held here"
-            found.append(body.rank)
+            name = at[one & _NO_MASK]
+            assert isinstance(name, Name) and name.body is not None, "held here"
+            found.append(name.body.rank)
         return found
 
     def _worst(self, kept: _Class, group: _Class | _Lot) -> list[int]:

@@ -98,8 +98,10 @@ class MemoryProofs(Journal):
             self._reach(len(pool.at))
         number = pool.numbers.get
         found = {some for some in ids if state[number(some, 0)]}
-        if pool.others:
-            found.update(some for some in ids if any(state[no] for no in pool.others.get(some, ())))
+        others = pool.others
+        if others:
+            several = [some for some in ids if some in others]
+            found.update(some for some in several if any(state[no] for no in others[some]))
         return found
 
     def _hour(self, exp_h: int) -> Hour:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from meshchat.core.crypto import TAG_BYTES
@@ -44,22 +43,29 @@ REBUILD_S = 5.0  # after a failed commit the runtime tries again no sooner
 NEVER = float("inf")
 _CODES = {LinkUp: 1, LinkDown: 2, Wake: 4}
 _RECEIVED, _COMMAND = 3, 5
+_ON_LINK = (LinkUp, Received)
 
 
 class SeededEntropy:
     """Bytes that repeat with the seed. For simulated nodes only."""
 
     def __init__(self, *name: object) -> None:
-        self._key = hashlib.blake2b("/".join(map(str, name)).encode(), digest_size=32).digest()
+        key = hashlib.blake2b("/".join(map(str, name)).encode(), digest_size=32).digest()
+        self._keyed = hashlib.blake2b(key=key)
         self._count = 0
         self._ready = b""
 
     def bytes(self, n: int) -> bytes:
         """``n`` bytes."""
-        while len(self._ready) < n:
-            self._count += 1
-            block = hashlib.blake2b(self._count.to_bytes(8, "little"), key=self._key)
-            self._ready += block.digest()
+        short = n - len(self._ready)
+        if short > 0:
+            blocks = [self._ready]
+            for _ in range(-(-short // self._keyed.digest_size)):
+                self._count += 1
+                block = self._keyed.copy()
+                block.update(self._count.to_bytes(8, "little"))
+                blocks.append(block.digest())
+            self._ready = b"".join(blocks)
         out, self._ready = self._ready[:n], self._ready[n:]
         return out
 
@@ -218,10 +224,12 @@ class Person:
         if self._busy:  # what it does now comes to its end first
             self.world.later(0.0, self.take_event, event)
         elif self.awake and not self._stale:
-            if isinstance(event, LinkUp | Received) and event.link not in self.links:
+            if isinstance(event, _ON_LINK) and event.link not in self.links:
                 return  # that link ended while the event waited
-            with suppress(StoreError):
+            try:
                 self.handle(event)
+            except StoreError:
+                return  # it will be built again
 
     def _commit_failed(self) -> None:
         """As the runtime does: forget everything in memory and start again from the store."""

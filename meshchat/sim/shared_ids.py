@@ -5,6 +5,7 @@ would be most of the memory of a run.
 """
 
 from array import array
+from collections.abc import Iterable
 from itertools import compress
 
 from meshchat.core.shelf import Ids
@@ -20,9 +21,9 @@ class IdPool:
 
     def __init__(self) -> None:
         self.numbers: dict[bytes, int] = {}
-        self.ids: list[bytes] = []
-        """By number."""
-        self.shelves: list[int] = []
+        self.ids: list[bytes] = [b""]
+        """By number; 0 is nobody's, so that it can stand for what is not there."""
+        self.shelves: list[int] = [0]
         """By number: how many have it."""
         self._free: list[int] = []
 
@@ -75,13 +76,27 @@ class SharedIds(Ids):
     def at(self, number: int) -> bytes:
         return self._pool.ids[self._order[number]]
 
+    def places(self, eids: Iterable[bytes]) -> list[int]:
+        places, shared_of = self._places, self._pool.numbers.get
+        self._reach(len(self._pool.ids) - 1)
+        return [places[shared_of(eid, 0)] for eid in eids]
+
+    def several(self, numbers: Iterable[int]) -> list[bytes]:
+        ids, order = self._pool.ids, self._order
+        return [ids[order[number]] for number in numbers]
+
+    def _reach(self, shared: int) -> None:
+        """Make the places long enough for this number of the pool."""
+        places = self._places
+        if shared >= len(places):
+            places.frombytes(bytes((shared + ROOM - len(places)) * places.itemsize))
+
     def add(self, eid: bytes) -> int:
         number = self.number(eid)
         if number is not None:
             return number
         shared, places = self._pool.take(eid), self._places
-        if shared >= len(places):
-            places.frombytes(bytes((shared + ROOM - len(places)) * places.itemsize))
+        self._reach(shared)
         self._order.append(shared)
         places[shared] = len(self._order)
         return len(self._order) - 1

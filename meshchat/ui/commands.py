@@ -271,6 +271,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("quit", N_("End meshchat"), "ctrl+q", aliases=("exit", "q")),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
+OPENING = frozenset(
+    ("chat", "next", "previous", "unread", "requests", "search", "add", "group", "join", "private")
+)
+"""Those that go to another chat: what is written after them is for that one, and no other."""
 _BY_WORD = {**{word: c for c in COMMANDS for word in c.aliases}, **BY_NAME}
 
 # Keys that belong to one pane; here for the help screen only, the panes bind them.

@@ -53,14 +53,15 @@ class LinearFront:
 
     def __init__(self, backend: Backend, own: RuntimeOptions, profile: Profile | None) -> None:
         """Make it; for the arguments see ``Linear``."""
-        self.names = Names()
+        self._prompt = Prompt(self._finish)
+        self.names = Names(whole=not self._prompt.tty)
         self.glyphs = glyphs.PLAIN if own.glyphs != "unicode" else glyphs.UNICODE
         # lines have no columns to shift: what people write stays as it is unless our user says so
         self._drawn = glyphs.simple_emoji if own.emoji == "simple" else str
         self._backend = backend
         self._profile = profile
         self._chat: ChatId = b""
-        self._prompt = Prompt(self._finish)
+        self._arrivals = 0  # in chats that were asked for
         self._check: asyncio.Future[str] | None = None
         self._acts: dict[bytes, tuple[str, str]] = {}  # what was printed of messages here
         self._choices = {"mute": ["all", "mentions", "none"]}  # for Tab, in another thread
@@ -142,25 +143,36 @@ class LinearFront:
         self._print(f"{title}\n{text}")
 
     async def ask(self, question: str) -> bool:
-        answer = await self._prompt.read(_("{question} Type yes or no: ").format(question=question))
+        answer = await self._answer(_("{question} Type yes or no: ").format(question=question))
         return (answer or "").strip().lower() in ("yes", "y", _("yes"), _("yes")[0])
 
     async def fill(self, title: str, hint: str = "", *, secret: bool = False) -> str | None:
         if hint:
             self.say(hint)
-        return await self._prompt.read(f"{title}: ", secret=secret)
+        if secret:
+            return await self._prompt.read(f"{title}: ", secret=True)
+        return await self._answer(f"{title}: ")
+
+    async def _answer(self, question: str) -> str | None:
+        """The next line. A command is no answer, nor does what comes after it know this chat."""
+        typed = await self._prompt.read(question)
+        line = (typed or "").strip()
+        if commands.is_command(line) and commands.parse(line)[0] is not None:
+            text = _("A question was open, and {line} is no answer: say it again.")
+            raise UsageError("no_answer", text.format(line=Clean.line(line, 30)))
+        return typed
 
     async def pick(self, title: str, rows: Sequence[tuple[Clean, T]]) -> T | None:
         if len(rows) > CHOICES_MAX:
             question = _("{what} Some letters of its name: ").format(what=title)
-            typed = await self._prompt.read(question)
+            typed = await self._answer(question)
             rows = [
                 rows[at] for at in fuzzy.rank(typed or "", [str(name) for name, _value in rows])
             ]
         self.say(title)
         for number, (name, _value) in enumerate(rows[:CHOICES_MAX], 1):
             self.say(f"{number}. {name}")
-        answer = (await self._prompt.read(_("Number, or nothing: ")) or "").strip()
+        answer = (await self._answer(_("Number, or nothing: ")) or "").strip()
         if answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(rows[:CHOICES_MAX]):
             return rows[int(answer) - 1][1]
         return None
@@ -182,6 +194,7 @@ class LinearFront:
 
     def open(self, chat: ChatId) -> None:
         self._chat = chat
+        self._arrivals += 1
         self._choices["member"] = member_names(self)
         names, store = self.names, self._backend.store
         row = names.summary(chat)
@@ -203,8 +216,8 @@ class LinearFront:
             self.say(open_warning(names, chat))
         for message in shown:
             self._print_message(message)
-        if fresh:
-            self.say(ngettext("{count} new:", "{count} new:", len(fresh)).format(count=len(fresh)))
+        if count := sum(not message.outgoing for message in fresh):
+            self.say(ngettext("{count} new:", "{count} new:", count).format(count=count))
         for message in fresh:
             self._print_message(message)
         if not shown and not fresh:
@@ -215,6 +228,7 @@ class LinearFront:
     def open_at(self, message: Message) -> None:
         if message.chat != self._chat:
             self.open(message.chat)
+        self._arrivals += 1
         store = self._backend.store
         around = store.messages(message.chat, before=message.seq + 1, limit=BEFORE)
         self.say(_("Around that message:"))
@@ -315,7 +329,11 @@ class LinearFront:
         lines = [*sign_lines(signs, self.glyphs), _("Both read all seven aloud, in this order.")]
         self.reading(check_title(contact.petname), "\n".join(lines))
         words = {"same": True, "different": False, _("same"): True, _("different"): False}
-        typed = await self._prompt.read(_("Type same or different; nothing: not now: "))
+        try:
+            typed = await self._answer(_("Type same or different; nothing: not now: "))
+        except UsageError:
+            await backend.command(core.CancelCheck(contact.fp))
+            raise
         same = words.get((typed or "").strip().lower())
         if same is None:
             await backend.command(core.CancelCheck(contact.fp))

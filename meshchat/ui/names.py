@@ -7,6 +7,7 @@ from meshchat.core.epochs import MEMBER_FP_BYTES
 from meshchat.core.identity import key_tag, name_skeleton
 from meshchat.core.model import ChatId, ChatSummary, Contact, Group, Message, Notify, Room
 from meshchat.core.ports import Store
+from meshchat.errors import UsageError
 from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui import fuzzy
@@ -18,7 +19,9 @@ GROUP_SIGN = "&"
 class Names:
     """Everybody we know, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
+        """Make it; ``whole``: only a whole name finds a chat, where nobody sees which it was."""
+        self._whole = whole
         self.contacts: dict[bytes, Contact] = {}
         self.rooms: dict[bytes, Room] = {}
         self.groups: dict[bytes, Group] = {}
@@ -103,12 +106,21 @@ class Names:
         return sorted(self.everything, key=lambda row: not row.unread)
 
     def find(self, typed: str) -> list[ChatId]:
-        """Chats whose name fits what was typed, best first; an exact name alone."""
+        """Chats whose name fits what was typed, best first; an exact name alone.
+
+        Raises:
+            UsageError: Only whole names are taken, and several chats have this one.
+        """
         rows = self.unread_first()
         names = [self.of_chat(row.chat) for row in rows]
         wanted = typed.strip().casefold()
         exact = [r.chat for r, n in zip(rows, names, strict=True) if n.casefold() == wanted]
-        if exact:
+        if self._whole and not exact:
+            signs = (f"#{wanted}", f"{GROUP_SIGN}{wanted}")
+            exact = [r.chat for r, n in zip(rows, names, strict=True) if n.casefold() in signs]
+        if self._whole and len(exact) > 1:
+            raise UsageError("ambiguous_chat", _("Several chats have this name."))
+        if exact or self._whole:
             return exact
         return [rows[at].chat for at in fuzzy.rank(typed, [str(name) for name in names])]
 

@@ -6,12 +6,15 @@ line and a log all see the same text. Knows no Textual.
 
 import asyncio
 import contextlib
+import io
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from meshchat.errors import UsageError
+from meshchat.i18n import _
 from meshchat.text import Clean
 from meshchat.ui.completion import Found
 
@@ -34,6 +37,9 @@ class Prompt:
         self._shown = ""  # the prompt that stands on the screen now
         self._readline = _readline(self._complete) if self.tty and sys.stdout.isatty() else None
         self._wanted: deque[tuple[str, bool, asyncio.Future[str | None]]] = deque()
+        if not self.tty and isinstance(sys.stdin, io.TextIOWrapper):
+            # or a line that is no text takes with it all that was read ahead
+            sys.stdin.reconfigure(errors="surrogateescape")
         self._ask = threading.Semaphore(0)
         self._loop = asyncio.get_running_loop()
         self._attributes = _terminal_state() if self.tty else None
@@ -68,7 +74,11 @@ class Prompt:
     # --- reading -----------------------------------------------------------------------------
 
     async def read(self, prompt: str, *, secret: bool = False) -> str | None:
-        """The next line; None: there are no more."""
+        """The next line; None: there are no more.
+
+        Raises:
+            UsageError: It is no text, or too long; the one after it can be read.
+        """
         self._flush()
         future: asyncio.Future[str | None] = self._loop.create_future()
         self._shown = prompt
@@ -83,7 +93,11 @@ class Prompt:
         while True:
             self._ask.acquire()
             prompt, secret, future = self._wanted.popleft()
-            line = self._read_one(prompt, secret)
+            line: str | UsageError | None
+            try:
+                line = self._read_one(prompt, secret)
+            except UsageError as error:
+                line = error
             try:
                 self._loop.call_soon_threadsafe(_answer, future, line)
             except RuntimeError:  # the loop has ended meanwhile
@@ -96,11 +110,16 @@ class Prompt:
 
                 return getpass.getpass(prompt)
             if self.tty:
-                return input(prompt)
+                return _text(input(prompt))
             line = sys.stdin.readline(LINE_MAX_CHARS)
-            return line.rstrip("\r\n") if line else None
-        except UnicodeDecodeError:
-            return ""
+            long = len(line) == LINE_MAX_CHARS
+            while line and not line.endswith("\n") and len(line) == LINE_MAX_CHARS:
+                line = sys.stdin.readline(LINE_MAX_CHARS)
+            if long:
+                raise UsageError("line_too_long", _("This line is too long: it is left out."))
+            return _text(line.rstrip("\r\n")) if line else None
+        except UnicodeDecodeError as error:
+            raise _no_text() from error
         except (EOFError, OSError, ValueError):
             return None
 
@@ -123,9 +142,27 @@ class Prompt:
         return before[: found[turn].start] + found[turn].text if turn < len(found) else None
 
 
-def _answer(future: asyncio.Future[str | None], line: str | None) -> None:
-    if not future.done():
+def _answer(future: asyncio.Future[str | None], line: str | UsageError | None) -> None:
+    if future.done():
+        return
+    if isinstance(line, UsageError):
+        future.set_exception(line)
+    else:
         future.set_result(line)
+
+
+def _text(line: str) -> str:
+    """The line, if it can be written again: bytes that are no text were read as surrogates."""
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise _no_text() from error
+    return line
+
+
+def _no_text() -> UsageError:
+    text = _("This line is not text in the encoding {name}: it is left out.")
+    return UsageError("no_text", text.format(name=sys.stdin.encoding))
 
 
 def _readline(complete: Callable[[str, int], str | None]) -> Any:

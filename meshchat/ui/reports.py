@@ -180,6 +180,10 @@ def notice_words(code: str, detail: str) -> str:
         "revoked": _("The key of {who} was revoked for good: nothing is sent to it any more."),
         "seizure_reported": _("A device was taken (first name: whose; second: who says so): {who}"),
         "seizure_removed": _("Removed from groups, the device was taken: {who}"),
+        "used_elsewhere": _(
+            "Another device uses your key: a copy of this profile, or a thief. "
+            "If it is not yours, /revocation own ends the key."
+        ),
         "store_full": _("The store is full: nothing more is carried for others."),
         "store_writable": _("The store can be written again."),
         "clock_wrong": _("The clock of this device seems wrong: set it, or messages may be late."),

@@ -473,10 +473,12 @@ def test_no_question_finds_the_recipient(world: World) -> None:
         world.run(1)
         assert (inbox(b, a) == ["where are you?"]) is recipient
         copied = junk(1, world, done=held.done)
+        watcher.stock[envelope_id(copied)] = copied
         watcher.say(
             (wire_link.HAVE, write_offers([(held.done, PROOF_HINT), (envelope_id(copied), 0)]))
         )
-        watcher.stock[envelope_id(copied)] = copied
+        world.run(1)
+        assert victim.store.envelope(envelope_id(copied)), "taken, whatever its ``done``"
         watcher.say(watcher.next(), (wire_link.WANT, held.eid + bytes(2)))
         watcher.say(have(held.eid))
         world.run(1)

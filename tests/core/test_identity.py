@@ -273,6 +273,8 @@ def test_backup_round_trip(seed: bytes) -> None:
     assert len(words) == 24
     assert words_to_seed(" ".join(words)) == seed
     assert words_to_seed("\n".join(f"{n}. {w.upper()}," for n, w in enumerate(words, 1))) == seed
+    listed = "\n".join(f"{n:2}. {word}" for n, word in enumerate(words, 1))
+    assert words_to_seed(f"Write these down on paper, in order:\n{listed}\n") == seed
 
 
 @given(st.binary(min_size=32, max_size=32), st.sampled_from(["NFC", "NFKD"]))

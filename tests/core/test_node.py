@@ -695,9 +695,12 @@ def test_recognised_when_added_on_a_live_link(world: World) -> None:
 
 
 def test_one_sided_contact_is_not_recognised(world: World) -> None:
-    """Knowing somebody's card does not reveal them on a link: both must know each other."""
-    a, b = world.host("Aida"), world.host("Bolat")
+    """Knowing somebody's card does not reveal them on a link: both must know each other. What
+    they show to their friends is for those alone."""
+    a, b, c = world.host("Aida"), world.host("Bolat"), world.host("Dana")
     a.do(AddContact(b.node.card_text()))
+    b.do(AddContact(c.node.card_text()))
+    c.do(AddContact(b.node.card_text()))
     world.link(a, b)
     world.run(1)
     assert [n.contact for n in a.node.status(world.now).neighbours] == [b""]

@@ -264,11 +264,14 @@ def test_sender_cannot_bend_the_session_fields() -> None:
         assert caught.value.reason == reason
 
 
-def test_stranger_cannot_write_in_anothers_name() -> None:
-    """Eve's keys with Anna's card: the first DH gives her away."""
+@pytest.mark.parametrize("fp", [EVE.identity.fp, ANNA.identity.fp])
+def test_stranger_cannot_write_in_anothers_name(fp: bytes) -> None:
+    """Eve's keys with Anna's card, and with Anna's fingerprint wherever one goes in: the first DH
+    gives her away."""
+    claimed = replace(EVE.identity, fp=fp)
 
     def build(e: bytes) -> bytes:
-        return first_dm(EVE.identity, ANNA.card, BORIS.card, e, TEXT, Seeded())
+        return first_dm(claimed, ANNA.card, BORIS.card, e, TEXT, Seeded())
 
     data = put(build, prekey=BORIS.card.prekey)
     inner = opened(data, me=BORIS).inner

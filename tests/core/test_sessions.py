@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 from world import START, Host, SeededEntropy, World
 
 from meshchat.core.body import Body, BodyType, encode_body
@@ -18,6 +19,7 @@ from meshchat.core.events import AddContact, Send
 from meshchat.core.limits import PREKEY_DELETE_S, SESSIONS_PER_CONTACT_MAX
 from meshchat.core.model import Held, Kind, Message, Now, State
 from meshchat.core.node import Node
+from meshchat.core.ports import Store
 from meshchat.core.ratchet import CHAIN_MAX, Header, Ratchet
 from meshchat.core.sessions import Sessions
 from meshchat.database import Database
@@ -376,11 +378,24 @@ def held(host: Host) -> list[Held]:
 
 
 def opened_by_thief(host: Host, envelopes: list[bytes]) -> list[bool]:
-    """Whether the text of each comes out for somebody who has everything this device holds."""
-    store = copy.deepcopy(host.store)
+    """Whether the text of each comes out for somebody who has everything this device holds.
+
+    That a message was read already, by its number or its key, does not keep a thief from trying.
+    """
+    as_it_is, forgetful = copy.deepcopy(host.store), copy.deepcopy(host.store)
+    with forgetful.transaction():
+        for contact in forgetful.contacts():
+            for session in forgetful.sessions(contact.fp):
+                ratchet = replace(Ratchet.decode(session.ratchet), received=0)
+                forgetful.save_session(replace(session, ratchet=ratchet.encode(), past=b""))
+    found = [opened_with(store, host.world, envelopes) for store in (as_it_is, forgetful)]
+    return [any(ways) for ways in zip(*found, strict=True)]
+
+
+def opened_with(store: Store, world: World, envelopes: list[bytes]) -> list[bool]:
     entropy = SeededEntropy("thief")
     with store.transaction():
-        people = People(store, entropy, lambda _: None, host.world.now)
+        people = People(store, entropy, lambda _: None, world.now)
         sessions = Sessions(store, entropy, people)
         found = []
         for data in envelopes:
@@ -389,7 +404,7 @@ def opened_by_thief(host: Host, envelopes: list[bytes]) -> list[bool]:
                 found.append(False)
                 continue
             try:
-                sessions.open(opened.inner, opened.prekey, opened.header.e, host.world.now)
+                sessions.open(opened.inner, opened.prekey, opened.header.e, world.now)
             except ProtocolError:
                 found.append(False)
             else:

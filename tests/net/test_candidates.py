@@ -112,12 +112,17 @@ def test_foreign_host_cannot_claim_a_linked_listener() -> None:
     assert [plan.sid for plan in found.due(5.0, 8)] == [sid(1)]
 
 
-def test_evil_twin_leaves_the_true_address_in_the_plan() -> None:
-    """A forged mDNS address is tried too, after the one a beacon came from, never instead."""
+@pytest.mark.parametrize("before", [True, False])
+def test_evil_twin_leaves_the_true_address_in_the_plan(before: bool) -> None:
+    """A forged mDNS address is tried too, after the one a beacon came from, never instead:
+    whichever was first."""
     found = table()
     forged = [Address("10.0.0.66", n) for n in range(1, 40)]
-    found.named(HIGH, forged, 0.0)
+    if before:
+        found.named(HIGH, forged, 0.0)
     found.heard(HIGH, HERE, 0.0)
+    if not before:
+        found.named(HIGH, forged, 0.0)
     (plan,) = found.due(1.0, 8)
     assert plan.addresses[0] == HERE
     assert len(plan.addresses) == ADDRESSES_MAX

@@ -124,7 +124,8 @@ async def test_tcp_without_the_token_gets_nothing(session: Session) -> None:
         for first in ({"token": "0" * 64}, {"verb": "card"}, {"token": None}):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(json.dumps(first).encode() + b'\n{"verb":"card"}\n')
-            assert await reader.read() == b""
+            async with asyncio.timeout(10):  # served, it would not end
+                assert await reader.read() == b""
             writer.close()
 
 
@@ -141,7 +142,8 @@ async def test_a_folder_open_to_others_is_refused(session: Session) -> None:
     """The socket is never made where others could replace it."""
     session.profile.home.chmod(0o755)
     with pytest.raises(StoreError, match="chmod 700"):
-        await ControlServer(session).run()
+        async with asyncio.timeout(10):  # served, it would not end
+            await ControlServer(session).run()
 
 
 async def test_a_long_home_works(session: Session, tmp_path: Path) -> None:
@@ -359,6 +361,9 @@ async def test_names_resolve_exactly_by_look_by_prefix_or_by_key(session: Sessio
         assert caught.value.reason == "ambiguous_contact"
         with pytest.raises(UsageError, match="nearest: Annabel"):
             verbs.resolve_contact(session, "Anabel")
+        for verb, more in (("send", {"text": "x"}), ("send_file", {"name": "a", "data": "eA=="})):
+            with pytest.raises(UsageError, match="called 'annab'; nearest: Anna, Annabel"):
+                await verbs.call(session, verb, {"to": "annab", **more})
         for nonsense in ("", "#", "\u202e", "x" * 10_000):
             with pytest.raises(UsageError):
                 verbs.resolve(session, nonsense)

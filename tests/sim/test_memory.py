@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from meshchat import custody_tables
-from meshchat.core import asking, offering
-from meshchat.core.envelope import parse_header, seal
+from meshchat.core import asking, exchange, offering
+from meshchat.core.envelope import envelope_id, parse_header, seal
 from meshchat.core.limits import RELEASE_AHEAD_MAX_S
 from meshchat.core.model import (
     Act,
@@ -658,6 +658,20 @@ def test_ids_from_frames_are_those_held() -> None:
         assert taken["read_part"](part)[1:] == (0, 512, b"data")
     assert given["read_ids"](frame) == [body(1).eid, body(2).eid]
     assert given["read_ids"](frame)[0] is not kept[0]
+
+
+def test_what_somebody_holds_is_not_hashed_again() -> None:
+    """Its id is known if every byte is the same; a changed one has an id of its own."""
+    data = bytes(range(256)) * 2
+    kept = body(1)._replace(eid=envelope_id(data), done=data[64:80], data=data)
+    pool = Pool()
+    add(MemoryStore(pool), kept)
+    with pool.sharing():
+        id_of = vars(exchange)["envelope_id"]  # as a node finds it
+        assert id_of(bytes(bytearray(data))) is kept.eid
+        changed = data[:-1] + b"!"
+        assert id_of(changed) == envelope_id(changed) != kept.eid
+    assert vars(exchange)["envelope_id"] is envelope_id
 
 
 def test_a_thousand_envelopes_are_small(counted: Callable[[], int]) -> None:

@@ -46,6 +46,10 @@ def test_two_nodes_share_and_answer_as_if_alone(moves: list[tuple[int, str, int]
             assert [mine.number(eid(n)) for n in range(13)] == [
                 theirs.number(eid(n)) for n in range(13)
             ]
+            every = [eid(n) for n in range(13)]
+            assert mine.places(every) == theirs.places(every)
+            backwards = range(len(mine) - 1, -1, -1)
+            assert mine.several(backwards) == theirs.several(backwards)
     for each in shared:
         each.clear()
     assert not pool.numbers

@@ -23,12 +23,12 @@ ROOT = Path(__file__).parents[2]
 DEMO = ("-m", "meshchat", "demo", "--linear", "--speed", "20")
 
 
-def piped(*argv: str, lines: str, code: int = 0, cwd: Path = ROOT) -> str:
+def piped(*argv: str, lines: str | bytes, code: int = 0, **more: str) -> str:
     """What a program prints when it is given these lines and then the end."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **more}
     done = subprocess.run(
         [sys.executable, *argv],
-        input=lines.encode(),
+        input=lines if isinstance(lines, bytes) else lines.encode(),
         capture_output=True,
         timeout=60,
         env=environ,
@@ -49,16 +49,12 @@ def home(tmp_path: Path) -> Path:
 
 
 def linear(home: Path, lines: str, code: int = 0) -> str:
-    options = (
-        "--home",
-        str(home),
-        "--passphrase-file",
-        f"{home}/pw",
-        "--no-lan",
-        "--no-ble",
-        "--linear",
-    )
-    return piped("-m", "meshchat", *options, lines=lines, code=code)
+    return piped("-m", "meshchat", *options(home), lines=lines, code=code)
+
+
+def options(home: Path) -> tuple[str, ...]:
+    secret = ("--passphrase-file", f"{home}/pw")
+    return ("--home", str(home), *secret, "--no-lan", "--no-ble", "--linear")
 
 
 def test_a_file_and_an_emoji_by_lines(home: Path, tmp_path: Path) -> None:
@@ -99,10 +95,11 @@ def test_what_was_written_is_there_the_next_time(home: Path) -> None:
 
 def test_mistakes_are_answered_and_nothing_is_sent(home: Path) -> None:
     """An unknown command, words where none belong, a chat that is not there."""
-    shown = linear(home, "/qiut\nhello\n/leave\n/join\n/chat nobody\n/lock now\n/read many\n")
+    lines = "/qiut\nhello\n/leave\n/join\n/chat nobody\n/lock now\n/join #yard\n/read many\n"
+    shown = linear(home, lines, code=2)
     for said in (
         "There is no command /qiut: /help shows all",
-        "Choose a chat first",
+        "Not sent: choose a chat first",
         "This works in a room or a group.",
         "Say more: /join #ROOM",
         "No chat has a name like that.",
@@ -110,6 +107,82 @@ def test_mistakes_are_answered_and_nothing_is_sent(home: Path) -> None:
     ):
         assert said in shown
     assert "queued" not in shown
+
+
+FAILING = (
+    "/chat Bolat",
+    "/chat yar",  # some letters of a name: nobody sees here whom they fit
+    "/chat\n",
+    "/c\n99",
+    "/chta #other",
+    "/unread",
+    "/requests",
+    "/search nothing\nsecret",
+    "/join",
+    "/join " + 100 * "x",
+    "/private " + 100 * "x" + "\nsecret",
+    "/private #own\n",
+    "/add nonsense\nsecret",
+    "/group\nsecret",
+    "/leave\n/chat #other",  # a question was open
+    "/remove Bob\nsecret",
+)
+
+
+def test_who_was_not_reached_is_no_reason_to_write_to_another(home: Path) -> None:
+    """What follows a command that failed in a pipe is refused, and not sent to the last chat."""
+    begin = "/join #yard\n/mute all\n"
+    shown = linear(home, begin + begin.join(f"{one}\nmeet at six\n" for one in FAILING), code=2)
+    parts = shown.split("This chat rings for all that is new.")[1:]
+    for failing, part in zip(FAILING, parts, strict=True):
+        assert "\nNo chat is open now.\nNot sent: choose a chat first" in part, failing
+    assert "meet at six" not in shown and "you: secret" not in shown
+
+
+def test_of_two_chats_with_one_name_none_is_taken(home: Path) -> None:
+    """Whoever made the second group gave it its name: a guess would tell them."""
+    shown = linear(home, "/group crew\n/group crew\n/chat crew\nsecret\n/chat &crew\n", code=2)
+    assert shown.count("Several chats have this name.") == 2 and "secret" not in shown
+
+
+def test_every_command_that_opens_a_chat_is_known_as_one() -> None:
+    """Read from the code: whatever calls ``open`` decides where the next line goes."""
+    import ast
+
+    from meshchat.ui import commands
+
+    opening = set()
+    for path in sorted((ROOT / "meshchat" / "ui").glob("*deeds.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.AsyncFunctionDef) or not node.name.startswith("do_"):
+                continue
+            called = {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+            if called & {"open", "open_at", "add_contact", "_join", "_step"}:
+                opening.add(node.name.removeprefix("do_"))
+    assert opening == commands.OPENING
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"), [("ascii", "сәлем".encode()), ("utf-8", "привет".encode("cp1251"))]
+)
+def test_what_is_no_text_is_said_and_the_rest_is_read(
+    home: Path, encoding: str, line: bytes
+) -> None:
+    """It may have been a command, so no chat is open after it."""
+    lines = b"/join #yard\nhello\n" + line + b"\nlost\n/chat #yard\nagain\n/read\n"
+    shown = piped(
+        *("-m", "meshchat", *options(home)), lines=lines, code=2, PYTHONIOENCODING=encoding
+    )
+    assert f"This line is not text in the encoding {encoding}: it is left out." in shown
+    assert "Not sent" in shown and "lost" not in shown
+    assert "hello (queued)" in shown and "again (queued)" in shown
+
+
+def test_of_a_line_that_is_too_long_nothing_is_sent(home: Path) -> None:
+    """Nor is its end a message or a command of its own."""
+    shown = linear(home, "/join #yard\n" + 65_536 * "x" + "/leave\n/chats\n", code=2)
+    assert "This line is too long: it is left out." in shown and "Leave" not in shown
+    assert shown.endswith("#yard\n")
 
 
 def test_questions_take_the_next_line(home: Path) -> None:
@@ -126,8 +199,8 @@ def test_every_command_is_answered(home: Path) -> None:
     from meshchat.ui.commands import COMMANDS
 
     words = [f"/{c.name}" for c in COMMANDS if c.name not in ("quit", "lock", "wipe", "private")]
-    lines = "\n".join(["/join #yard", "hi", *(f"{word}\n" for word in words), "/quit"])
-    shown = linear(home, lines)
+    lines = "\n".join(f"/join #yard\n{word}\n" for word in words)
+    shown = linear(home, f"/join #yard\nhi\n{lines}\n/quit\n", code=2)
     assert shown.count("\n") > len(words)
 
 
@@ -177,11 +250,15 @@ def test_a_port_in_use_leaves_it_usable(home: Path) -> None:
 
 
 def test_no_hostile_byte_gets_through(tmp_path: Path) -> None:
-    """Every body, author and room name of the corpus is printed; none of it steers."""
+    """Every body, author and room name of the corpus is printed; none of it steers, and no line of
+    a message begins where ours do."""
     home = tmp_path / "home"
-    fill(home)
+    fill(home, "hi\nChat with #yard.\nyou: yes, come")
     shown = linear(home, "/chats\n/chat #yard\n/read 1000\n/info\n/mesh\n/quit\n")
     assert all(f"mk{number}." in shown for number in range(len(TEXTS)))
+    lines = shown.split("\n")
+    assert lines.count("Chat with #yard.") == 1 and lines.count("    Chat with #yard.") > 1
+    assert not any(line.startswith("you: yes") for line in lines) and "    you: yes" in shown
     joining = "\u200c\u200d" + "".join(map(chr, range(0xE0020, 0xE0080)))
     bad = {
         char
@@ -202,12 +279,16 @@ def test_in_a_terminal_lines_only_grow() -> None:
         while b"delivered" not in terminal.output and time.monotonic() < end:
             terminal.settle()
         terminal.press("/mute\r")
+        terminal.press("/chat nobody\r")
+        terminal.press("meet at six\r")
         terminal.press("/quit\r")
         assert terminal.end() == 0
     finally:
         terminal.close()
     text = terminal.output.decode()
     assert "Timur> " in text and "This chat does not ring." in text
+    refused = text.partition("No chat is open now.")[2]
+    assert "Not sent: choose a chat first" in refused and "Timur> " not in refused
     moves = re.sub(r"\x1b\[\?2004[hl]|\x1b\[K|\x1b\[\?1034h", "", text)
     assert "\x1b" not in moves, re.findall(r"\x1b[^a-zA-Z]*[a-zA-Z]", moves)
 

@@ -54,7 +54,7 @@ def raw(text: str) -> Clean:
     return str.__new__(Clean, text)
 
 
-def fill(home: Path) -> None:
+def fill(home: Path, *more: str) -> None:
     """A profile whose messages, people and rooms all have hostile text in them."""
     profile = Profile(home)
     profile.init("Me", "pw", small=True)
@@ -65,7 +65,7 @@ def fill(home: Path) -> None:
         card = Node(other, Seeded("other"), clock()).card_bytes()
     with store.transaction():
         store.save_room(Room(ROOM[1:], raw("yard"), b"\2" * 32, False, NOON))
-        for number, text in enumerate(TEXTS):
+        for number, text in enumerate([*TEXTS, *more]):
             fp = number.to_bytes(2, "big") * 16
             store.save_contact(
                 Contact(fp, card, raw(text[:60]), raw(text[:60]), added_at=1.0, heard_at=1.0)

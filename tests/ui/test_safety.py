@@ -9,7 +9,7 @@ from screens import Person, until
 from textual import events
 
 from meshchat.config import RuntimeOptions
-from meshchat.core.events import AddContact, ContactChanged
+from meshchat.core.events import AddContact, ContactChanged, Rename
 from meshchat.core.model import Trust
 from meshchat.errors import StoreError
 from meshchat.profile import Profile
@@ -186,6 +186,24 @@ async def test_a_changed_key_is_said_wherever_it_matters(me: Person, bob: Person
         await pilot.press(*"hi", "enter")
         await until(lambda: "write to the new contact" in app.shown(), pilot)
         assert app.chat.query_one(Composer).text == "hi"
+
+
+async def test_markup_in_a_name_is_text(me: Person, bob: Person) -> None:
+    """In list, header, switcher, question and page: no tag closes, colours or acts."""
+    name = "[/x][b]B[/]"
+    async with me.at((100, 24)) as (app, pilot):
+        chat = await me.knows(bob)
+        await me.do(Rename(chat[1:], name))
+        me.hear(chat, f"{name} [@click=app.exit()]said[/]")
+        app.chat.open(chat)
+        await until(lambda: app.shown().count(name) > 2, pilot)
+        for keys, end in ((["ctrl+k"], "escape"), (["f2"], "escape"), ([*"/block", "enter"], "n")):
+            await pilot.press(*keys)
+            await until(lambda: app.screen is not app.chat and name in app.shown(), pilot)
+            await pilot.click(offset=(50, 3))
+            await pilot.press(end)
+            await until(lambda: app.screen is app.chat, pilot)
+        assert app.is_running and app.return_value is None
 
 
 def test_nothing_of_the_crash_is_private(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,9 @@
 """The two clocks."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 
-class Now(NamedTuple):
+class Now(Struct, frozen=True, gc=False):
     """Both clocks at one instant."""
 
     mono: float

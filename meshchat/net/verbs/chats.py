@@ -32,7 +32,7 @@ async def _resolve(session: Session, args: Args) -> Json:
 
 
 async def _send(session: Session, args: Args) -> Json:
-    chat = resolve(session, args.text("to"))
+    chat = resolve(session, args.text("to"), whole=True)
     reply = resolve_message(session, args.text("reply")).id if args.text("reply") else b""
     return await _message_command(session, Send(chat, args.text("text"), reply_to=reply))
 

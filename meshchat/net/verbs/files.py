@@ -61,7 +61,7 @@ async def _file_part(session: Session, args: Args) -> Json:
 
 async def _send_file(session: Session, args: Args) -> Json:
     data = _joined(session, args)
-    chat = resolve(session, args.text("to"))
+    chat = resolve(session, args.text("to"), whole=True)
     message = await session.runtime.command(SendFile(chat, args.text("name"), data))
     assert isinstance(message, Message)
     return {"message": message_json(session, message)}

@@ -15,8 +15,13 @@ NEAREST_MAX = 3
 GROUP_PREFIX = "group:"  # a group has the name an admin gave it: never mistaken for a person
 
 
-def resolve_contact(session: Session, name: str) -> Contact:
+def resolve_contact(session: Session, name: str, *, whole: bool = False) -> Contact:
     """The contact meant by a petname (exact, then look-alike, then prefix) or fingerprint prefix.
+
+    Args:
+        session: Whose contacts.
+        name: As typed.
+        whole: The beginning of a petname is not enough: what is sent cannot be called back.
 
     Raises:
         UsageError: Nobody, or more than one, is meant; the message names the nearest.
@@ -30,7 +35,7 @@ def resolve_contact(session: Session, name: str) -> Contact:
         lambda c: c.petname == wanted,
         lambda c: bool(skeleton) and name_skeleton(c.petname) == skeleton,
         lambda c: is_fp and c.fp.hex().startswith(digits),
-        lambda c: bool(wanted) and c.petname.casefold().startswith(wanted.casefold()),
+        lambda c: bool(wanted) and not whole and c.petname.casefold().startswith(wanted.casefold()),
     ]
     for test in tests:
         found = [contact for contact in contacts if test(contact)]
@@ -125,13 +130,14 @@ def resolve_member(session: Session, group: Group, name: str) -> GroupMember:
     )
 
 
-def resolve(session: Session, to: str) -> ChatId:
-    """The conversation meant by a contact's name, ``#room`` or ``group:NAME``."""
+def resolve(session: Session, to: str, *, whole: bool = False) -> ChatId:
+    """The conversation meant by a contact's name (``whole``: all of it), ``#room`` or
+    ``group:NAME``."""
     if to.strip().startswith("#"):
         return b"r" + resolve_room(session, to).rid
     if to.strip().startswith(GROUP_PREFIX):
         return b"g" + resolve_group(session, to).gid
-    return b"c" + resolve_contact(session, to).fp
+    return b"c" + resolve_contact(session, to, whole=whole).fp
 
 
 def resolve_message(session: Session, mid: str) -> Message:

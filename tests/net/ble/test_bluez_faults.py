@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from air import Air
 from fake_bluez import FakeBluez, system_bus
+from msgspec.structs import replace
 from nodes import VirtualNode, running
 
 from meshchat.net.ble.central import BleakCentral
@@ -141,7 +142,7 @@ async def test_what_no_signal_told_shows_at_the_next_call(
         await place.until("", lambda: ble._advert_now.token)
         place.bluez.pull_out_unseen()
         now = ble._now
-        monkeypatch.setattr(ble, "_now", lambda: now()._replace(wall=now().wall + 3_600))
+        monkeypatch.setattr(ble, "_now", lambda: replace(now(), wall=now().wall + 3_600))
         ble._act(ble.policy.wake)
         await place.until("no_adapter")
         place.bluez.plug_in()
