@@ -196,7 +196,10 @@ class Outgoing:
             if n == number and reached > self._reached:
                 self._progress_at, self._reached = now, reached
             self._missing(out, first_missing, last_missing, now)
-        self._poll_at = now + POLL_S if self._flight else None
+        if not self._flight:
+            self._poll_at = None
+        elif self._asked == self._answered:  # a POLL that was lost is not put off by other ACKs
+            self._poll_at = now + POLL_S
         return True
 
     def _missing(self, out: _Out, first: int, last: int, now: float) -> None:

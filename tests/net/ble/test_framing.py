@@ -3,10 +3,10 @@
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from meshchat.net.ble.fragments import DATA, LAST, NOW
+from meshchat.net.ble.fragments import DATA, KIND, LAST, NOW, POLL
 from meshchat.net.ble.framing import Framer
 from meshchat.net.ble.limits import (
     ACK_DELAY_S,
@@ -15,6 +15,7 @@ from meshchat.net.ble.limits import (
     OPEN_S,
     POLL_S,
     PROBE_S,
+    QUIET_S,
     SILENT_S,
     STALL_S,
     UNSENT_MAX_BYTES,
@@ -414,6 +415,22 @@ def test_tiny_chunks_are_bounded_too() -> None:
     assert not pair.b.over
 
 
+def test_a_lost_question_is_asked_again() -> None:
+    """The end of a frame is lost, and so is the POLL about it, while ACKs go on coming."""
+    pair = Pair().opened()
+    pair.b.send(frame(600), pair.now)
+    *before, _lost = pair.b.to_send(pair.now, 10)
+    for fragment in before:
+        pair.a.received(fragment, pair.now)
+    pair.now += QUIET_S
+    for ack in pair.a.to_send(pair.now):
+        pair.b.received(ack, pair.now)
+    (question,) = pair.b.to_send(pair.now)
+    assert question[1] & KIND == POLL
+    pair.run(2 * POLL_S)
+    assert pair.got[pair.a] == [frame(600)]
+
+
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=60))
 def test_arbitrary_bytes_never_raise(values: list[bytes]) -> None:
@@ -439,6 +456,7 @@ def test_arbitrary_bytes_never_raise(values: list[bytes]) -> None:
     sizes=st.lists(st.integers(1, FRAME_MAX_BYTES), max_size=60),
     back=st.lists(st.integers(1, FRAME_MAX_BYTES), max_size=20),
 )
+@example(2_102_785, 244, 0.02, 0.0, 1, [], [1_201, 1_921, 1_921])  # end and POLL lost
 def test_all_frames_arrive_once_and_in_order(
     seed: int,
     room: int,
